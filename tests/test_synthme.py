@@ -181,7 +181,7 @@ def test_noise_zero_leaves_the_onset_and_offset_alike():
     [
         ({"size": 32}, "size.* 64 .*512.* 32"),
         ({"cue": "colour+smell"}, r"'colour\+smell'.* colour, timing, brightness"),
-        ({"n_subjects": 0}, "n_subjects.* 1; .*0"),
+        ({"n_subjects": 0}, "n_subjects.* 1 and .*; .*0"),
         ({"noise": -1}, "noise.* 0 and 4; .*-1"),
     ],
 )

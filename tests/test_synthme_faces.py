@@ -171,7 +171,6 @@ GREY = np.full((80, 80, 3), 120, np.uint8)
         (lambda _: move_photo(GREY[..., 0]), r"uint8 of shape \(80, 80\)"),
         (lambda _: move_photo(action_units="12+smile"), "'smile'"),
         (lambda _: move_photo(cue="blush"), "'blush'"),
-        (lambda _: move_photo(landmarks={"nose": (1, 2)}), "eye_right, eye_left, mouth_right, mouth_left"),
         (lambda _: face_studio(size=20), "64 and 512; .*20"),
         (lambda studio: studio({"au": {}}), "aus, sides.*'au'"),
         (lambda studio: studio({"aus": {"AU4": 9.0}}), "AU4.* 0 and 5; .*9.0"),

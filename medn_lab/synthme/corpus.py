@@ -14,26 +14,19 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.data.flow import optical_flow
-from medn_lab.records import Clips, Truth, ViewingCopy, positions
+from medn_lab.records import Clips, Truth, ViewingCopy, frame_numbers, positions
 from medn_lab.synthme import actions as act
 from medn_lab.synthme.actions import AUS, PEAK_PIXELS
 from medn_lab.synthme.identity import Identity
 from medn_lab.synthme.paint import Face, draw_face
 from medn_lab.synthme.render import Script, draw_nuisance, head_truth, shrunk
-from medn_lab.synthme.script import (
-    Table,
-    allowed_emotions,
-    check_emotions,
-    draw_script,
-    draw_scripts,
-    table_of,
-)
+from medn_lab.synthme.script import Table, allowed_emotions, check_emotions, draw_script, draw_scripts, table_of
 
+# Version of the drawing: the same recipe gives the same bytes within one version.
 VERSION = 1
-"""Version of the drawing: the same recipe gives the same bytes within one version."""
 
+# Side of the frames that people are shown, in pixels.
 VIEWING_SIZE = 256
-"""Side of the frames that people are shown, in pixels."""
 
 
 def render_size(size: int) -> int:
@@ -145,12 +138,13 @@ def draw_clips(
         bare = 0 if drawn.lids is None else shrunk((drawn.lids.min(axis=-1) > 0).astype(np.float32), drawn.size)
         skin = (drawn.mask * (1 - bare))[..., None]
         for script in scripts[person]:
-            numbers, onset, apex = script.numbers(n_frames).tolist(), script.row["onset"], script.row["apex"]
+            onset, apex = script.row["onset"], script.row["apex"]
+            numbers = frame_numbers(**script.marks, n_frames=n_frames).tolist()
             large = {number: script.frame(drawn, number) for number in {*numbers, apex}}
             frames = np.stack([shrunk(large[number], size) for number in numbers])
             flow = optical_flow(large[onset], large[apex], size=size, mask=drawn.mask)
             moved = shrunk(act.expression_field(drawn, script.pixels) * skin, size) * (size / drawn.size)
-            course = script.strength * script.cue_course(np.array(numbers))
+            course = script.strength * np.array([script.cue_at(number) for number in numbers])
             rows.append((frames, flow, moved.astype(np.float16), course))
         played = [np.stack(arrays) for arrays in zip(*rows, strict=True)]
         return [*played, _masks(drawn, size, AUS), _masks(drawn, size, kinds)]
@@ -186,8 +180,8 @@ def _masks(face: Face, size: int, names: tuple[str, ...]) -> np.ndarray:
 
 def _view(face: Callable[[int], Face], script: Script, n_frames: int) -> np.ndarray:
     """The sampled frames for looking at, (n_frames, 256, 256, 3) uint8: not shrunk."""
-    drawn = face(VIEWING_SIZE)
-    return np.stack([script.frame(drawn, number) for number in script.numbers(n_frames).tolist()])
+    drawn, numbers = face(VIEWING_SIZE), frame_numbers(**script.marks, n_frames=n_frames)
+    return np.stack([script.frame(drawn, int(number)) for number in numbers])
 
 
 @lru_cache(maxsize=8)
@@ -246,14 +240,10 @@ def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: i
 
 
 Change = Literal["au", "intensity", "head", "person", "cue"]
+# The factors that can be changed, and the column of table or truth that has each.
 CHANGED_COLUMN = {
-    "au": "action_units",
-    "intensity": "intensities",
-    "head": "head_x_px128",
-    "person": "subject",
-    "cue": "cue",
-}
-"""The factors that can be changed, and the column of table or truth that has each."""
+    "au": "action_units", "intensity": "intensities", "head": "head_x_px128", "person": "subject", "cue": "cue",
+}  # fmt: skip
 
 
 def counterfactual_clips(
@@ -310,7 +300,6 @@ def counterfactual_clips(
     (True, True)
     """
     act.one_of(change, CHANGED_COLUMN, "change")
-    act.check_range(0, seed=seed)
     recipe = dict(clips.recipe) | {"counterfactual": change, "counterfactual_seed": int(seed)}
     people: dict[int, list[Script]] = {}
     for name in clips.table["clip_id"]:
@@ -322,9 +311,8 @@ def counterfactual_clips(
         old_value, new_value = (str({**one.truth, **one.row}[CHANGED_COLUMN[change]]) for one in (script, new))
         row = {**new.row, "changed": change, "changed_from": old_value, "changed_to": new_value}
         if change in ("au", "cue"):
-            given = allowed_emotions(
-                row["action_units"], cue=row["cue"], emotions_given_aus=recipe.get("emotions_given_aus")
-            )
+            table = recipe.get("emotions_given_aus")
+            given = allowed_emotions(row["action_units"], cue=row["cue"], emotions_given_aus=table)
             label = str(given.idxmax()) if given.max() == 1 else None
             row |= {"label": label, "emotion": label or "unknown"}
         people.setdefault(new.truth["identity"], []).append(replace(new, row=row))

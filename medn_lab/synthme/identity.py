@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
+# Height of the cheekbones, where the head is widest.
 WIDEST_Y = -0.06
-"""Height of the cheekbones, where the head is widest."""
 
 
 @cache

@@ -10,8 +10,8 @@ import numpy as np
 from medn_lab.synthme import identity
 from medn_lab.synthme.identity import WIDEST_Y, Canvas, Identity, Landmarks, bell, hump
 
+# The master is drawn this much finer than the pictures taken from it.
 OVERSAMPLING = 2
-"""The master is drawn this much finer than the pictures taken from it."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,11 +74,6 @@ def draw_face(person: Identity, *, size: int) -> Face:
     Face
         The same face at every size.
 
-    Raises
-    ------
-    ValueError
-        If `size` is out of range.
-
     See Also
     --------
     move_face : a picture of it.
@@ -89,8 +84,6 @@ def draw_face(person: Identity, *, size: int) -> Face:
     >>> draw_face(Identity(0, 0), size=64).skin.shape
     (128, 128, 3)
     """
-    if not 32 <= size <= 1024:
-        raise ValueError(f"a face can be drawn at 32 to 1024 px; size is {size}")
     p = person
     c = Canvas(p, OVERSAMPLING * size)
     head = c.soft(p.half_width(c.y) - np.abs(c.x), 0.010) * (c.y > p.crown_y) * (c.y < p.chin_y)
@@ -108,8 +101,7 @@ def draw_face(person: Identity, *, size: int) -> Face:
     oily = 0.030 + 0.018 * (1 - vermilion) * oily + 0.06 * vermilion
     shine = ((oily + 0.02 * p.tone) * gloss * (1 - 0.8 * hair_shadow))[..., None]
     colour = albedo * light * exposure + shine * _rgb(1.0, 0.98, 0.95)
-    colour = _beard(p, c, _nostrils(p, c, colour), light)
-    colour = _brows(p, c, _lids(p, c, colour))
+    colour = _brows(p, c, _lids(p, c, _nostrils_and_beard(p, c, colour, light)))
 
     back_dim = 1 - 0.45 * c.blur(head, 0.05)
     cloud = c.noise(p.generator(9), 4)
@@ -204,16 +196,6 @@ def _beard_region(p: Identity, c: Canvas) -> np.ndarray:
     return np.clip(region, 0, 1) * (1 - lips)
 
 
-def _beard(p: Identity, c: Canvas, colour: np.ndarray, light: np.ndarray) -> np.ndarray:
-    """A short beard of fine strands over the lit skin; nothing where there is none."""
-    if p.beard == 0:
-        return colour
-    fine = c.noise(p.generator(8), 130, across=320)
-    share = np.clip(p.beard * _beard_region(p, c) * (0.88 + 0.20 * fine), 0, 0.95)
-    tint = _linear(p.hair) * 0.85 * np.exp(0.22 * fine)[..., None] * (0.25 + 0.75 * light.mean(-1, keepdims=True))
-    return _mix(colour, tint.astype(np.float32), share)
-
-
 def _lips(p: Identity, c: Canvas, albedo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Vermilion laid on the skin, and its mask (n, n)."""
     upper, line, lower, inside = p.mouth_lines(c.x)
@@ -228,13 +210,19 @@ def _lips(p: Identity, c: Canvas, albedo: np.ndarray) -> tuple[np.ndarray, np.nd
     return _mix(albedo, _linear(p.skin) * _rgb(0.16, 0.07, 0.07), dark), vermilion
 
 
-def _nostrils(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
-    """Two dark openings under the tip of the nose, and its shadow, on the lit skin."""
+def _nostrils_and_beard(p: Identity, c: Canvas, colour: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """Two dark openings under the tip of the nose, its shadow, and a short beard of fine strands, on the lit skin."""
     hole = c.blob(p.nose_width * 0.53, p.nose_y + 0.046, 0.010 + 0.15 * p.nose_width, 0.0105, angle=0.28)
     under = c.blob(0, p.nose_y + 0.072, p.nose_width * 0.95, 0.020)
     rim = c.blob(p.nose_width * 1.16, p.nose_y + 0.036, 0.010, 0.026, angle=-0.25)
     colour = colour * (1 - (0.20 * under + 0.24 * rim))[..., None] ** _rgb(0.8, 1.0, 1.0)
-    return _mix(colour, colour * _rgb(0.16, 0.09, 0.08), 0.92 * np.clip(1.8 * hole - 0.35, 0, 1))
+    colour = _mix(colour, colour * _rgb(0.16, 0.09, 0.08), 0.92 * np.clip(1.8 * hole - 0.35, 0, 1))
+    if p.beard == 0:
+        return colour
+    fine = c.noise(p.generator(8), 130, across=320)
+    share = np.clip(p.beard * _beard_region(p, c) * (0.88 + 0.20 * fine), 0, 0.95)
+    tint = _linear(p.hair) * 0.85 * np.exp(0.22 * fine)[..., None] * (0.25 + 0.75 * light.mean(-1, keepdims=True))
+    return _mix(colour, tint.astype(np.float32), share)
 
 
 def _brows(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
@@ -342,26 +330,10 @@ def _body(p: Identity, c: Canvas, scene: np.ndarray, head: np.ndarray) -> np.nda
 
 def _hair(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hair's lit colour (n, n, 3) linear, the mask of what hangs behind the head, and of what lies before it."""
-    strands, gloss, ragged = _strands(p, c)
-    behind, front = _hair_regions(p, c, ragged)
-    lamp, hair = np.sign(p.light[0]), _linear(p.hair)
-    dome = np.clip(1 - (c.x / 0.66) ** 2 - 0.55 * np.clip(c.y + 0.45, 0, 2) ** 2, 0, 1)
-    lit = 0.34 + 0.50 * dome**0.7 + 0.16 * lamp * c.x - 0.10 * c.y
-    colour = hair * np.exp(0.40 * strands)[..., None] * np.clip(lit, 0.16, 1.2)[..., None]
-    shine = gloss * (0.05 + 0.22 * hair.mean() ** 0.5) * (1 + 0.28 * lamp * c.x)
-    tint = 0.55 + 0.45 * hair / max(float(hair.max()), 1e-3)
-    return (colour + shine[..., None] * tint).astype(np.float32), behind, front
-
-
-def _strands(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Brightness of strands (about unit variance), the band of gloss, and the raggedness of the hair's edges."""
     rng = p.generator(7)
     bend = c.noise(rng, 9)
     locks, fine, edge = (rng.standard_normal(cells).astype(np.float32) for cells in ((7, 90), (9, 420), (4, 150)))
     curls = 0.75 * c.noise(rng, 46) + 0.6 * c.noise(rng, 90)
-    if p.style == "curly":
-        big = c.noise(rng, 26)
-        return 0.9 * curls + 0.3 * big, np.clip(0.25 + 0.3 * curls, 0, 1) * np.clip(-c.y, 0, 1), 0.9 * big + 0.4 * curls
     if p.style in ("parted", "bob", "long"):  # from a parting over the sides; the others run out from the crown
         wide, high = p.cheek_width + 0.1, WIDEST_Y - p.crown_y + 0.1
         dx = c.x - p.part_x * np.clip((0.2 - c.y) / 0.8, 0, 1)
@@ -382,8 +354,22 @@ def _strands(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray
         across, along = (u * (grid.shape[1] - 1)).astype(np.float32), (v * (len(grid) - 1)).astype(np.float32)
         return cv2.remap(grid, across, along, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
 
-    gloss = band * np.clip(0.65 + 0.40 * read(fine[::-1].copy()), 0, 1.6)
-    return 0.8 * read(locks) + 0.75 * read(fine), gloss, read(edge) + 0.5 * read(fine)
+    # Brightness of strands (about unit variance), the band of gloss, and the raggedness of the hair's edges.
+    if p.style == "curly":
+        big = c.noise(rng, 26)
+        strands, ragged = 0.9 * curls + 0.3 * big, 0.9 * big + 0.4 * curls
+        gloss = np.clip(0.25 + 0.3 * curls, 0, 1) * np.clip(-c.y, 0, 1)
+    else:
+        strands, ragged = 0.8 * read(locks) + 0.75 * read(fine), read(edge) + 0.5 * read(fine)
+        gloss = band * np.clip(0.65 + 0.40 * read(fine[::-1].copy()), 0, 1.6)
+    behind, front = _hair_regions(p, c, ragged)
+    lamp, hair = np.sign(p.light[0]), _linear(p.hair)
+    dome = np.clip(1 - (c.x / 0.66) ** 2 - 0.55 * np.clip(c.y + 0.45, 0, 2) ** 2, 0, 1)
+    lit = 0.34 + 0.50 * dome**0.7 + 0.16 * lamp * c.x - 0.10 * c.y
+    colour = hair * np.exp(0.40 * strands)[..., None] * np.clip(lit, 0.16, 1.2)[..., None]
+    shine = gloss * (0.05 + 0.22 * hair.mean() ** 0.5) * (1 + 0.28 * lamp * c.x)
+    tint = 0.55 + 0.45 * hair / max(float(hair.max()), 1e-3)
+    return (colour + shine[..., None] * tint).astype(np.float32), behind, front
 
 
 def _hair_regions(p: Identity, c: Canvas, ragged: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,21 +9,20 @@ from typing import Any
 import cv2
 import numpy as np
 
-from medn_lab.records import frame_numbers
 from medn_lab.synthme import actions as act
 from medn_lab.synthme.actions import Pixels
 from medn_lab.synthme.identity import turned
 from medn_lab.synthme.paint import Face
 
+# Scales of the slow drifts: the head's x and y in pixels of a 128 px picture (about what `medn_lab.data.register` was
+# measured to leave there) and its angle in degrees; the light's gain, slope and warmth.
 DRIFTS = np.array([0.03, 0.03, 0.012, 0.012, 0.012, 0.003])
-"""Scales of the slow drifts: the head's x and y in pixels of a 128 px picture (about what ``medn_lab.data.register``
-was measured to leave there) and its angle in degrees; the light's gain, slope and warmth."""
 
+# Standard deviation of the sensor's noise per channel, in levels of 255.
 SENSOR_GREYS = 1.6
-"""Standard deviation of the sensor's noise per channel, in levels of 255."""
 
+# Length of a blink at 200 frames a second.
 BLINK_FRAMES = 26
-"""Length of a blink at 200 frames a second."""
 
 
 def draw_nuisance(rng: np.random.Generator, *, noise: float, apex: int, offset: int) -> dict[str, Any]:
@@ -76,28 +75,43 @@ class Script:
         """The three numbered frames."""
         return {name: self.row[name] for name in ("onset", "apex", "offset")}
 
-    def numbers(self, n_frames: int) -> np.ndarray:
-        """The frames that stand for the clip, (n_frames,)."""
-        return frame_numbers(*self.marks.values(), n_frames)
+    def cue_at(self, number: int) -> np.float32:
+        """The cue in a frame at strength 1, from -1 to 1; 0 at the onset.
 
-    def cue_course(self, frames: np.ndarray) -> np.ndarray:
-        """The cue in each frame, signed, at strength 1."""
-        return act.cue_course(self.truth["cue_kind"], self.row["cue"], frames, **self.marks, delay=self.delay)
+        Colour rises slowly (half of it by three tenths of the clip, later by `delay`) and stays; flush is positive,
+        pallor negative. The timing pulse is one hump halfway between onset and apex (``early``, positive) or between
+        apex and offset (``late``, negative by convention: it moves the skin the same way), exactly 0 at the onset, the
+        apex and the offset. The brightness has the hump between apex and offset; ``brighten`` is positive, ``dim``
+        negative.
+        """
+        kind, state, (onset, apex, offset) = self.truth["cue_kind"], self.row["cue"], self.marks.values()
+        if state in ("still", "absent"):
+            return np.float32(0)
+        sign = 1.0 if state == act.CUES[kind][0] else -1.0
+        if kind == "colour":
+            along = np.clip((number - onset) / (offset - onset), 0, 1)
+            return np.float32(sign * (1 - np.exp(-((along / (0.34 + self.delay)) ** 2))))
+        start, end = (onset, apex) if state == "early" else (apex, offset)
+        inside = start < number < end
+        return np.float32(sign * np.sin(np.pi * ((number - start) / (end - start))) ** 1.5 if inside else 0)
 
     def frame(self, face: Face, number: int) -> np.ndarray:
-        """One frame at the face's size, uint8, nuisance and all; a function of the script and the arguments alone."""
-        numbers, (onset, _, offset) = np.array([number]), self.marks.values()
-        rises = float(act.time_course(numbers, **self.marks, rise=self.rise, fall=self.fall)[0])
-        drifts = drift_at(self.drift, float(np.clip((number - onset) / (offset - onset), 0, 1)))
+        """One frame at the face's size, uint8, nuisance and all; a function of the script and the arguments alone.
+
+        AUs rise as a raised cosine from 0 at the onset to their peaks at the apex, and fall to 0 at the offset; `rise`
+        and `fall` are exponents: above 1 they linger near 0.
+        """
+        onset, apex, offset = self.marks.values()
+        up, down = (number - onset) / (apex - onset), (offset - number) / (offset - apex)
+        share, power = (up, self.rise) if number <= apex else (down, self.fall)
+        # cos(pi) is a hair off -1, so that a clip keeps the ends exactly still
+        rises = float(np.float32(np.clip(0.5 - 0.5 * np.cos(np.pi * np.clip(share, 0, 1)), 0, 1) ** power))
+        pixels = {key: rises * peak for key, peak in self.pixels.items()}
+        level = self.strength * float(self.cue_at(number))
         away = 1.0 if self.blink is None else min(abs(number - self.blink) / (BLINK_FRAMES / 2), 1.0)
-        frame = compose(
-            face,
-            {key: rises * peak for key, peak in self.pixels.items()},
-            cue=self.truth["cue_kind"],
-            level=self.strength * float(self.cue_course(numbers)[0]),
-            blink=float(0.5 + 0.5 * np.cos(np.pi * away)),
-            head=drifts[:3].tolist(),
-        )
+        blink = float(0.5 + 0.5 * np.cos(np.pi * away))
+        drifts = drift_at(self.drift, float(np.clip((number - onset) / (offset - onset), 0, 1)))
+        frame = compose(face, pixels, cue=self.truth["cue_kind"], level=level, blink=blink, head=drifts[:3].tolist())
         if self.noise:
             gain, slope, warmth = drifts[3:]
             across = np.linspace(-1, 1, frame.shape[1], dtype=np.float32)
@@ -120,8 +134,8 @@ def compose(
 ) -> np.ndarray:
     """A frame before camera and compression, (size, size, 3) float32, sRGB 0-255.
 
-    `pixels` is the AUs' motion now; `level` the cue now: its strength times its course, as
-    :func:`medn_lab.synthme.actions.cue_course` signs it; `blink` goes from 0 (open) to 1 (closed); `head` is the head's
+    `pixels` is the AUs' motion now; `level` the cue now: its strength times :meth:`Script.cue_at`;
+    `blink` goes from 0 (open) to 1 (closed); `head` is the head's
     motion in pixels of a 128 px picture, and degrees.
     """
     size, scale = face.size, np.float32(face.size / 128)
@@ -142,7 +156,7 @@ def compose(
     strongest = max((abs(v) for v in pixels.values()), default=0.0) + abs(pulse)
     steps = 0 if not strongest else 1 if strongest < 2.5 else 5
 
-    column, row = pixel_grid(face)
+    column, row = act.pixel_grid(face)
     gap = None
     if parted:
         source, gap = _part_lips(face, moved, parted * float(scale), steps)
@@ -166,12 +180,6 @@ def compose(
     return frame
 
 
-@act.kept
-def pixel_grid(face: Face) -> tuple[np.ndarray, ...]:
-    """Column and row of each pixel, (size, size) float32 each."""
-    return tuple(np.meshgrid(*[np.arange(face.size, dtype=np.float32)] * 2))
-
-
 def _sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
@@ -188,7 +196,7 @@ def _origin(face: Face, moved: np.ndarray, steps: int) -> np.ndarray:
     The field says where skin goes; a picture is drawn by asking where it came from. Fixed-point steps, one where the
     motion is that of a micro-expression, more where a slider exaggerates it.
     """
-    column, row = pixel_grid(face)
+    column, row = act.pixel_grid(face)
     source = moved
     for _ in range(steps):
         source = _sample(moved, column - source[..., 0], row - source[..., 1])
@@ -200,9 +208,10 @@ def _part_lips(face: Face, moved: np.ndarray, parted: float, steps: int) -> tupl
 
     A drawn mouth shows its dark inside in the gap; in a photo the skin at the line is stretched over it.
     """
-    column, row = pixel_grid(face)
+    column, row = act.pixel_grid(face)
     *lips, below = act.lips_apart(face)
-    down = act.turned_back(face, np.stack([np.zeros_like(below), np.ones_like(below)], -1))
+    cos, sin = face.landmarks.axis
+    down = np.array([-sin, cos], np.float32)
     upper, lower = (_origin(face, moved + np.float32(parted) * lip[..., None] * down, steps) for lip in lips)
     from_upper, from_lower = (_sample(below, column - lip[..., 0], row - lip[..., 1]) for lip in (upper, lower))
     source = np.where((from_lower + from_upper > 0)[..., None], lower, upper)

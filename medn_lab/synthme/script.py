@@ -22,17 +22,17 @@ from medn_lab.synthme.actions import AUS, CUES, MIDLINE_AUS, PEAK_PIXELS
 from medn_lab.synthme.identity import read_table
 from medn_lab.synthme.render import Script, draw_nuisance, head_truth
 
+# Frames a second that the frame numbers count.
 FPS = 200
-"""Frames a second that the frame numbers count."""
 
+# Which state of `CUES` an emotion has.
 STATE_OF = {"happiness": 0, "disgust": 0, "repression": 1, "surprise": 1, "others": 2}
-"""Which state of :data:`CUES` an emotion has."""
 
 EMOTIONS = tuple(STATE_OF)
 """The classes of the protocol ``synthme_5class``, as in CASME II."""
 
+# P(emotion | AU set) with the columns of `emotion_table`; a mapping of them is what a recipe keeps.
 Table: TypeAlias = pd.DataFrame | Mapping[str, Sequence]
-"""P(emotion | AU set) with the columns of :func:`emotion_table`; a mapping of them is what a recipe keeps."""
 
 
 def emotion_table() -> pd.DataFrame:
@@ -131,8 +131,8 @@ def allowed_emotions(
     shares = given.reindex([canonical_set(action_units)]).iloc[0].rename(None)
     if cue in (None, "absent"):
         return shares
-    act.kind_of_state(cue)
-    shares = shares.where(cue_shares(tuple(CUES)).loc[cue] > 0, 0.0)
+    states = cue_shares(tuple(CUES))
+    shares = shares.where(states.loc[act.one_of(cue, states.index, "the cue's state")] > 0, 0.0)
     return shares / (shares.sum() or np.nan)
 
 
@@ -150,8 +150,7 @@ def draw_script(subject: int, clip: int, *, recipe: Mapping[str, Any], emotions:
     aus = [f"AU{number}" for number in action_units.split("+")]
 
     one_sided = rng.random() < 0.2 and not set(aus) <= set(MIDLINE_AUS)
-    side = ("left", "right")[rng.integers(2)]
-    side = side if one_sided else "both"
+    side = (("left", "right") if one_sided else ("both", "both"))[rng.integers(2)]
     letters, pixels = [], {}
     for au in aus:
         letters.append("ABCDE"[rng.choice(5, p=(0.16, 0.30, 0.30, 0.16, 0.08))])
@@ -162,14 +161,14 @@ def draw_script(subject: int, clip: int, *, recipe: Mapping[str, Any], emotions:
 
     length = int(rng.integers(30, 101))
     onset = int(rng.integers(20, 160))
-    apex, offset = onset + round(length * rng.uniform(0.34, 0.52)), onset + length
+    marks = {"onset": onset, "apex": onset + round(length * rng.uniform(0.34, 0.52)), "offset": onset + length}
     rise, fall, delay = rng.uniform(0.85, 1.5), rng.uniform(0.8, 1.3), rng.uniform(-0.06, 0.06)
     has_distractor = rng.random() < 0.35 and noise > 0  # a weak AU outside the coded set
     others = [au for au in AUS if au not in aus]
     other = others[rng.integers(len(others))]
     halves = act.sides_of(other, ("left", "right", "both")[rng.integers(3)])
     weak = min(rng.uniform(0.08, 0.22) * noise, 0.28)
-    nuisance = draw_nuisance(rng, noise=noise, apex=apex, offset=offset)
+    nuisance = draw_nuisance(rng, noise=noise, apex=marks["apex"], offset=marks["offset"])
     kinds = act.cue_kinds(recipe["cue"])
     of_kind = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(4, subject, clip)))
     kind = kinds[of_kind.integers(len(kinds))]
@@ -180,13 +179,12 @@ def draw_script(subject: int, clip: int, *, recipe: Mapping[str, Any], emotions:
         "intensities": "+".join(f"{au[2:]}{letter}" for au, letter in zip(aus, letters, strict=True)),
         "peak_px128": max(pixels.values()), "distractors": other[2:] if has_distractor else "none",
         "distractor_px128": weak if has_distractor else 0.0, "cue_kind": kind, "cue_strength": cue_strength,
-        **head_truth(nuisance["drift"], onset=onset, apex=apex, offset=offset),
+        **head_truth(nuisance["drift"], **marks),
         "blink_frame": -1 if nuisance["blink"] is None else nuisance["blink"],
     }  # fmt: skip
     row = {
         "clip_id": f"{name}-c{clip + 1:02d}", "dataset": "SynthME", "subject": name,
-        "onset": onset, "apex": apex, "offset": offset, "fps": FPS, "emotion": emotion, "label": emotion,
-        "action_units": action_units, "side": side,
+        **marks, "fps": FPS, "emotion": emotion, "label": emotion, "action_units": action_units, "side": side,
         "cue": CUES[kind][STATE_OF[emotion]] if cue_strength > 0 else "absent",
     }  # fmt: skip
     if has_distractor:
@@ -250,8 +248,7 @@ def draw_table(
 def draw_scripts(recipe: Mapping[str, Any]) -> dict[int, list[Script]]:
     """The scripts of each person of a corpus; ValueError if a number of the recipe is out of its range."""
     n_subjects, n_clips = recipe["n_subjects"], recipe["clips_per_subject"]
-    act.check_range(1, n_subjects=n_subjects, clips_per_subject=n_clips)
-    act.check_range(0, seed=recipe["seed"])
+    act.check_range(1, 100_000, n_subjects=n_subjects, clips_per_subject=n_clips)
     act.check_range(0, 4, cue_strength=recipe["cue_strength"], noise=recipe["noise"])
     emotions = check_emotions(recipe.get("emotions_given_aus"))
     return {
@@ -300,19 +297,18 @@ def ceilings(table: pd.DataFrame, *, emotions_given_aus: Table | None = None) ->
     # P(cue | emotion) is 0 or 1 for the clip's kind, so that seeing the cue only strikes emotions out.
     allows = cue_shares(tuple(CUES)) > 0
     allows.loc["absent"] = True
-    for column, what, known in (("action_units", "AU set", given.index), ("cue", "cue", allows.index)):
-        strange = sorted(set(table[column]) - set(known))
-        if strange:
-            raise ValueError(f"{what} {strange[0]!r} is not one of SynthME's: {', '.join(known)}")
+    for column, known in (("action_units", given.index), ("cue", allows.index)):
+        for value in table[column].unique():
+            act.one_of(value, known, f"{column} of SynthME")
     by_au, by_cue = given.loc[table["action_units"]].to_numpy(), allows.loc[table["cue"]].to_numpy()
     readings = {"au_only": by_au, "cue_only": by_cue * (shares["share"].to_numpy() @ given.to_numpy())}
     readings["joint"] = by_au * by_cue
     never = np.flatnonzero(readings["joint"].sum(axis=1) == 0)
     if len(never):
-        row = table.iloc[never[0]]
+        units, state = table.loc[table.index[never[0]], ["action_units", "cue"]]
         raise ValueError(
-            f"{len(never)} of {len(table)} clips cannot occur under this table, such as AU set {row['action_units']}"
-            f" with cue {row['cue']}; give the table that the clips were drawn from"
+            f"{len(never)} of {len(table)} clips cannot occur under this table, such as AU set {units} with cue {state}"
+            "; give the table that the clips were drawn from"
         )
     return pd.Series({name: float((p.max(axis=1) / p.sum(axis=1)).mean()) for name, p in readings.items()})
 

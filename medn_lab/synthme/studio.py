@@ -20,18 +20,14 @@ from medn_lab.synthme.paint import OVERSAMPLING, Face
 from medn_lab.synthme.render import Script, draw_nuisance, head_truth
 from medn_lab.synthme.script import EMOTIONS, FPS, allowed_emotions
 
+# The frames of a clip made by hand: 0.34 s.
 MARKS = {"onset": 0, "apex": 28, "offset": 68}
-"""The frames of a clip made by hand: 0.34 s."""
 
+# What a state holds, and the values for what it leaves out.
 STATE = {"aus": {}, "sides": {}, "cue": "still", "cue_strength": 1.0, "noise": 1.0, "drift": 1.0}
-"""What a state holds, and the values for what it leaves out."""
 
-LANDMARK_NAMES = ("eye_right", "eye_left", "nose", "mouth_right", "mouth_left")
-"""The five points that place AUs on a photo: the pupils, the tip of the nose, the corners of the mouth. Sides are the
-subject's own: ``eye_right`` lies on the left of the picture."""
-
+# Pupils, tip of the nose and corners of the mouth in scikit-image's portrait, by hand; first those at the left.
 _PORTRAIT = ((202.3, 100.3), (247.3, 102.7), (225.0, 125.5), (204.0, 141.7), (244.0, 141.7))
-"""The five points of scikit-image's portrait, measured by hand."""
 
 
 class FaceStudio:
@@ -92,10 +88,6 @@ class FaceStudio:
         }  # fmt: skip
         rng = np.random.default_rng(np.random.SeedSequence(int(seed), spawn_key=(3,)))
         self._usual = draw_nuisance(rng, noise=1.0, apex=MARKS["apex"], offset=MARKS["offset"])
-
-    def __repr__(self) -> str:
-        size, n_frames, cue = (self._recipe[name] for name in ("size", "n_frames", "cue"))
-        return f"FaceStudio: {self.name}, {n_frames} frames at {size} px, {cue} cue"
 
     def __call__(self, state: Mapping[str, Any] | None = None) -> Clips:
         """Play a state.
@@ -209,20 +201,13 @@ def face_studio(
     >>> clip.table["label"].tolist(), clip.frames.shape
     (['repression'], (1, 8, 64, 64, 3))
     """
-    act.check_range(0, identity_seed=identity_seed, person=person)
     recipe = {"corpus": "SynthME by hand", "version": VERSION, "seed": int(identity_seed), "person": int(person)}
     face = partial(cached_face, identity_seed, person)
     return FaceStudio(face, size=size, n_frames=n_frames, cue=cue, recipe=recipe, seed=seed)
 
 
 def photo_studio(
-    photo: np.ndarray | None = None,
-    *,
-    landmarks: Mapping[str, tuple[float, float]] | None = None,
-    size: int = 64,
-    n_frames: int = 8,
-    cue: CueKind = "colour",
-    seed: int = 0,
+    photo: np.ndarray | None = None, *, size: int = 64, n_frames: int = 8, cue: CueKind = "colour", seed: int = 0
 ) -> FaceStudio:
     """A photograph to play with: its skin moves and flushes as a drawn face would.
 
@@ -232,10 +217,8 @@ def photo_studio(
     Parameters
     ----------
     photo : (h, w, 3) uint8, optional
-        RGB, one upright frontal face; by default the portrait that ships inside scikit-image, as in `move_photo`.
-    landmarks : mapping of str to (x, y), optional
-        Photo pixels of ``eye_right, eye_left, nose, mouth_right, mouth_left``: the pupils, the tip of the nose, the
-        corners of the mouth, sides being the subject's own. From the face detector where None.
+        RGB, one upright frontal face: the detector's eyes, nose and mouth place the AUs. By default the public-domain
+        portrait of Eileen Collins that ships inside scikit-image (``skimage.data.astronaut``; no download).
     size : int
         Side of frames and flow in pixels, 64 to 512; what the model reads.
     n_frames : int
@@ -263,38 +246,23 @@ def photo_studio(
     >>> photo_studio()({"aus": {"AU4": "D"}}).table["action_units"].tolist()
     ['4']
     """
+    found = "given" if photo is None else "detected"
     if photo is None:
         from skimage import data
 
-        photo, landmarks = data.astronaut(), landmarks or dict(zip(LANDMARK_NAMES, _PORTRAIT, strict=True))
+        photo = data.astronaut()
     if photo.shape[2:] != (3,) or photo.dtype != np.uint8:
         raise ValueError(f"a photo must be RGB, (h, w, 3) uint8; this is {photo.dtype} of shape {photo.shape}")
-    missing = [name for name in LANDMARK_NAMES if landmarks and name not in landmarks]
-    if missing:
-        raise ValueError(f"landmarks lack {', '.join(missing)}; give {', '.join(LANDMARK_NAMES)} as (x, y) in pixels")
-    found = [landmarks[name] for name in LANDMARK_NAMES] if landmarks else find_face(photo).landmarks
-    points = np.array(found, dtype=float)
-    if points[1, 0] <= points[0, 0]:
-        raise ValueError(
-            f"eye_left, the subject's own, must lie further right in the picture than eye_right; they are at x ="
-            f" {points[1, 0]:.0f} and {points[0, 0]:.0f}"
-        )
-    recipe = {"corpus": "photo by hand", "version": VERSION, "landmarks": "given" if landmarks else "detected"}
+    points = np.array(_PORTRAIT if found == "given" else find_face(photo).landmarks, dtype=float)
+    recipe = {"corpus": "photo by hand", "version": VERSION, "landmarks": found}
     face = partial(_photo_face, photo, points)
     return FaceStudio(face, size=size, n_frames=n_frames, cue=cue, recipe=recipe, seed=seed)
 
 
 def move_photo(
-    photo: np.ndarray | None = None,
-    action_units: str = "12",
-    *,
-    intensity: Literal["A", "B", "C", "D", "E"] = "C",
-    cue: str | None = None,
-    size: int = 128,
-    n_frames: int = 8,
-    landmarks: Mapping[str, tuple[float, float]] | None = None,
-    seed: int = 0,
-) -> Clips:
+    photo: np.ndarray | None = None, action_units: str = "12", *, intensity: Literal["A", "B", "C", "D", "E"] = "C",
+    cue: str | None = None, size: int = 128,
+) -> Clips:  # fmt: skip
     """Make one clip of a photograph whose skin moves as an AU would move it.
 
     The photo is real and the motion is drawn: smooth displacement, no folds of the person's own, eyes that move with
@@ -304,23 +272,15 @@ def move_photo(
     Parameters
     ----------
     photo : (h, w, 3) uint8, optional
-        RGB, one upright frontal face. By default the public-domain portrait of Eileen Collins that ships inside
-        scikit-image (``skimage.data.astronaut``; no download).
+        As `photo_studio` takes it.
     action_units : str
         For instance ``"12"``, ``"1+2"``, ``"L12"`` (the subject's left side), ``"R14"``; the AUs of :data:`AUS`.
     intensity : {"A", "B", "C", "D", "E"}
-        Of all of them; ``"A"`` moves the skin by 0.4 px at 128 px, ``"E"`` by 1.8 px.
+        Of all of them, with small differences; ``"A"`` moves the skin by 0.4 px at 128 px, ``"E"`` by 1.8 px.
     cue : str, optional
         State of an implicit cue to add: ``flush``, ``pallor``, ``early``, ``late``, ``brighten``, ``dim`` or ``still``.
     size : int
         Side of frames and flow, 64 to 512 px.
-    n_frames : int
-        At least 2.
-    landmarks : mapping of str to (x, y), optional
-        As `photo_studio` takes them. By default they are taken from the face detector, which is coarse (a tenth of the
-        distance between the eyes); give them where precision matters.
-    seed : int
-        Of the small differences between AUs' strengths.
 
     Returns
     -------
@@ -331,8 +291,7 @@ def move_photo(
     Raises
     ------
     ValueError
-        If the photo is not RGB uint8, no face is found, an AU, intensity, cue or landmark is unknown, or `size` is out
-        of range.
+        If the photo is not RGB uint8, no face is found, an AU, intensity or cue is unknown, or `size` is out of range.
 
     Examples
     --------
@@ -341,14 +300,15 @@ def move_photo(
     ((1, 8, 64, 64, 3), ['12'])
     """
     low, high = act.PEAK_PIXELS[act.one_of(intensity, act.PEAK_PIXELS, "intensity")]
-    kind: Any = "colour" if cue is None else act.kind_of_state(cue)
-    rng = np.random.default_rng(seed)
+    act.one_of(cue or "still", [state for states in act.CUES.values() for state in states], "cue")
+    kind: Any = next(kind for kind in act.CUES if cue in (None, *act.CUES[kind]))
+    rng = np.random.default_rng(0)
     aus, sides = {}, {}
     for token in map(str.strip, str(action_units).replace("AU", "").split("+")):
         side = {"L": "left", "R": "right"}.get(token[:1], "both")
         au = act.check_au(token if side == "both" else token[1:])
         aus[au], sides[au] = (low + high) / 2 + rng.uniform(-0.25, 0.25) * (high - low), side
-    studio = photo_studio(photo, landmarks=landmarks, size=size, n_frames=n_frames, cue=kind)
+    studio = photo_studio(photo, size=size, cue=kind)
     quiet = {"cue": cue or "still", "cue_strength": float(cue is not None), "noise": 0, "drift": 0}
     clip = studio({"aus": aus, "sides": sides, **quiet})
     name = "-".join(["photo", "+".join(_facs(au, side, "") for au, side in sides.items()), *([cue] if cue else [])])
