@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -69,8 +69,6 @@ CUE_PATCHES: dict[str, tuple[tuple, ...]] = {
     "colour": (("right", *_CHEEK), ("left", *_CHEEK), ("left", "forehead", 0.0, 0.02, 0.14, 0.055)),
     "brightness": (("left", "chin", 0.0, -0.08, 0.21, 0.12),),
 }
-
-Make = TypeVar("Make", bound=Callable[..., Any])
 
 
 @cache
@@ -138,7 +136,7 @@ def pixels_of(amounts: Mapping[str, float | str], sides: Mapping[str, str]) -> P
     return pixels
 
 
-def kept(make: Make) -> Make:
+def kept(make: Callable[..., Any]) -> Callable[..., Any]:
     """`make`, computed once for each face and its other arguments."""
 
     def get(face: Face, *args: Any) -> Any:
@@ -147,7 +145,7 @@ def kept(make: Make) -> Make:
             face.cache[key] = make(face, *args)
         return face.cache[key]
 
-    return cast(Make, get)
+    return get
 
 
 @kept
