@@ -122,11 +122,12 @@ class Script:
         seed, *key = self.grain
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*key, number)))
         # The sum of two random bytes is triangular: near enough to a sensor's noise, and eight times faster drawn.
-        pair = np.frombuffer(rng.bytes(2 * frame.size), np.uint8).reshape(2, *frame.shape).astype(np.float32)
-        noisy = to_bytes(frame + (pair[0] + pair[1] - 255) * np.float32(SENSOR_GREYS * self.noise / 104.5))
+        pair = np.frombuffer(rng.bytes(2 * frame.size), np.uint8).reshape(2, *frame.shape)
+        grain = (np.add(*pair, dtype=np.float32) - 255) * np.float32(SENSOR_GREYS * self.noise / 104.5)
         # OpenCV keeps blue first; the order matters, for JPEG spends its bits on what it takes for luminance.
-        _, code = cv2.imencode(".jpg", noisy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])
-        return np.ascontiguousarray(np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))[..., ::-1])
+        noisy = cv2.cvtColor(to_bytes(frame + grain), cv2.COLOR_RGB2BGR)
+        _, code = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, self.quality])
+        return cv2.cvtColor(np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
 
 
 def compose(
