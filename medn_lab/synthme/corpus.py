@@ -36,19 +36,10 @@ def render_size(size: int) -> int:
 
 
 def synthetic_clips(
-    *,
-    n_subjects: int = 24,
-    clips_per_subject: int = 30,
-    size: int = 64,
-    n_frames: int = 8,
-    cue: str = "colour",
-    cue_strength: float = 1.0,
-    noise: float = 1.0,
-    emotions_given_aus: Table | None = None,
-    seed: int = 0,
-    n_jobs: int | None = None,
-    progress: bool = False,
-) -> Clips:
+    *, n_subjects: int = 24, clips_per_subject: int = 30, size: int = 64, n_frames: int = 8, cue: str = "colour",
+    cue_strength: float = 1.0, noise: float = 1.0, emotions_given_aus: Table | None = None, seed: int = 0,
+    n_jobs: int | None = None, progress: bool = False,
+) -> Clips:  # fmt: skip
     """Draw SynthME: synthetic micro-expression clips whose motion, implicit emotion cue and label are known exactly.
 
     The label is drawn from the published :func:`emotion_table` given the AU set, and sets the state of the cue. AUs

@@ -201,14 +201,9 @@ def table_of(scripts: Iterable[Script]) -> pd.DataFrame:
 
 
 def draw_table(
-    *,
-    n_subjects: int = 24,
-    clips_per_subject: int = 30,
-    cue: str = "colour",
-    cue_strength: float = 1.0,
-    emotions_given_aus: Table | None = None,
-    seed: int = 0,
-) -> pd.DataFrame:
+    *, n_subjects: int = 24, clips_per_subject: int = 30, cue: str = "colour", cue_strength: float = 1.0,
+    emotions_given_aus: Table | None = None, seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
     """The table that :func:`synthetic_clips` would return, without drawing a picture.
 
     Parameters

@@ -1,7 +1,7 @@
 """SynthME on the disk in the official layouts, faults of the real files included, and as a flow pack.
 
-Whatever is done with licensed data can so be run before the licence comes: readers and ``prepare`` must survive the
-faults and account for them.
+With it everything that is done with licensed data can be run before the licence arrives; readers and ``prepare`` must
+handle the faults and list them.
 """
 
 from __future__ import annotations
@@ -52,18 +52,10 @@ _FULL_WIDTH = str.maketrans("0123456789LR+", "０１２３４５６７８９Ｌ�
 
 
 def write_dataset(
-    clips: Clips,
-    root: str | os.PathLike[str],
-    *,
-    layout: LayoutName = "casme2",
-    coding: str | None = None,
-    tree: Literal["cropped", "raw"] | None = None,
-    size: int | None = None,
-    fps: float | None = None,
-    frames: bool = True,
-    faults: bool | Sequence[str] = False,
-    progress: bool = False,
-) -> pd.DataFrame:
+    clips: Clips, root: str | os.PathLike[str], *, layout: LayoutName = "casme2", coding: str | None = None,
+    tree: Literal["cropped", "raw"] | None = None, size: int | None = None, fps: float | None = None,
+    frames: bool = True, faults: bool | Sequence[str] = False, progress: bool = False,
+) -> pd.DataFrame:  # fmt: skip
     """Write SynthME clips as frame folders and a spreadsheet with the official names and columns.
 
     Every frame from onset to offset is drawn again at `size`, as PNG, which keeps the faint colour cue untouched.
@@ -228,7 +220,7 @@ def _write_sheet(root: Path, written: Sequence[Written], coding: Coding, *, clos
 
 
 def _write_frames(one: Written, pictures: Sequence[np.ndarray], root: Path, tree: FrameTree) -> None:
-    """A clip's frames, spoilt by its fault."""
+    """Write a clip's frames, with its fault."""
     if tree.cropped:
         try:
             box = find_face(pictures[0])
@@ -308,24 +300,24 @@ def write_flow_pack(
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
     kept, _ = to_classes(clips.table, "megc2019")
-    place = {name: row for row, name in enumerate(clips.table["clip_id"])}
+    flows = np.asarray(clips.select(kept["clip_id"]).flow)[..., :2]
+    order, count = pd.factorize(kept["subject"], sort=True)[0], kept.groupby("subject").cumcount()
     rows = []
-    for order, (_, own) in enumerate(kept.groupby("subject", sort=True)):
-        dataset = list(PACK)[order % len(PACK)]
+    for row, flow, person, number in zip(kept.to_dict("records"), flows, order, count, strict=True):
+        dataset = list(PACK)[person % len(PACK)]
         layout, (folder, listed, image) = LAYOUTS[dataset], PACK[dataset]
-        subject = layout.subject.format(number=order // len(PACK) + 1)
+        subject = layout.subject.format(number=person // len(PACK) + 1)
         sub = folder.format(subject=subject)
-        for count, row in enumerate(own.to_dict("records")):
-            clip = layout.clip.format(subject=subject, number=count + 1, short=SHORT[row["label"]])
-            parts = {"subject": subject, "clip": clip, "folder": sub, "rest": clip.partition("_")[2]}
-            name, picture = listed.format(**parts), image.format(**parts)
-            coded = code_flow(np.asarray(clips.flow[place[row["clip_id"]]][..., :2]), coding="uv_strain", size=28)
-            # Each channel from 0 to 255, from its smallest value to its largest; 0 where it has one value.
-            low, high = coded.min(axis=(0, 1)), coded.max(axis=(0, 1))
-            coded = np.rint(255 * (coded - low) / np.maximum(high - low, 1e-6)).astype(np.uint8)
-            (root / picture).write_bytes(_png(coded))  # u, v, strain as red, green, blue
-            label = PROTOCOLS["megc2019"].classes.index(row["label"])
-            rows.append([dataset, sub, name, label, 0, picture, f"{sub}_{name}", row["clip_id"], row["label"]])
+        clip = layout.clip.format(subject=subject, number=number + 1, short=SHORT[row["label"]])
+        parts = {"subject": subject, "clip": clip, "folder": sub, "rest": clip.partition("_")[2]}
+        name, picture = listed.format(**parts), image.format(**parts)
+        coded = code_flow(flow, coding="uv_strain", size=28)
+        # Each channel from 0 to 255, from its smallest value to its largest; 0 where it has one value.
+        low, high = coded.min(axis=(0, 1)), coded.max(axis=(0, 1))
+        coded = np.rint(255 * (coded - low) / np.maximum(high - low, 1e-6)).astype(np.uint8)
+        (root / picture).write_bytes(_png(coded))  # u, v, strain as red, green, blue
+        label = PROTOCOLS["megc2019"].classes.index(row["label"])
+        rows.append([dataset, sub, name, label, 0, picture, f"{sub}_{name}", row["clip_id"], row["label"]])
     columns = ["dataset", "sub", "filename_o", "label", "apex", "imagename", "sub_filename"]
     table = pd.DataFrame(rows, columns=[*columns, "clip_id", "class"])
     if listing in ("official", "both"):
