@@ -61,6 +61,9 @@ def test_the_record_holds_what_the_field_expects_and_the_flow_of_its_renderings(
     for row in table.to_dict("records"):
         assert {f"AU{n}" for n in row["action_units"].split("+")} == {au for au in clips.aus if row[au] == 1.0}
     assert np.abs(clips.flow[:, 0]).max() == 0, "the first row lies outside the face"
+    for clip in clips.truth.table.to_dict("records"):
+        low, high = PEAKS[max(part[-1] for part in clip["intensities"].split("+"))]
+        assert low <= clip["peak_px128"] <= high
     row = table.iloc[2]
     again = optical_flow(*render_frames(clips, row["clip_id"], [row["onset"], row["apex"]], size=128), size=64)
     assert length(again - clips.flow[2])[length(clips.flow[2]) > 0].mean() < 0.15
@@ -83,19 +86,6 @@ def test_the_viewing_copy_is_the_same_clip_at_a_larger_size(clips):
     assert np.abs(again - small).mean() < 4
     moves = [cv2.blur(frames[3] - frames[0], (5, 5)).ravel() for frames in (again, small)]
     assert np.corrcoef(*moves)[0, 1] > 0.7
-
-
-@pytest.mark.slow
-def test_motion_peaks_where_the_intensities_say_and_the_flow_finds_it():
-    clips = synthetic_clips(n_subjects=1, clips_per_subject=24, n_frames=2, size=128, noise=0, seed=8)
-    truth = clips.truth.displacement.astype(np.float32)
-    single = clips.table["action_units"].str.fullmatch(r"\d+") & (clips.table["action_units"] != "5")
-    assert single.sum() >= 8
-    for row in np.flatnonzero(single):
-        low, high = PEAKS[clips.truth.table["intensities"][row][-1]]
-        assert 0.8 * low < length(truth[row]).max() <= 1.02 * high, clips.table.iloc[row]["action_units"]
-    moving = length(truth) > 0.1 * length(truth).max(axis=(1, 2), keepdims=True)
-    assert length(clips.flow - truth)[moving].sum() < 0.36 * length(truth)[moving].sum()
 
 
 @pytest.mark.parametrize("kind", mostly_slow(CUES))
@@ -153,12 +143,11 @@ def test_the_table_of_a_single_kind_stays_what_version_1_drew(kind, begins):
     assert (table[list(AUS)].sum() >= 8).all()
 
 
-@pytest.mark.parametrize("table", [SHIFTED, SAME_STATE], ids=["shifted", "two rows"])
-def test_clips_are_drawn_from_the_table(table):
-    drawn = draw_table(n_subjects=10, clips_per_subject=100, emotions_given_aus=table, seed=3)
+def test_clips_are_drawn_from_the_table():
+    drawn = draw_table(n_subjects=10, clips_per_subject=100, emotions_given_aus=SHIFTED, seed=3)
     counts = pd.crosstab(drawn["action_units"], drawn["emotion"]).reindex(columns=NAMES, fill_value=0)
-    wanted = table.set_index("action_units").loc[counts.index]
-    assert len(wanted) == len(table)
+    wanted = SHIFTED.set_index("action_units").loc[counts.index]
+    assert len(wanted) == len(SHIFTED)
     size = counts.sum(axis=1)
     assert np.abs(size / len(drawn) - wanted["share"]).max() < 0.03
     p, found = wanted[NAMES], counts.div(size, axis=0)

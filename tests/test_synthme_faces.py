@@ -122,8 +122,6 @@ def test_the_detector_places_aus_near_the_landmarks():
 def test_noise_and_drift_are_two_controls_and_the_same_in_every_clip_of_a_studio(studio):
     still = studio(QUIET)
     assert (still.frames == still.frames[:, :1]).all()
-    assert np.abs(still.flow).max() < 0.02
-    assert not still.truth.displacement.any()
     grainy, again, drifting = (studio({"noise": n, "drift": d}) for n, d in ((2, 0), (2, 0), (0, 4)))
     np.testing.assert_array_equal(grainy.frames, again.frames)
     assert (grainy.frames != face_studio(identity_seed=3, seed=1)({"noise": 2, "drift": 0}).frames).any()
