@@ -101,10 +101,7 @@ def check_range(low: float, high: float, **values: float) -> None:
 
 def check_au(name: str) -> str:
     """`name` as a column name, ``AU12`` or ``12`` alike; ValueError where SynthME does not play it."""
-    au = f"AU{str(name).strip().upper().removeprefix('AU')}"
-    if au not in AUS:
-        raise ValueError(f"an AU must be one of {', '.join(AUS)}; it is {name!r}")
-    return au
+    return one_of(f"AU{str(name).strip().upper().removeprefix('AU')}", AUS, "an AU")
 
 
 def cue_kinds(cue: str) -> tuple[str, ...]:

@@ -294,27 +294,23 @@ def _head_height(p: Identity, c: Canvas, grain: np.ndarray) -> np.ndarray:
     nose = nose + 0.058 * c.blob(p.nose_width * 0.84, tip + 0.024, 0.020 + 0.14 * p.nose_width, 0.030)  # wings
     z += nose - 0.012 * c.blob(p.nose_width * 1.36, tip + 0.020, 0.016, 0.034)
 
-    z += _mouth(p, c)
+    upper, line, lower, inside = p.mouth_lines(c.x)
+    mouth = 0.042 * c.blob(0, p.mouth_y - 0.01, 0.17, 0.085)
+    on_upper = np.clip((line - c.y) / np.maximum(line - upper, 1e-3), 0, 1)
+    on_lower = np.clip((c.y - line) / np.maximum(lower - line, 1e-3), 0, 1)
+    fade = np.clip(inside * 2.2, 0, 1)
+    mouth += 0.017 * np.abs(np.sin(np.pi * on_upper)) ** 0.8 * fade * (on_upper < 1)
+    mouth += 0.026 * np.abs(np.sin(np.pi * on_lower)) ** 0.7 * fade * (on_lower < 1)
+    mouth -= 0.018 * hump(c.y - line, 0.010) * np.clip(inside * 4, 0, 1)
+    philtrum = (p.nose_y + 0.06 + p.mouth_y - p.lip_upper) / 2
+    mouth -= 0.007 * c.blob(0, philtrum, 0.019, 0.045)
+    mouth += 0.0035 * c.blob(0.034, philtrum, 0.014, 0.045)
+    z += mouth - 0.012 * c.blob(p.mouth_width * 1.05, p.mouth_y + 0.006, 0.022, 0.022)
+
     z += (0.020 + 0.010 * m) * c.blob(0, p.chin_y - 0.105, 0.105 + 0.02 * m, 0.060)  # chin
     z -= 0.020 * c.blob(0, p.mouth_y + p.lip_lower + 0.045, 0.10, 0.026)
     z += _lines_of_age(p, c)
     return z + 0.00016 * p.texture * (1 + age) * grain
-
-
-def _mouth(p: Identity, c: Canvas) -> np.ndarray:
-    upper, line, lower, inside = p.mouth_lines(c.x)
-    z = 0.042 * c.blob(0, p.mouth_y - 0.01, 0.17, 0.085)
-    on_upper = np.clip((line - c.y) / np.maximum(line - upper, 1e-3), 0, 1)
-    on_lower = np.clip((c.y - line) / np.maximum(lower - line, 1e-3), 0, 1)
-    fade = np.clip(inside * 2.2, 0, 1)
-    z += 0.017 * np.abs(np.sin(np.pi * on_upper)) ** 0.8 * fade * (on_upper < 1)
-    z += 0.026 * np.abs(np.sin(np.pi * on_lower)) ** 0.7 * fade * (on_lower < 1)
-    z -= 0.018 * hump(c.y - line, 0.010) * np.clip(inside * 4, 0, 1)
-    philtrum = (p.nose_y + 0.06 + p.mouth_y - p.lip_upper) / 2
-    z -= 0.007 * c.blob(0, philtrum, 0.019, 0.045)
-    z += 0.0035 * c.blob(0.034, philtrum, 0.014, 0.045)
-    z -= 0.012 * c.blob(p.mouth_width * 1.05, p.mouth_y + 0.006, 0.022, 0.022)
-    return z
 
 
 def _lines_of_age(p: Identity, c: Canvas) -> np.ndarray:

@@ -90,8 +90,7 @@ def draw_face(person: Identity, *, size: int) -> Face:
     head = c.blur(head.astype(np.float32), 0.004)
     hair, hair_behind, hair_front = _hair(p, c)
 
-    albedo, grain = _skin(p, c)
-    albedo, vermilion = _lips(p, c, albedo)
+    albedo, vermilion, grain = _skin(p, c)
     light, gloss = identity.light_skin(p, c, grain)
     hair_shadow = c.shift(c.blur(hair_front, 0.022), -0.03 * np.sign(p.light[0]), 0.035)
     light = light * (1 - 0.42 * hair_shadow)[..., None] ** _rgb(0.85, 1.0, 1.05)
@@ -142,8 +141,8 @@ def _mix(base: np.ndarray, over: np.ndarray, share: np.ndarray) -> np.ndarray:
     return base + (over - base) * share[..., None]
 
 
-def _skin(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray]:
-    """Reflectance of the bare skin, (n, n, 3) linear, and the fine grain that the relief turns into pores."""
+def _skin(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Reflectance of skin and lips (n, n, 3) linear, the lips' mask, and the fine grain that the relief makes pores."""
     rng = p.generator(2)
     blood = 0.9 * c.blob(0.27, 0.17, 0.12, 0.10) + 0.9 * c.blob(0, p.nose_y, 0.07, 0.05)
     blood = blood + 0.35 * c.blob(0, p.chin_y - 0.10, 0.09, 0.06) + 0.25 * c.blob(0, -0.33, 0.2, 0.08)
@@ -178,7 +177,18 @@ def _skin(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray]:
         dots = 0.55 + 0.22 * c.noise(rng, 300)
         stubble = p.stubble * (0.5 - 0.25 * p.tone) * _beard_region(p, c) * dots
         absorb += stubble[..., None] * _rgb(1.0, 0.95, 0.82)
-    return _linear(p.skin) * np.exp(-absorb), grain
+    albedo = _linear(p.skin) * np.exp(-absorb)
+
+    upper, line, lower, inside = p.mouth_lines(c.x)
+    vermilion = c.soft(c.y - upper, 0.014) * c.soft(lower - c.y, 0.018) * np.clip(inside * 9, 0, 1)
+    rose = _linear(p.skin) * _rgb(0.88, 0.47, 0.52) ** (0.62 + 0.75 * p.lip_red - 0.25 * p.tone)
+    wrinkles = c.noise(p.generator(3), 10, across=150)
+    tint = rose * (1 - 0.10 * (c.y < line)[..., None] + 0.045 * wrinkles[..., None])
+    albedo = _mix(albedo, tint.astype(np.float32), 0.88 * vermilion)
+    gap = hump(c.y - line, 0.0075) * np.clip(inside * 7, 0, 1) ** 0.5
+    corners = c.blob(p.mouth_width * 0.985, p.mouth_y + p.mouth_curve, 0.013, 0.010)
+    dark = np.clip(0.86 * gap + 0.40 * corners, 0, 0.93)
+    return _mix(albedo, _linear(p.skin) * _rgb(0.16, 0.07, 0.07), dark), vermilion, grain
 
 
 def _beard_region(p: Identity, c: Canvas) -> np.ndarray:
@@ -194,20 +204,6 @@ def _beard_region(p: Identity, c: Canvas) -> np.ndarray:
     cheeks = c.soft(across - 0.50 - 0.25 * np.clip((p.mouth_y - c.y) * 2, 0, 1), 0.25) + (c.y > p.mouth_y)
     region = np.maximum(jaw * np.clip(cheeks, 0, 1), above_lip * (c.y < p.mouth_y + 0.03))
     return np.clip(region, 0, 1) * (1 - lips)
-
-
-def _lips(p: Identity, c: Canvas, albedo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Vermilion laid on the skin, and its mask (n, n)."""
-    upper, line, lower, inside = p.mouth_lines(c.x)
-    vermilion = c.soft(c.y - upper, 0.014) * c.soft(lower - c.y, 0.018) * np.clip(inside * 9, 0, 1)
-    rose = _linear(p.skin) * _rgb(0.88, 0.47, 0.52) ** (0.62 + 0.75 * p.lip_red - 0.25 * p.tone)
-    wrinkles = c.noise(p.generator(3), 10, across=150)
-    tint = rose * (1 - 0.10 * (c.y < line)[..., None] + 0.045 * wrinkles[..., None])
-    albedo = _mix(albedo, tint.astype(np.float32), 0.88 * vermilion)
-    gap = hump(c.y - line, 0.0075) * np.clip(inside * 7, 0, 1) ** 0.5
-    corners = c.blob(p.mouth_width * 0.985, p.mouth_y + p.mouth_curve, 0.013, 0.010)
-    dark = np.clip(0.86 * gap + 0.40 * corners, 0, 0.93)
-    return _mix(albedo, _linear(p.skin) * _rgb(0.16, 0.07, 0.07), dark), vermilion
 
 
 def _nostrils_and_beard(p: Identity, c: Canvas, colour: np.ndarray, light: np.ndarray) -> np.ndarray:
