@@ -259,7 +259,7 @@ def tilted_face(degrees: float = 20.0) -> tuple[list[np.ndarray], np.ndarray]:
     """A drawn face turned in its frame, and its eyes, nose tip and mouth corners."""
     face = draw_face(Identity(3, 0), size=200)
     marks = face.landmarks
-    places = [marks.right["eye"], marks.left["eye"], marks.middle["nose_tip"]]
+    places = [marks.right["eye"], marks.left["eye"], marks.left["nose_tip"]]
     places += [marks.right["mouth_corner"], marks.left["mouth_corner"]]
     points = (np.array(places) + 1) / 2 * 200 - 0.5
     turn = cv2.getRotationMatrix2D((100, 100), degrees, 1.0)
