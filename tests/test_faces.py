@@ -12,7 +12,7 @@ from slow_cases import mostly_slow
 
 from medn_lab.data import FaceBox, FlowRecipe, crop, crop_face, face_mask, find_face, prepare, read_clip
 from medn_lab.records import ClipIndex
-from medn_lab.synthme import draw_face, draw_identity, move_face
+from medn_lab.synthme import Identity, draw_face, move_face
 
 SMALL = FlowRecipe(name="small", size=32, compute_size=64, n_frames=4, register=False)
 EIGHT = dataclasses.replace(SMALL, name="eight", n_frames=8)
@@ -38,7 +38,7 @@ def around_face(margin: float, shift: tuple[float, float] = (0, 0), scale: float
 
 @pytest.mark.parametrize(("size", "count"), mostly_slow([(64, 4), (128, 12)]))
 def test_drawn_faces_are_found_where_they_are_and_are_one(size, count):
-    boxes = [find_face(move_face(draw_face(draw_identity(seed, seed), size=size), {})) for seed in range(count)]
+    boxes = [find_face(move_face(draw_face(Identity(seed, seed), size=size), {})) for seed in range(count)]
     places = np.array([[*middle(box), box.side] for box in boxes]) / size
     assert (np.abs(places - [0.5, 0.51, 0.65]) < [0.03, 0.04, 0.08]).all()
     assert {(box.detector, box.n_faces) for box in boxes} == {("centerface", 1)}
@@ -227,9 +227,9 @@ LEVEL = FlowRecipe(
 
 def tilted_face(degrees: float) -> tuple[list[np.ndarray], np.ndarray]:
     """A drawn face turned in its frame, and its eyes, nose tip and mouth corners."""
-    face = draw_face(draw_identity(3, 0), size=200)
+    face = draw_face(Identity(3, 0), size=200)
     marks = face.landmarks
-    places = [marks.right["eye"], marks.left["eye"], marks.middle["nose_tip"]]
+    places = [marks.right["eye"], marks.left["eye"], marks.left["nose_tip"]]
     places += [marks.right["mouth_corner"], marks.left["mouth_corner"]]
     turn = cv2.getRotationMatrix2D((100, 100), degrees, 1.0)
     moved = (move_face(face, actions) for actions in ({}, {"AU12": 1.2}))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from medn_lab.data import FlowRecipe, face_mask, flow_colours, optical_flow, optical_strain, prepare
 from medn_lab.records import ClipIndex
-from medn_lab.synthme import draw_face, draw_identity, move_face
+from medn_lab.synthme import Identity, draw_face, move_face
 
 
 def skin(height, width, seed=0):
@@ -144,7 +144,7 @@ def test_recipes_survive_json_and_earlier_versions_and_refuse_nonsense():
 @pytest.fixture(scope="module")
 def index(tmp_path_factory):
     """A clip of two frames of a drawn face."""
-    folder, face = tmp_path_factory.mktemp("clip"), draw_face(draw_identity(3, 0), size=100)
+    folder, face = tmp_path_factory.mktemp("clip"), draw_face(Identity(3, 0), size=100)
     for number, actions in enumerate(({}, {"AU12": 1.2}), 1):
         Image.fromarray(move_face(face, actions)).save(folder / f"{number}.png")
     row = {"clip_id": "a", "subject": "1", "frames_folder": str(folder), "onset": 1, "apex": 2, "offset": 2}

@@ -6,12 +6,12 @@ import pytest
 from slow_cases import mostly_slow
 
 from medn_lab.data import crop_face, find_face, optical_flow, register, registration_error, spot_apex
-from medn_lab.synthme import draw_face, draw_identity, move_face
+from medn_lab.synthme import Identity, draw_face, move_face
 
 
 @pytest.fixture(scope="module")
 def face():
-    return draw_face(draw_identity(3, 1), size=256)
+    return draw_face(Identity(3, 1), size=256)
 
 
 @pytest.fixture(scope="module")

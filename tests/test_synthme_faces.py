@@ -8,7 +8,7 @@ from slow_cases import mostly_slow
 
 from medn_lab import synthme
 from medn_lab.records import Clips, frame_numbers
-from medn_lab.synthme import AUS, draw_face, draw_identity, face_studio, move_face, move_photo, photo_studio
+from medn_lab.synthme import AUS, Identity, draw_face, face_studio, move_face, move_photo, photo_studio
 
 QUIET = {"noise": 0.0, "drift": 0.0}
 MIDLINE = {"AU9", "AU17", "AU23", "AU24", "AU25"}
@@ -28,7 +28,7 @@ def studio() -> synthme.FaceStudio:
 
 @pytest.fixture(scope="module")
 def large() -> tuple[synthme.Face, synthme.FaceStudio]:
-    return draw_face(draw_identity(0, 0), size=128), face_studio(size=128, n_frames=2)
+    return draw_face(Identity(0, 0), size=128), face_studio(size=128, n_frames=2)
 
 
 def displacement(clip: Clips) -> np.ndarray:
@@ -40,10 +40,9 @@ def length(field: np.ndarray) -> np.ndarray:
 
 
 def test_a_face_is_the_same_picture_at_every_size_and_people_cover_the_range_of_skin():
-    large, small = (move_face(draw_face(draw_identity(3, 1), size=size)) for size in (192, 96))
-    shrunk = cv2.resize(large, (96, 96), interpolation=cv2.INTER_AREA).astype(float)
-    assert np.abs(shrunk - small).mean() < 4
-    tones = [sum(draw_identity(0, number).skin) / 3 for number in range(24)]
+    large, small = (move_face(draw_face(Identity(3, 1), size=size)) for size in (192, 96))
+    assert np.abs(cv2.resize(large, (96, 96), interpolation=cv2.INTER_AREA).astype(float) - small).mean() < 4
+    tones = [sum(Identity(0, number).skin) / 3 for number in range(24)]
     assert min(tones) < 80 < 200 < max(tones)
 
 
@@ -78,7 +77,7 @@ def test_an_au_moves_its_landmark_as_facs_says_both_sides_alike_and_one_side_alo
 def test_a_blink_hides_the_iris():
     clips = synthme.synthetic_clips(n_subjects=1, clips_per_subject=10, n_frames=2, noise=3, cue_strength=0, seed=3)
     blinks = clips.truth.table.query("blink_frame >= 0").iloc[0]
-    x, y = (int((v + 1) * 64) for v in draw_face(draw_identity(3, 0), size=64).landmarks.left["eye"])
+    x, y = (int((v + 1) * 64) for v in draw_face(Identity(3, 0), size=64).landmarks.left["eye"])
     frames = synthme.render_frames(clips, blinks["clip_id"], [0, blinks["blink_frame"]], size=128).astype(float)
     opened, closed = frames[:, y - 4 : y + 3, x - 4 : x + 5].mean(axis=-1)
     assert opened.std() > 1.5 * closed.std()
@@ -90,8 +89,7 @@ def test_an_action_grows_to_the_apex_and_ends_still():
     moved = np.abs(clip.frames[0].astype(int) - clip.frames[0, 0]).mean(axis=(1, 2, 3))
     assert moved[0] == moved[-1] == 0
     assert numbers[moved.argmax()] == 28
-    assert (np.diff(moved[numbers <= 28]) >= 0).all()
-    assert (np.diff(moved[numbers >= 28]) <= 0).all()
+    assert (np.diff(moved) * np.where(numbers[1:] <= 28, 1, -1) >= 0).all()
     drawn = displacement(clip)
     strong = length(drawn) > 0.4
     assert length(drawn - clip.flow[0])[strong].mean() < 0.35 * length(drawn)[strong].mean()
@@ -104,8 +102,7 @@ def test_the_portrait_smiles_where_its_mouth_is_and_as_its_studio():
     assert length(clip.flow[0] - truth)[moving].sum() < 0.3 * length(truth)[moving].sum()
     row, column = np.unravel_index(length(truth).argmax(), moving.shape)
     assert clip.flow[0, row, column, 1] < -0.3, "corners of a smile rise"
-    assert clip.table["action_units"].tolist() == ["12"]
-    assert clip.truth.au_mask(clip.table["clip_id"][0], "AU12")[row, column]
+    assert clip.truth.au_mask("photo-12", "AU12")[row, column]
     by_hand = photo_studio()({"aus": {"AU12": "D"}, "cue": "flush", **QUIET})
     other = move_photo(action_units="12", intensity="D", cue="flush", size=64)
     # move_photo draws the peak from the middle half of the intensity's range.
@@ -115,30 +112,16 @@ def test_the_portrait_smiles_where_its_mouth_is_and_as_its_studio():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("photo", "how"), [(data.astronaut(), "detected"), (None, "given")])
-def test_the_detector_places_aus_near_the_landmarks(photo, how):
-    clip = move_photo(photo, "4", size=64)
-    assert clip.recipe["landmarks"] == how
+def test_the_detector_places_aus_near_the_landmarks():
+    clip = move_photo(data.astronaut(), "4", size=64)
+    assert clip.recipe["landmarks"] == "detected"
     row, column = np.unravel_index(length(clip.flow[0]).argmax(), (64, 64))
-    assert 15 < row < 32
-    assert 20 < column < 44
-
-
-def test_the_brightness_of_a_photo_changes_in_grey_on_the_chin():
-    bright, dim = (move_photo(cue=cue, size=64) for cue in ("brighten", "dim"))
-    change = (bright.frames[0].astype(int) - dim.frames[0]).mean(axis=-1)
-    inside = bright.truth.cue_region(bright.table["clip_id"][0])
-    assert change[:, inside].mean(axis=1).max() > 4
-    assert np.abs(change[:, ~inside]).mean() < 0.1
-    np.testing.assert_array_equal(bright.flow, dim.flow)
+    assert (15 < row < 32) & (20 < column < 44)
 
 
 def test_noise_and_drift_are_two_controls_and_the_same_in_every_clip_of_a_studio(studio):
     still = studio(QUIET)
     assert (still.frames == still.frames[:, :1]).all()
-    assert np.abs(still.flow).max() < 0.02
-    assert not still.truth.displacement.any()
-    assert still.table.loc[0, ["action_units", "label"]].tolist() == ["", None]
     grainy, again, drifting = (studio({"noise": n, "drift": d}) for n, d in ((2, 0), (2, 0), (0, 4)))
     np.testing.assert_array_equal(grainy.frames, again.frames)
     assert (grainy.frames != face_studio(identity_seed=3, seed=1)({"noise": 2, "drift": 0}).frames).any()
@@ -150,35 +133,16 @@ def test_noise_and_drift_are_two_controls_and_the_same_in_every_clip_of_a_studio
 
 
 def test_a_clip_carries_what_the_table_allows(studio):
-    clip = studio({"aus": {"AU12": "B", "AU6": "C"}, "cue": "pallor"})
-    truth = clip.truth.table.iloc[0]
-    assert truth[["given_aus_happiness", "given_cue_repression", "intensities"]].tolist() == [0.42, 1, "6C+12B"]
-    assert clip.table.loc[0, ["label", "emotion", "action_units"]].tolist() == ["repression", "repression", "6+12"]
-    weak = studio({"aus": {"AU12": "B", "AU6": "C"}, "cue": "pallor", "cue_strength": 0})
-    assert weak.truth.table.loc[0, "given_cue_happiness"] == 0.42
-    assert weak.table.loc[0, "label"] is None
-    odd = studio({"aus": {"AU12": "B", "AU4": "C"}, "cue": "pallor"})
-    assert np.isnan(odd.truth.table.loc[0, "given_aus_happiness"])
-
-
-GREY = np.full((80, 80, 3), 120, np.uint8)
-
-
-@pytest.mark.parametrize(
-    ("make", "facts"),
-    [
-        (lambda _: photo_studio(GREY), "80x80"),
-        (lambda _: move_photo(GREY[..., 0]), r"uint8 of shape \(80, 80\)"),
-        (lambda _: move_photo(action_units="12+smile"), "'smile'"),
-        (lambda _: move_photo(cue="blush"), "'blush'"),
-        (lambda _: move_photo(landmarks={"nose": (1, 2)}), "eye_right, eye_left, mouth_right, mouth_left"),
-        (lambda _: face_studio(size=20), "64 and 512; .*20"),
-        (lambda studio: studio({"au": {}}), "aus, sides.*'au'"),
-        (lambda studio: studio({"aus": {"AU4": 9.0}}), "AU4.* 0 and 5; .*9.0"),
-        (lambda studio: studio({"sides": {"AU4": "up"}}), "both, left, right; .*'up'"),
-        (lambda studio: studio({"cue": "early"}), "flush, pallor, still; .*'early'"),
-    ],
-)
-def test_what_cannot_be_made_or_played_is_one_sentence(studio, make, facts):
-    with pytest.raises(ValueError, match=facts):
-        make(studio)
+    smile = {"aus": {"AU12": "B", "AU6": "C"}, "cue": "pallor"}
+    for state, label, given in (
+        (smile, "repression", (0.42, 1.0)),
+        (smile | {"cue_strength": 0}, None, (0.42, 0.33)),
+        ({"aus": {"AU12": "B", "AU4": "C"}, "cue": "pallor"}, None, (np.nan, np.nan)),
+        ({}, None, (np.nan, np.nan)),
+    ):
+        clip = studio(state)
+        truth = clip.truth.table.iloc[0]
+        assert clip.table.loc[0, ["label", "emotion"]].tolist() == [label, label or "unknown"]
+        found = truth[["given_aus_happiness", "given_cue_repression"]].tolist()
+        assert found == pytest.approx(given, nan_ok=True)
+    assert studio(smile).truth.table.loc[0, "intensities"] == "6C+12B"

@@ -8,7 +8,7 @@ from written_sets import COARSE, drawn_clips, written
 from medn_lab.data.frames import list_frames, read_image
 from medn_lab.data.layouts import LAYOUTS
 from medn_lab.synthme import render_frames, synthetic_clips, write_dataset
-from medn_lab.synthme.writers import read_faults
+from medn_lab.synthme.identity import read_table
 
 
 @pytest.mark.parametrize("layout", list(LAYOUTS))
@@ -49,17 +49,22 @@ def test_each_data_set_is_written_in_its_manner(tmp_path):
     assert set(smic["emotion"]) <= {"positive", "negative", "surprise"}
     assert len(smic) == (drawn_clips().table["emotion"] != "others").sum()
     planted = written(tmp_path, "casme2", frames=False, faults=True)["fault"]
-    assert sorted(planted[planted != ""]) == sorted(read_faults().query("by_default").index)
+    assert sorted(planted[planted != ""]) == sorted(read_table("faults").query("by_default").index)
     assert "apex_slash" not in written(tmp_path, "smic", frames=False, faults=True)["fault"].tolist()
 
 
-def test_bad_requests_get_a_sentence(tmp_path):
-    for layout, options, facts in (
+@pytest.mark.parametrize(
+    ("layout", "options", "facts"),
+    [
         ("casme9", {}, "casme2, .*'casme9'"),
         ("casme2", {"coding": "casme2_2020"}, "casme2_2014, .*'casme2_2020'"),
-        ("smic", {"faults": ["apex_slash"]}, "apex_slash .* SMIC"),
+        ("casme2", {"tree": "video"}, "cropped, raw; .*'video'"),
+        ("casme2", {"faults": ["rust"]}, "'rust'"),
+        ("smic", {"faults": ["apex_slash"]}, "SMIC.*'apex_slash'"),
         ("casme2", {"faults": ["apex_slash"] * 25}, "25 faults.* 24"),
         ("casme2", COARSE | {"fps": 500}, "fps.* 200.* 500"),
-    ):
-        with pytest.raises(ValueError, match=facts):
-            written(tmp_path, layout, frames=False, **options)
+    ],
+)
+def test_bad_requests_get_a_sentence(tmp_path, layout, options, facts):
+    with pytest.raises(ValueError, match=facts):
+        written(tmp_path, layout, frames=False, **options)

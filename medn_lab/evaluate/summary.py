@@ -231,7 +231,7 @@ def evaluation_summary(
         Of a cross-validation, its floor, folds and label column are taken too.
     floor : Predictions, optional
         :func:`au_only_floor` of the same clips; only clips that it decides are compared with it.
-    ceilings : Ceilings or mapping of str to float, optional
+    ceilings : Series or mapping of str to float, optional
         ``medn.synthme.ceilings(table)``, or accuracies by name.
     label : str
         Column of the true class.

@@ -5,10 +5,11 @@ the shading), anchored to landmarks. Directions are lateral (away from the midli
 serves both sides.
 
 The implicit emotion cue is tied to the emotion, independent of the AUs given the emotion, and not visible in the flow
-from onset to apex. ``colour``: facial blood flow [2]_, an isoluminant change of chroma over cheeks and forehead with a
-slow course. ``timing``: the wings of the nose pulse before the apex, after it, or not at all. ``brightness``: the chin
-grows brighter or darker between apex and offset, in grey as much as in colour. The last two are exactly 0 at the onset,
-the apex and the offset.
+from onset to apex (its course: :meth:`medn_lab.synthme.render.Script.cue_at`).
+``colour``: facial blood flow [2]_, an isoluminant change of chroma over cheeks and forehead with a slow course.
+``timing``: the wings of the nose pulse before the apex, after it, or not at all. ``brightness``: the chin grows
+brighter or darker between apex and offset, in grey as much as in colour. The last two are exactly 0 at the onset, the
+apex and the offset.
 
 References
 ----------
@@ -20,29 +21,29 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, wraps
-from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from functools import cache
+from typing import Any, Literal
 
 import cv2
 import numpy as np
-import pandas as pd
 
+from medn_lab.synthme.identity import read_table, turned
 from medn_lab.synthme.paint import Face
 
 CueKind = Literal["colour", "timing", "brightness"]
+
+# (AU, half of the face) to the peak of its motion, in pixels of a 128 px picture.
 Pixels = dict[tuple[str, str], float]
-"""(AU, half of the face) to the peak of its motion, in pixels of a 128 px picture."""
 
 AUS = ("AU1", "AU2", "AU4", "AU5", "AU6", "AU7", "AU9", "AU10",
        "AU12", "AU14", "AU15", "AU17", "AU20", "AU23", "AU24", "AU25")  # fmt: skip
 """The AUs that SynthME plays and codes, as columns of the table."""
 
+# AUs that are never played on one side alone.
 MIDLINE_AUS = ("AU9", "AU17", "AU23", "AU24", "AU25")
-"""AUs that are never played on one side alone."""
 
+# How far the skin moves at the apex for each intensity, in pixels of a 128 px picture.
 PEAK_PIXELS = {"A": (0.3, 0.5), "B": (0.5, 0.8), "C": (0.8, 1.15), "D": (1.15, 1.55), "E": (1.55, 2.0)}
-"""How far the skin moves at the apex for each intensity, in pixels of a 128 px picture."""
 
 CUES: dict[str, tuple[str, str, str]] = {
     "colour": ("flush", "pallor", "still"),
@@ -52,26 +53,22 @@ CUES: dict[str, tuple[str, str, str]] = {
 """The states of each kind: the first goes with happiness and disgust, the second with repression and surprise, the
 third with others."""
 
+# The direction of a flush in RGB, weighing nothing in the grey of OpenCV; pallor is its opposite.
 FLUSH = np.array([1.0, -0.5, -(0.299 - 0.5 * 0.587) / 0.114], np.float32)
-"""The direction of a flush in RGB, weighing nothing in the grey of OpenCV; pallor is its opposite."""
 
+# Change of red (colour) or of all channels (brightness) at the centre of the cue's place, at full course and strength
+# 1, in levels of 255.
 CUE_GREYS = 5.0
-"""Change of red (colour) or of all channels (brightness) at the centre of the cue's place, at full course and strength
-1, in levels of 255."""
 
+# Peak of the timing pulse at strength 1, in pixels of a 128 px picture.
 PULSE_PIXELS = 1.1
-"""Peak of the timing pulse at strength 1, in pixels of a 128 px picture."""
 
-CUE_PATCHES: dict[str, tuple[tuple[str, str, float, float, float, float], ...]] = {
-    "colour": (
-        *((side, "cheek", 0.045, 0.04, 0.085, 0.085) for side in ("right", "left")),
-        ("left", "forehead", 0.0, 0.02, 0.14, 0.055),
-    ),
+_CHEEK = ("cheek", 0.045, 0.04, 0.085, 0.085)
+# Where the cues that change colours lie: the patches of `bump_at`.
+CUE_PATCHES: dict[str, tuple[tuple, ...]] = {
+    "colour": (("right", *_CHEEK), ("left", *_CHEEK), ("left", "forehead", 0.0, 0.02, 0.14, 0.055)),
     "brightness": (("left", "chin", 0.0, -0.08, 0.21, 0.12),),
 }
-"""Where the cues that change colours lie: the patches of :func:`bump_at`."""
-
-Make = TypeVar("Make", bound=Callable[..., Any])
 
 
 @cache
@@ -80,10 +77,11 @@ def read_patches(what: Literal["pulls", "folds"]) -> dict[str, list[tuple]]:
 
     A pull is a landmark, where the patch lies off it, how wide it is, and which way it goes. A fold is a landmark,
     where it lies off it, how long and wide it is, its angle, and its height, negative for a crease and positive for a
-    bulge. AU25 has no row: the lips parting is a tear along the mouth line and made in :func:`unit_field`.
+    bulge. AU25 has no row: the lips parting is a tear along the mouth line and made in :func:`unit_field`. The timing
+    cue pulls as an AU does.
     """
-    table = pd.read_csv(Path(__file__).with_name(f"au_{what}.csv"), index_col="au")
-    return {au: list(rows.itertuples(index=False, name=None)) for au, rows in table.groupby("au")}
+    by_au = read_table(f"au_{what}").groupby(level=0)
+    return {str(au): list(rows.itertuples(index=False, name=None)) for au, rows in by_au}
 
 
 def one_of(value: str, choices: Iterable[str], name: str) -> str:
@@ -94,20 +92,16 @@ def one_of(value: str, choices: Iterable[str], name: str) -> str:
     return value
 
 
-def check_range(low: float, high: float = np.inf, **values: float) -> None:
+def check_range(low: float, high: float, **values: float) -> None:
     """ValueError unless each of the values is a number between `low` and `high`."""
     for name, value in values.items():
         if not low <= value <= high:
-            limits = f"at least {low:g}" if high == np.inf else f"between {low:g} and {high:g}"
-            raise ValueError(f"{name} must be {limits}; it is {value!r}")
+            raise ValueError(f"{name} must be between {low} and {high}; it is {value!r}")
 
 
 def check_au(name: str) -> str:
     """`name` as a column name, ``AU12`` or ``12`` alike; ValueError where SynthME does not play it."""
-    au = f"AU{str(name).strip().upper().removeprefix('AU')}"
-    if au not in AUS:
-        raise ValueError(f"an AU must be one of {', '.join(AUS)}; it is {name!r}")
-    return au
+    return one_of(f"AU{str(name).strip().upper().removeprefix('AU')}", AUS, "an AU")
 
 
 def cue_kinds(cue: str) -> tuple[str, ...]:
@@ -124,46 +118,45 @@ def cue_kinds(cue: str) -> tuple[str, ...]:
     return tuple(kind for kind in CUES if kind in named)
 
 
-def kind_of_state(state: str) -> str:
-    """The first kind of cue that has a state; ValueError where none has it."""
-    kinds = {word: kind for kind in reversed(CUES) for word in CUES[kind]}
-    return kinds[one_of(state, kinds, "the cue's state")]
-
-
 def sides_of(au: str, side: str) -> tuple[str, ...]:
     """The halves of the face that an AU plays on; midline AUs always on both."""
     return ("right", "left") if side == "both" or au in MIDLINE_AUS else (side,)
 
 
-def peak_of(amount: float | str) -> float:
-    """The peak of an intensity in pixels of a 128 px picture: the middle of a letter's range."""
-    return sum(PEAK_PIXELS[one_of(amount, PEAK_PIXELS, "intensity")]) / 2 if isinstance(amount, str) else amount
-
-
 def pixels_of(amounts: Mapping[str, float | str], sides: Mapping[str, str]) -> Pixels:
-    """The peaks of AUs that move, by letters or pixels, on the sides given, both where none is."""
-    peaks = {au: float(peak_of(amount)) for au, amount in amounts.items()}
-    return {(au, half): peak for au, peak in peaks.items() if peak for half in sides_of(au, sides.get(au, "both"))}
+    """The peaks of AUs that move on the sides given, both where none is; a letter is the middle of its range."""
+    pixels: Pixels = {}
+    for au, amount in amounts.items():
+        peak = sum(PEAK_PIXELS[one_of(amount, PEAK_PIXELS, "intensity")]) / 2 if isinstance(amount, str) else amount
+        if peak:
+            pixels |= {(au, half): float(peak) for half in sides_of(au, sides.get(au, "both"))}
+    return pixels
 
 
-def kept(make: Make) -> Make:
+def kept(make: Callable[..., Any]) -> Callable[..., Any]:
     """`make`, computed once for each face and its other arguments."""
 
-    @wraps(make)
     def get(face: Face, *args: Any) -> Any:
         key = (make.__name__, *args)
         if key not in face.cache:
             face.cache[key] = make(face, *args)
         return face.cache[key]
 
-    return cast(Make, get)
+    return get
+
+
+@kept
+def pixel_grid(face: Face) -> tuple[np.ndarray, ...]:
+    """Column and row of each pixel, (size, size) float32 each."""
+    axis = np.arange(face.size, dtype=np.float32)
+    return tuple(np.meshgrid(axis, axis))
 
 
 @kept
 def face_grid(face: Face) -> tuple[np.ndarray, np.ndarray]:
     """Pixel centres in face units, turned so that the line between the eyes is level, ``(size, size)`` each."""
-    axis = ((np.arange(face.size, dtype=np.float32) + 0.5) / face.size) * 2 - 1
-    return face.landmarks.level(*np.meshgrid(axis, axis))
+    x, y = (((place + 0.5) / face.size) * 2 - 1 for place in pixel_grid(face))
+    return turned(x, y, *face.landmarks.axis)
 
 
 def bump_at(
@@ -173,41 +166,37 @@ def bump_at(
     x, y = face_grid(face)
     out, scale = (1.0 if side == "left" else -1.0), np.float32(face.landmarks.scale)
     cx, cy = face.landmarks.place(side, place)
-    dx, dy = out * (x - np.float32(cx)) / scale - np.float32(lateral), (y - np.float32(cy)) / scale
-    dy = dy - np.float32(down)
+    dx, dy = out * (x - np.float32(cx)) / scale - np.float32(lateral), (y - np.float32(cy)) / scale - np.float32(down)
     if angle:
-        cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-        dx, dy = cos * dx + sin * dy, cos * dy - sin * dx
+        dx, dy = turned(dx, dy, np.float32(np.cos(angle)), np.float32(np.sin(angle)))
     return np.exp(-0.5 * ((dx / np.float32(wide)) ** 2 + (dy / np.float32(high)) ** 2))
 
 
 @kept
-def unit_field(face: Face, au: str, side: str) -> np.ndarray:
-    """Displacement of one half of the face by one AU, (size, size, 2) float32.
+def unit_field(face: Face, name: str, side: str) -> np.ndarray:
+    """Displacement of one half of the face by an AU, or of both by the timing cue, (size, size, 2) float32.
 
-    The other half is not moved: the field fades over the midline. The longest vector of both halves together is 1, so
-    that of a half is 1 as well unless it lies on the midline.
+    An AU does not move the other half: the field fades over the midline. The longest vector of both halves together is
+    1, so that of a half is 1 as well unless it lies on the midline. The timing cue spreads the wings of the nose.
     """
-    x, _ = face_grid(face)
-    out = 1.0 if side == "left" else -1.0
     field = np.zeros((face.size, face.size, 2), np.float32)
-    for *patch, lateral, down in read_patches("pulls").get(au, ()):
-        bump = bump_at(face, side, *patch)
-        field[..., 0] += np.float32(out * lateral) * bump
-        field[..., 1] += np.float32(down) * bump
-    if au == "AU25":
+    for half in ("right", "left") if side == "both" else (side,):
+        out = 1.0 if half == "left" else -1.0
+        for *patch, lateral, down in read_patches("pulls").get(name, ()):
+            bump = bump_at(face, half, *patch)
+            field[..., 0] += np.float32(out * lateral) * bump
+            field[..., 1] += np.float32(down) * bump
+    if name == "timing":
+        return field / np.linalg.norm(field, axis=-1).max()
+    if name == "AU25":
         upper, lower, below = lips_apart(face)
         field[..., 1] += np.where(below > 0, lower, upper)
+    x, _ = face_grid(face)
     middle, _ = face.landmarks.place(side, "glabella")
-    half = np.clip(0.5 + out * (x - np.float32(middle)) / np.float32(0.05 * face.landmarks.scale), 0, 1)
-    field *= (half * half * (3 - 2 * half) / np.linalg.norm(field, axis=-1).max())[..., None]
-    return turned_back(face, field)
-
-
-def turned_back(face: Face, field: np.ndarray) -> np.ndarray:
-    """A field along the face's axes as a field along those of the picture."""
-    ax, ay = np.array(face.landmarks.axis, np.float32)
-    return np.stack([ax * field[..., 0] - ay * field[..., 1], ay * field[..., 0] + ax * field[..., 1]], -1)
+    share = np.clip(0.5 + out * (x - np.float32(middle)) / np.float32(0.05 * face.landmarks.scale), 0, 1)
+    field *= (share * share * (3 - 2 * share) / np.linalg.norm(field, axis=-1).max())[..., None]
+    cos, sin = np.array(face.landmarks.axis, np.float32)
+    return np.stack(turned(field[..., 0], field[..., 1], cos, -sin), -1)  # along the axes of the picture
 
 
 @kept
@@ -219,7 +208,8 @@ def lips_apart(face: Face) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     x, y = face_grid(face)
     marks = face.landmarks
-    (right, left), mouth = (marks.place(side, "mouth_corner") for side in ("right", "left")), marks.place("", "mouth")
+    right, left = (marks.place(side, "mouth_corner") for side in ("right", "left"))
+    mouth = marks.place("left", "mouth")
     along = (x - np.float32(mouth[0])) / np.float32((left[0] - right[0]) / 2)
     corners = (right[1] + left[1]) / 2
     below = y - np.float32(mouth[1]) - np.float32(corners - mouth[1]) * along**2
@@ -227,11 +217,9 @@ def lips_apart(face: Face) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     far = np.clip(np.abs(below) / np.float32(0.07 * marks.scale), 0, 1)
     held = opening + (1 - opening) * far  # the corners stay together
     lower = bump_at(face, "left", "mouth", 0.0, 0.03, 0.12, 0.075)
-    lower += 0.6 * bump_at(face, "left", "mouth", 0.0, 0.16, 0.14, 0.10)
+    lower = (lower + 0.6 * bump_at(face, "left", "mouth", 0.0, 0.16, 0.14, 0.10)) * held
     upper = -0.45 * bump_at(face, "left", "mouth", 0.0, -0.02, 0.10, 0.050) * held
-    lower *= held
-    peak = lower.max()
-    return upper / peak, lower / peak, below
+    return upper / lower.max(), lower / lower.max(), below
 
 
 @kept
@@ -246,10 +234,9 @@ def unit_shade(face: Face, au: str, side: str) -> np.ndarray:
     tilt += face.light[1] * cv2.Sobel(relief, cv2.CV_32F, 0, 1, ksize=3, scale=scale)
     # A slope that rises away from the lamp turns darker; a hollow gets less of the sky as well.
     shade = -tilt + 0.12 * relief
-    peak = np.abs(shade).max()
     highest = max((abs(fold[-1]) for fold in folds), default=0.0)
     # A fold of height 1 changes the brightness by 0.032 at 1 px of motion.
-    return (shade * np.float32(0.032 * highest / peak)) if peak > 0 else shade
+    return shade * np.float32(0.032 * highest / max(np.abs(shade).max(), 1e-12))
 
 
 def expression_field(face: Face, pixels: Pixels) -> np.ndarray:
@@ -267,75 +254,3 @@ def cue_weight(face: Face, kind: str) -> np.ndarray:
     weight = sum(bump_at(face, *patch) for patch in CUE_PATCHES[kind])
     # A known boundary: nothing at all below a tenth of the peak, nor on the hair that lies over the forehead.
     return np.clip((weight - 0.1) / 0.9, 0, 1) * face.mask
-
-
-@kept
-def pulse_field(face: Face) -> np.ndarray:
-    """The timing cue's displacement, (size, size, 2) float32, longest vector 1: the wings of the nose spread."""
-    field = np.zeros((face.size, face.size, 2), np.float32)
-    for side, out in (("right", -1.0), ("left", 1.0)):
-        bump = bump_at(face, side, "nose_wing", 0.008, -0.004, 0.034, 0.036)
-        field[..., 0] += np.float32(out) * bump
-        field[..., 1] -= np.float32(0.25) * bump
-    return field / np.linalg.norm(field, axis=-1).max()
-
-
-def reach(face: Face, name: str) -> np.ndarray:
-    """How much each place has of the peak of an AU or of a kind of cue, (size, size)."""
-    if name in CUE_PATCHES:
-        return cue_weight(face, name)
-    fields = [pulse_field(face)] if name == "timing" else [unit_field(face, name, side) for side in ("right", "left")]
-    return sum(np.linalg.norm(field, axis=-1) for field in fields)
-
-
-def time_course(
-    frames: np.ndarray, *, onset: int, apex: int, offset: int, rise: float = 1.0, fall: float = 1.0
-) -> np.ndarray:
-    """Strength of an action in each of `frames`, (k,) float32: 0 at the onset, 1 at the apex, 0 at the offset.
-
-    `rise` and `fall` are exponents of the raised cosine up and down; above 1 it lingers near zero.
-
-    Examples
-    --------
-    >>> time_course(np.array([10, 15, 20, 35, 50]), onset=10, apex=20, offset=50).round(2).tolist()
-    [0.0, 0.5, 1.0, 0.5, 0.0]
-    """
-    frames = np.asarray(frames, float)
-    up = np.clip((frames - onset) / (apex - onset), 0, 1)
-    down = np.clip((offset - frames) / (offset - apex), 0, 1)
-    # cos(pi) is a hair off -1, so that a clip keeps the ends exactly still
-    rising = np.clip(0.5 - 0.5 * np.cos(np.pi * up), 0, 1) ** rise
-    falling = np.clip(0.5 - 0.5 * np.cos(np.pi * down), 0, 1) ** fall
-    return np.where(frames <= apex, rising, falling).astype(np.float32)
-
-
-def cue_course(
-    kind: str, state: str, frames: np.ndarray, *, onset: int, apex: int, offset: int, delay: float = 0.0
-) -> np.ndarray:
-    """Strength of the cue in each of `frames`, (k,) float32 from -1 to 1, 0 at the onset.
-
-    Colour rises slowly (half of it by three tenths of the clip, later by `delay`) and stays; flush is positive, pallor
-    negative. The timing pulse is one hump halfway between onset and apex (``early``, positive) or between apex and
-    offset (``late``, negative by convention: it moves the skin the same way), exactly 0 at the onset, the apex and the
-    offset. The brightness has the hump between apex and offset; ``brighten`` is positive, ``dim`` negative.
-
-    Examples
-    --------
-    >>> numbers = np.array([0, 10, 20, 40, 60])
-    >>> cue_course("timing", "early", numbers, onset=0, apex=20, offset=60).round(2).tolist()
-    [0.0, 1.0, 0.0, 0.0, 0.0]
-    >>> flush = cue_course("colour", "flush", numbers, onset=0, apex=20, offset=60)
-    >>> [f"{level:.2f}" for level in flush]
-    ['0.00', '0.21', '0.62', '0.98', '1.00']
-    """
-    frames = np.asarray(frames, float)
-    if state in ("still", "absent"):
-        return np.zeros(len(frames), np.float32)
-    sign = 1.0 if state == CUES[kind][0] else -1.0
-    if kind == "colour":
-        along = np.clip((frames - onset) / (offset - onset), 0, 1)
-        return (sign * (1 - np.exp(-((along / (0.34 + delay)) ** 2)))).astype(np.float32)
-    start, end = (onset, apex) if state == "early" else (apex, offset)
-    inside = (frames > start) & (frames < end)
-    hump = np.sin(np.pi * np.clip((frames - start) / (end - start), 0, 1)) ** 1.5
-    return np.where(inside, sign * hump, 0.0).astype(np.float32)

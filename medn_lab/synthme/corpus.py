@@ -1,31 +1,32 @@
-"""Clips of SynthME: faces play what their scripts say, and what is true of each clip is written down."""
+"""Clips of SynthME: faces play what their scripts say, the truth of each clip, and clips with one factor changed."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from medn_lab.data.flow import optical_flow
-from medn_lab.records import Clips, Truth, ViewingCopy, positions
+from medn_lab.records import Clips, Truth, ViewingCopy, frame_numbers, positions
 from medn_lab.synthme import actions as act
-from medn_lab.synthme.actions import AUS
-from medn_lab.synthme.identity import draw_identity
+from medn_lab.synthme.actions import AUS, PEAK_PIXELS
+from medn_lab.synthme.identity import Identity
 from medn_lab.synthme.paint import Face, draw_face
-from medn_lab.synthme.render import Script, moving_skin, shrunk
-from medn_lab.synthme.script import Table, check_emotions, draw_script, draw_scripts, emotion_arrays, table_of
+from medn_lab.synthme.render import Script, draw_nuisance, head_truth, shrunk
+from medn_lab.synthme.script import Table, allowed_emotions, check_emotions, draw_script, draw_scripts, table_of
 
+# Version of the drawing: the same recipe gives the same bytes within one version.
 VERSION = 1
-"""Version of the drawing: the same recipe gives the same bytes within one version."""
 
+# Side of the frames that people are shown, in pixels.
 VIEWING_SIZE = 256
-"""Side of the frames that people are shown, in pixels."""
 
 
 def render_size(size: int) -> int:
@@ -35,19 +36,10 @@ def render_size(size: int) -> int:
 
 
 def synthetic_clips(
-    *,
-    n_subjects: int = 24,
-    clips_per_subject: int = 30,
-    size: int = 64,
-    n_frames: int = 8,
-    cue: str = "colour",
-    cue_strength: float = 1.0,
-    noise: float = 1.0,
-    emotions_given_aus: Table | None = None,
-    seed: int = 0,
-    n_jobs: int | None = None,
-    progress: bool = False,
-) -> Clips:
+    *, n_subjects: int = 24, clips_per_subject: int = 30, size: int = 64, n_frames: int = 8, cue: str = "colour",
+    cue_strength: float = 1.0, noise: float = 1.0, emotions_given_aus: Table | None = None, seed: int = 0,
+    n_jobs: int | None = None, progress: bool = False,
+) -> Clips:  # fmt: skip
     """Draw SynthME: synthetic micro-expression clips whose motion, implicit emotion cue and label are known exactly.
 
     The label is drawn from the published :func:`emotion_table` given the AU set, and sets the state of the cue. AUs
@@ -129,19 +121,22 @@ def draw_clips(
     size, n_frames, kinds = recipe["size"], recipe["n_frames"], act.cue_kinds(recipe["cue"])
 
     def play(person: int) -> list[np.ndarray]:
-        """Frames, flow, displacement and course of the cue; the masks of AUs and cue."""
+        """Frames, flow, displacement and course of the cue of each clip; the masks of AUs and cue."""
         # Not from the cache: a person is needed once here, and the cache is for calls of render_frames.
         make = face or partial(cached_face.__wrapped__, recipe["seed"], person)
         drawn, rows = make(render_size(size)), []
+        # Eyeballs do not move, the lids over them do.
+        bare = 0 if drawn.lids is None else shrunk((drawn.lids.min(axis=-1) > 0).astype(np.float32), drawn.size)
+        skin = (drawn.mask * (1 - bare))[..., None]
         for script in scripts[person]:
-            numbers, onset, apex = script.numbers(n_frames).tolist(), script.row["onset"], script.row["apex"]
+            onset, apex = script.row["onset"], script.row["apex"]
+            numbers = frame_numbers(**script.marks, n_frames=n_frames).tolist()
             large = {number: script.frame(drawn, number) for number in {*numbers, apex}}
             frames = np.stack([shrunk(large[number], size) for number in numbers])
             flow = optical_flow(large[onset], large[apex], size=size, mask=drawn.mask)
-            moved = shrunk(act.expression_field(drawn, script.pixels) * moving_skin(drawn), size) * (size / drawn.size)
-            rows.append(
-                (frames, flow, moved.astype(np.float16), script.strength * script.cue_course(np.array(numbers)))
-            )
+            moved = shrunk(act.expression_field(drawn, script.pixels) * skin, size) * (size / drawn.size)
+            course = script.strength * np.array([script.cue_at(number) for number in numbers])
+            rows.append((frames, flow, moved.astype(np.float16), course))
         played = [np.stack(arrays) for arrays in zip(*rows, strict=True)]
         return [*played, _masks(drawn, size, AUS), _masks(drawn, size, kinds)]
 
@@ -154,30 +149,36 @@ def draw_clips(
     drawn = table[["clip_id", "subject"]].join(pd.DataFrame([script.truth for script in every]))
     subjects = tuple(own[0].row["subject"] for own in scripts.values())
     truth = Truth(drawn, displacement, au_masks, cue_mask, course, subjects=subjects, aus=AUS, cue_kinds=kinds)
-    makers = tuple(
-        partial(_view, face or partial(cached_face, recipe["seed"], person), script, n_frames)
-        for person, own in scripts.items()
-        for script in own
-    )
-    return Clips(frames, flow, table, recipe=recipe, truth=truth, viewing=ViewingCopy(VIEWING_SIZE, makers))
+    makers = [face or partial(cached_face, recipe["seed"], person) for person, own in scripts.items() for _ in own]
+    views = tuple(partial(_view, make, script, n_frames) for make, script in zip(makers, every, strict=True))
+    viewing = ViewingCopy(VIEWING_SIZE, views)
+    return Clips(frames, flow, table, recipe=recipe, truth=truth, viewing=viewing)
 
 
 @act.kept
 def _masks(face: Face, size: int, names: tuple[str, ...]) -> np.ndarray:
     """Where AUs or cues have a fifth of their peak, bool (1, names, size, size): half of a pixel or more."""
-    return np.stack([shrunk((act.reach(face, name) > 0.2).astype(np.float32), size) >= 0.5 for name in names])[None]
+    masks = []
+    for name in names:
+        sides = ("both",) if name == "timing" else ("right", "left")
+        if name in act.CUE_PATCHES:
+            reach = act.cue_weight(face, name)
+        else:
+            reach = sum(np.linalg.norm(act.unit_field(face, name, side), axis=-1) for side in sides)
+        masks.append(shrunk((reach > 0.2).astype(np.float32), size) >= 0.5)
+    return np.stack(masks)[None]
 
 
 def _view(face: Callable[[int], Face], script: Script, n_frames: int) -> np.ndarray:
     """The sampled frames for looking at, (n_frames, 256, 256, 3) uint8: not shrunk."""
-    drawn = face(VIEWING_SIZE)
-    return np.stack([script.frame(drawn, number) for number in script.numbers(n_frames).tolist()])
+    drawn, numbers = face(VIEWING_SIZE), frame_numbers(**script.marks, n_frames=n_frames)
+    return np.stack([script.frame(drawn, int(number)) for number in numbers])
 
 
 @lru_cache(maxsize=8)
 def cached_face(seed: int, subject: int, size: int) -> Face:
     """The face of a person of SynthME at `size` px, drawn once while it is among the last eight that were wanted."""
-    return draw_face(draw_identity(seed, subject), size=size)
+    return draw_face(Identity(seed, subject), size=size)
 
 
 def drawn_script(clips: Clips, clip_id: str) -> Script:
@@ -189,9 +190,9 @@ def drawn_script(clips: Clips, clip_id: str) -> Script:
             f" {recipe.get('corpus', 'an unnamed corpus')} version {recipe.get('version')}"
         )
     positions(clips.table, clip_id, owner="these Clips")
-    seed, person, clip = (int(part.lstrip("synthmec")) for part in clip_id.split("-"))
-    emotions = emotion_arrays(recipe.get("emotions_given_aus"))
-    return draw_script(seed, person - 1, clip - 1, recipe=recipe, emotions=emotions)
+    _, person, clip = (int(part.lstrip("synthmec")) for part in clip_id.split("-"))
+    emotions = check_emotions(recipe.get("emotions_given_aus"))
+    return draw_script(person - 1, clip - 1, recipe=recipe, emotions=emotions)
 
 
 def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: int | None = None) -> np.ndarray:
@@ -227,3 +228,133 @@ def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: i
     size = int(clips.recipe["size"] if size is None else size)
     face = cached_face(script.grain[0], script.truth["identity"], render_size(size))
     return np.stack([shrunk(script.frame(face, int(number)), size) for number in numbers])
+
+
+Change = Literal["au", "intensity", "head", "person", "cue"]
+# The factors that can be changed, and the column of table or truth that has each.
+CHANGED_COLUMN = {
+    "au": "action_units", "intensity": "intensities", "head": "head_x_px128", "person": "subject", "cue": "cue",
+}  # fmt: skip
+
+
+def counterfactual_clips(
+    clips: Clips, *, change: Change, seed: int = 0, n_jobs: int | None = None, progress: bool = False
+) -> Clips:
+    """The same clips drawn again with one factor changed: what a network's feature moves with, and what it should not.
+
+    Timing, light, sensor noise, blinks, weak distractor AUs and every factor that is not named stay as they were. With
+    the AUs, their intensity, the head or the person changed the cue is the same; with the cue changed the AUs are.
+
+    Parameters
+    ----------
+    clips : Clips
+        From :func:`synthetic_clips`, also after ``select`` or a round trip to disk; only its table and recipe are read.
+    change : {"au", "intensity", "head", "person", "cue"}
+        ``au``: one AU is switched on, off, or exchanged for another, such that the new AU set is in the table P(emotion
+        | AU set) (where that cannot be, exchanged for any); a new AU is as strong as the one that it replaces or joins.
+        ``intensity``: one AU gets another intensity, A to E. ``head``: the head drifts along another path. ``person``:
+        person `i` becomes person ``n_subjects + i`` of the same seed, who is not in the corpus. ``cue``: the cue has
+        another of the three states of its kind.
+    seed : int
+        Of the choice of what is changed to what.
+    n_jobs : int, optional
+        Threads, as :func:`synthetic_clips` takes it.
+    progress : bool
+        Show a bar, one step a person.
+
+    Returns
+    -------
+    Clips
+        In the order of `clips` and with their ids: the pairs. Table and truth are those of the new clips; the table's
+        columns ``changed`` (the factor), ``changed_from`` and ``changed_to`` (AU set, intensities, the head's x at the
+        apex in pixels of 128, person, cue) are new. After a change of AU or cue the
+        label is the emotion that the corpus's table gives them, None where it gives none or leaves several (``emotion``
+        is then ``unknown``). The recipe's corpus is ``SynthME counterfactual``.
+
+    Raises
+    ------
+    ValueError
+        If the clips are not SynthME's, there is no such factor, the head is to change where noise is 0, or the cue
+        where its strength is 0.
+
+    See Also
+    --------
+    medn_lab.diagnose.counterfactual_shift : how far each branch's feature moves.
+    medn_lab.diagnose.dci
+
+    Examples
+    --------
+    >>> from medn_lab.synthme import synthetic_clips
+    >>> clips = synthetic_clips(n_subjects=1, clips_per_subject=2, n_frames=4, seed=3)
+    >>> other = counterfactual_clips(clips, change="cue")
+    >>> bool((other.table["cue"] != clips.table["cue"]).all()), bool(other.table["AU4"].equals(clips.table["AU4"]))
+    (True, True)
+    """
+    act.one_of(change, CHANGED_COLUMN, "change")
+    recipe = dict(clips.recipe) | {"counterfactual": change, "counterfactual_seed": int(seed)}
+    people: dict[int, list[Script]] = {}
+    for name in clips.table["clip_id"]:
+        script = drawn_script(clips, name)
+        if {"head": recipe["noise"], "cue": recipe["cue_strength"]}.get(change) == 0:
+            raise ValueError(f"these clips have no {change} to change: its strength is 0; draw them with more")
+        rng = np.random.default_rng(np.random.SeedSequence([seed, *script.grain]))
+        new = _changed(script, change, rng, recipe)
+        old_value, new_value = (str({**one.truth, **one.row}[CHANGED_COLUMN[change]]) for one in (script, new))
+        row = {**new.row, "changed": change, "changed_from": old_value, "changed_to": new_value}
+        if change in ("au", "cue"):
+            table = recipe.get("emotions_given_aus")
+            given = allowed_emotions(row["action_units"], cue=row["cue"], emotions_given_aus=table)
+            label = str(given.idxmax()) if given.max() == 1 else None
+            row |= {"label": label, "emotion": label or "unknown"}
+        people.setdefault(new.truth["identity"], []).append(replace(new, row=row))
+    drawn = draw_clips(people, recipe=recipe | {"corpus": "SynthME counterfactual"}, n_jobs=n_jobs, progress=progress)
+    return drawn.select(clips.table["clip_id"])
+
+
+def _changed(script: Script, change: Change, rng: np.random.Generator, recipe: Mapping[str, Any]) -> Script:
+    """The script with one factor changed."""
+    row, truth, pixels = dict(script.row), dict(script.truth), dict(script.pixels)
+
+    def another(options: Iterable[str], old: str) -> str:
+        others = [option for option in options if option != old]
+        return others[rng.integers(len(others))]
+
+    if change == "cue":
+        return replace(script, row=row | {"cue": another(act.CUES[truth["cue_kind"]], row["cue"])})
+    if change == "person":
+        person = recipe["n_subjects"] + truth["identity"]
+        row["subject"] = f"synthme{recipe['seed']}-s{person + 1:02d}"
+        return replace(script, row=row, truth=truth | {"identity": person})
+    if change == "head":
+        nuisance = draw_nuisance(rng, noise=recipe["noise"], apex=row["apex"], offset=row["offset"])
+        drift = np.hstack([nuisance["drift"][:, :3], script.drift[:, 3:]])
+        return replace(script, drift=drift, truth=truth | head_truth(drift, **script.marks))
+
+    letters = {f"AU{part[:-1]}": part[-1] for part in truth["intensities"].split("+")}
+    if change == "intensity":
+        au = sorted(letters)[rng.integers(len(letters))]
+        letters[au] = another(PEAK_PIXELS, letters[au])
+        old = {key: peak for key, peak in pixels.items() if key[0] == au}
+        scale = rng.uniform(*PEAK_PIXELS[letters[au]]) / max(old.values())
+        pixels |= {key: scale * peak for key, peak in old.items()}
+    else:
+        had, weak = set(letters), {au for au, _ in pixels} - set(letters)
+        table = check_emotions(recipe.get("emotions_given_aus"))
+        sets = [{f"AU{n}" for n in name.split("+")} for name in table.index]
+        one_apart = ((0, 1), (1, 0), (1, 1))
+        options = [new for new in sets if not new & weak and (len(new - had), len(had - new)) in one_apart]
+        free = [au for au in AUS if au not in had | weak]
+        options = options or [had - {gone} | {come} for gone in sorted(had) for come in free]
+        new = options[rng.integers(len(options))]
+        like = sorted(had - new or had)
+        like_au = like[rng.integers(len(like))]  # whose strength a new AU has
+        peak = max(amount for (au, _), amount in pixels.items() if au == like_au)
+        pixels = {key: amount for key, amount in pixels.items() if key[0] in new | weak}
+        pixels |= {(au, half): peak for au in new - had for half in act.sides_of(au, row["side"])}
+        letters = {au: letters.get(au, letters[like_au]) for au in new}
+    aus = [au for au in AUS if au in letters]
+    row["action_units"] = "+".join(au[2:] for au in aus)
+    row["side"] = "both" if set(aus) <= set(act.MIDLINE_AUS) else row["side"]
+    truth["intensities"] = "+".join(f"{au[2:]}{letters[au]}" for au in aus)
+    truth["peak_px128"] = max(peak for (au, _), peak in pixels.items() if au in letters)
+    return replace(script, row=row, truth=truth, pixels=pixels)

@@ -7,44 +7,34 @@ picture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from colorsys import hsv_to_rgb
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 
-Colour = tuple[float, ...]
-
+# Height of the cheekbones, where the head is widest.
 WIDEST_Y = -0.06
-"""Height of the cheekbones, where the head is widest."""
-
-_SKIN = np.array(
-    [
-        (250, 221, 202), (241, 203, 178), (226, 180, 148), (206, 153, 116),
-        (176, 121, 84), (139, 92, 63), (103, 67, 47), (74, 48, 37),
-    ],
-    dtype=float,
-)  # fmt: skip
-"""Albedo from the lightest to the deepest skin, sRGB."""
-
-_HAIR = {
-    "black": ((26, 22, 22), 0.10, 0.72), "espresso": ((44, 31, 26), 0.16, 0.24), "brown": ((78, 53, 38), 0.2, 0.04),
-    "chestnut": ((104, 64, 41), 0.16, 0), "auburn": ((126, 62, 36), 0.08, 0), "copper": ((168, 92, 48), 0.06, 0),
-    "dark blond": ((146, 112, 74), 0.12, 0), "blond": ((198, 163, 112), 0.12, 0), "grey": ((136, 133, 130), 0, 0),
-    "white": ((206, 203, 198), 0, 0),
-}  # fmt: skip
-_IRIS = {
-    "dark brown": ((62, 38, 24), 0.08, 0.78), "brown": ((98, 62, 34), 0.24, 0.20), "hazel": ((122, 92, 48), 0.18, 0.02),
-    "green": ((104, 122, 84), 0.14, 0.0), "grey": ((124, 138, 146), 0.12, 0.0), "blue": ((96, 132, 166), 0.24, 0.0),
-}  # fmt: skip
-"""Colour in sRGB, and its share among people of the lightest and of the deepest skin."""
 
 
-class Identity:
+@cache
+def read_table(name: str) -> pd.DataFrame:
+    """A table of this folder by its first column; an empty cell is an empty text."""
+    path = Path(__file__).with_name(f"{name}.csv")
+    return pd.read_csv(path, index_col=0, dtype={"action_units": str, "name": str}, keep_default_na=False)
+
+
+class Identity(SimpleNamespace):
     """One person: everything that stays the same in all their clips, the same however many others are drawn.
 
-    Lengths are in face units (see the module), colours sRGB 0-255, the rest shares from 0 to 1.
+    ``measures.csv`` holds each measure's mean, what a masculine face, a deeper skin tone and age add to it, and its
+    spread; ``palette.csv`` the colours in sRGB, with their shares among people of the lightest and of the deepest skin.
+    The attributes are lengths in face units (see the module), colours (sRGB 0-255), and shares from 0 to 1.
 
     Parameters
     ----------
@@ -55,67 +45,48 @@ class Identity:
 
     Examples
     --------
-    >>> person = draw_identity(0, 3)
+    >>> person = Identity(0, 3)
     >>> person.name, 0 <= person.masculine <= 1, len(person.skin)
     ('synthme0-s04', True, 3)
     """
 
     def __init__(self, seed: int, number: int) -> None:
         self.seed, self.number = int(seed), int(number) + 1
+        self.name = f"synthme{self.seed}-s{self.number:02d}"
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0, number)))
+        palette = read_table("palette").set_index("name", append=True)
+        rgb = ["red", "green", "blue"]
 
         def about(mean: float, spread: float, low: float = -np.inf, high: float = np.inf) -> float:
             return float(np.clip(mean + spread * np.clip(rng.standard_normal(), -2, 2), low, high))
+
+        def measure(first: str, last: str) -> None:
+            for row in read_table("measures").loc[first:last].itertuples():
+                mean = row.mean + row.masculine * m + row.tone * tone + row.age * age
+                setattr(self, row.Index, about(mean, row.spread, row.low, row.high))
+
+        def pick(part: str, deep: float) -> tuple[str, str]:
+            colours, share = palette.loc[[part]], np.clip(deep, 0, 1)
+            return colours.index[rng.choice(len(colours), p=(1 - share) * colours["light"] + share * colours["deep"])]
 
         # Alternating keeps a small corpus from being all of one sex; the rest is chance.
         self.masculine = m = about(0.15 if (number + seed) % 2 else 0.85, 0.1, 0, 1)
         self.age = age = float(rng.beta(1.3, 2.2))
         self.tone = tone = float((number * 0.618034 + rng.uniform(0, 0.35) + 0.37 * seed) % 1.0)
-        steps = tone * (len(_SKIN) - 1)
-        low = min(int(steps), len(_SKIN) - 2)
-        skin = _SKIN[low] + (steps - low) * (_SKIN[low + 1] - _SKIN[low])
+        skins = palette.loc["skin", rgb].to_numpy(float)
+        steps = tone * (len(skins) - 1)
+        low = min(int(steps), len(skins) - 2)
+        skin = skins[low] + (steps - low) * (skins[low + 1] - skins[low])
         skin = skin * (1 + 0.02 * np.clip(rng.standard_normal(), -1.5, 1.5))
         skin = skin * (1 + 0.012 * np.clip(rng.standard_normal(3), -1.5, 1.5))
         self.skin = tuple(np.clip(skin, 25, 252).tolist())
-        self.eye_y = about(-0.085, 0.012)
-        self.mouth_y = about(0.425, 0.016)
-
-        self.cheek_width = about(0.500 + 0.012 * m, 0.014)
-        self.jaw_square = about(1.78 + 0.52 * m, 0.15, 1.55, 2.8)
-        self.jaw_taper = about(1.86 + 0.12 * m, 0.08, 1.7, 2.2)
-        self.chin_y = about(0.755 + 0.025 * m, 0.016)
-        self.crown_y = about(-0.83, 0.015)
-        self.neck_width = about(0.235 + 0.075 * m, 0.015)
-        self.ear_size = about(0.125 + 0.01 * m, 0.01)
-        self.cheek_full = about(0.5 - 0.15 * age, 0.2, 0, 1)
-
-        self.eye_x = about(0.212, 0.008)
-        self.eye_width = about(0.104, 0.005)
-        self.lid_upper = about(0.047 - 0.007 * m - 0.007 * age, 0.0045)
-        self.lid_lower = about(0.028, 0.003)
-        self.eye_tilt = about(0.012, 0.010)
+        measure("eye_y", "eye_tilt")
         self.lid_fold = float(rng.uniform(0.15, 1.0))
         self.iris_size = about(0.0555, 0.0018)
-        iris = np.array(_IRIS[_pick(rng, _IRIS, tone / 0.55)][0])
+        iris = palette.loc[pick("iris", tone / 0.55), rgb].to_numpy(float)
         self.iris = tuple((iris * rng.uniform(0.88, 1.12)).tolist())
         self.brow_y = about(self.eye_y - 0.158 + 0.018 * m, 0.009)
-        self.brow_thick = about(0.017 + 0.013 * m, 0.003)
-        self.brow_arch = about(0.034 - 0.014 * m, 0.008)
-        self.brow_tilt = about(0.004, 0.010)
-        self.brow_dense = about(0.72 + 0.12 * m, 0.12, 0.45, 1.0)
-        self.brow_length = about(0.150, 0.006)
-
-        self.nose_y = about(0.195, 0.016)
-        self.nose_width = about(0.082 + 0.010 * m + 0.022 * tone, 0.008, 0.066, 0.125)
-        self.nose_bridge = about(0.9 - 0.25 * tone + 0.15 * m, 0.12)
-        self.nose_tip = about(1.0, 0.15)
-        self.mouth_width = about(0.166 + 0.010 * m, 0.009)
-        self.lip_upper = about(0.045 - 0.010 * m + 0.012 * tone - 0.010 * age, 0.005, 0.026, 0.066)
-        self.lip_lower = about(0.066 - 0.010 * m + 0.014 * tone - 0.008 * age, 0.006, 0.042, 0.088)
-        self.mouth_curve = about(-0.004, 0.005)
-        self.lip_red = about(0.75 - 0.45 * m, 0.15, 0.1, 1.0)
-
-        self.redness = about(0.5 - 0.3 * tone, 0.2, 0.05, 1)
+        measure("brow_thick", "redness")
         self.freckles = float(rng.uniform(0.3, 1.0) if rng.random() < 0.3 and tone < 0.5 else rng.uniform(0, 0.12))
         self.texture = float(rng.uniform(0.7, 1.3))
         self.stubble = float(m * rng.uniform(0.15, 0.9) if m > 0.5 else 0.0)
@@ -130,26 +101,19 @@ class Identity:
         weights = np.array(list(styles.values()))
         self.style = list(styles)[rng.choice(len(styles), p=weights / weights.sum())]
         greyed = rng.random() < np.clip((age - 0.42) * 2.2, 0, 0.9)
-        hair = _pick(rng, _HAIR, (tone - 0.1) / 0.45)
+        hair = pick("hair", (tone - 0.1) / 0.45)
         if greyed:
-            hair = "white" if rng.random() < 1.6 * (age - 0.55) else "grey"
-        self.hair = tuple(np.clip(np.array(_HAIR[hair][0]) * rng.uniform(0.85, 1.15), 0, 255).tolist())
+            hair = ("hair", "white" if rng.random() < 1.6 * (age - 0.55) else "grey")
+        self.hair = tuple(np.clip(palette.loc[hair, rgb].to_numpy(float) * rng.uniform(0.85, 1.15), 0, 255).tolist())
         self.hairline_y = about(-0.515 - 0.03 * m * age, 0.022)
         self.hair_volume = about(0.075, 0.018)
         self.hair_wave = float(rng.uniform(0, 1))
         self.part_x = float(rng.choice([-1, 1]) * rng.uniform(0.06, 0.24))
 
         self.light = (float(rng.choice([-1, 1]) * rng.uniform(0.12, 0.5)), float(-rng.uniform(0.35, 0.62)), 0.78)
-        self.cloth = _hsv(rng.random(), rng.uniform(0.08, 0.5), rng.uniform(0.22, 0.82))
-        self.backdrop = _hsv(rng.uniform(0.52, 0.68), rng.uniform(0.03, 0.2), rng.uniform(0.55, 0.84))
-
-    def __repr__(self) -> str:
-        return f"Identity {self.name}"
-
-    @property
-    def name(self) -> str:
-        """``synthme<seed>-s<number>``: people of different seeds are different people."""
-        return f"synthme{self.seed}-s{self.number:02d}"
+        cloth = rng.random(), rng.uniform(0.08, 0.5), rng.uniform(0.22, 0.82)
+        backdrop = rng.uniform(0.52, 0.68), rng.uniform(0.03, 0.2), rng.uniform(0.55, 0.84)
+        self.cloth, self.backdrop = (tuple(255 * part for part in hsv_to_rgb(*hsv)) for hsv in (cloth, backdrop))
 
     def generator(self, purpose: int) -> np.random.Generator:
         """A generator of this person for one purpose, the same at every size and in every run."""
@@ -166,10 +130,9 @@ class Identity:
     def mouth_lines(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Upper border, mouth line, lower border of the lips at `x`; how far inside the corners (1 centre, 0 there)."""
         s = np.abs(x) / self.mouth_width
-        line = self.mouth_y + self.mouth_curve * s**2 + 0.007 * np.exp(-((x / 0.035) ** 2))
-        line = line - 0.004 * np.exp(-(((s - 0.45) / 0.2) ** 2))
+        line = self.mouth_y + self.mouth_curve * s**2 + 0.007 * hump(x, 0.035) - 0.004 * hump(s - 0.45, 0.2)
         inside = np.clip(1 - s, 0, 1)
-        bow = 1 - 0.20 * np.exp(-((s / 0.14) ** 2)) + 0.06 * np.exp(-(((s - 0.24) / 0.12) ** 2))
+        bow = 1 - 0.20 * hump(s, 0.14) + 0.06 * hump(s - 0.24, 0.12)
         upper = line - self.lip_upper * (1 - np.clip(s, 0, 1) ** 1.6) * bow
         lower = line + self.lip_lower * (1 - np.clip(s, 0, 1) ** 2.4) ** 0.85
         return upper, line, lower, inside
@@ -191,40 +154,19 @@ class Identity:
         return 0.085 + 2 * self.brow_length * t, y
 
 
-def draw_identity(seed: int, number: int) -> Identity:
-    """The person of a seed and a number, the same however many others are drawn.
-
-    Parameters
-    ----------
-    seed : int
-        Of the corpus; other seeds have other people.
-    number : int
-        From 0; the name counts from 1.
-
-    Returns
-    -------
-    Identity
-
-    Examples
-    --------
-    >>> draw_identity(0, 3).name
-    'synthme0-s04'
-    >>> draw_identity(0, 3).hair == draw_identity(0, 3).hair, draw_identity(0, 3).hair == draw_identity(1, 3).hair
-    (True, False)
-    """
-    return Identity(seed, number)
+def bell(distance: Any, spread: Any) -> Any:
+    """A Gaussian by its standard deviation."""
+    return np.exp(-0.5 * (distance / spread) ** 2)
 
 
-def _hsv(hue: float, saturation: float, value: float) -> Colour:
-    offsets = (np.array([5.0, 3.0, 1.0]) + 6 * hue) % 6
-    return tuple((255 * (value * (1 - saturation * np.clip(np.minimum(offsets, 4 - offsets), 0, 1)))).tolist())
+def hump(distance: Any, width: float) -> Any:
+    """A Gaussian by the distance at which it is 1/e."""
+    return np.exp(-((distance / width) ** 2))
 
 
-def _pick(rng: np.random.Generator, colours: Mapping[str, tuple[object, float, float]], deep: float) -> str:
-    """A colour's name, by its shares among light and deep skin."""
-    share = np.clip(deep, 0, 1)
-    _, at_light, at_deep = zip(*colours.values(), strict=True)
-    return list(colours)[rng.choice(len(colours), p=(1 - share) * np.array(at_light) + share * np.array(at_deep))]
+def turned(x: Any, y: Any, cos: Any, sin: Any) -> tuple[Any, Any]:
+    """Places or vectors along axes that are turned by the angle of this cosine and sine."""
+    return cos * x + sin * y, cos * y - sin * x
 
 
 @dataclass(frozen=True)
@@ -233,8 +175,8 @@ class Landmarks:
 
     Attributes
     ----------
-    right, left, middle : dict of str to (x, y)
-        The subject's right (low x) and left side, and the midline.
+    right, left : dict of str to (x, y)
+        The subject's right (low x) and left side; both hold the places on the midline.
     scale : float
         Distance between the eyes over that of an average drawn face.
     axis : (2,) tuple
@@ -243,61 +185,48 @@ class Landmarks:
 
     right: dict[str, tuple[float, float]]
     left: dict[str, tuple[float, float]]
-    middle: dict[str, tuple[float, float]]
     scale: float = 1.0
     axis: tuple[float, float] = (1.0, 0.0)
 
-    def level(self, x: Any, y: Any) -> tuple[Any, Any]:
-        """Places or vectors of the picture along the face's axes, in which the line between the eyes is level."""
-        ax, ay = self.axis
-        return ax * x + ay * y, ax * y - ay * x
-
     def place(self, side: str, name: str) -> tuple[float, float]:
-        """A landmark of one side or of the midline, along the face's axes."""
-        return self.level(*((self.left if side == "left" else self.right).get(name) or self.middle[name]))
+        """A landmark of one side, along the face's axes, in which the line between the eyes is level."""
+        return turned(*(self.left if side == "left" else self.right)[name], *self.axis)
 
 
 def landmarks_of(p: Identity) -> Landmarks:
     """Where a drawn person's features are, exactly."""
-    brows = zip(*p.brow_line(np.array([0.08, 0.5, 0.86])), strict=True)
+    inner, mid, outer = zip(*p.brow_line(np.array([0.08, 0.5, 0.86])), strict=True)
     lid_top, lid_bottom, _ = p.lid_lines(np.array([p.eye_x]))
     lip_x = 0.45 * p.mouth_width
     top, line, bottom, _ = p.mouth_lines(np.array([0.0, lip_x]))
-    here = dict(zip(("brow_inner", "brow_mid", "brow_outer"), brows, strict=True)) | {
-        "eye": (p.eye_x, p.eye_y),
+    here = {
+        "brow_inner": inner, "brow_mid": mid, "brow_outer": outer, "eye": (p.eye_x, p.eye_y),
         "eye_inner": (p.eye_x - p.eye_width, p.eye_y + 0.012),
         "eye_outer": (p.eye_x + p.eye_width, p.eye_y - p.eye_tilt),
-        "lid_upper": (p.eye_x, lid_top[0]),
-        "lid_lower": (p.eye_x, lid_bottom[0]),
-        "cheek": (p.eye_x + 0.06, p.eye_y + 0.20),
-        "nose_wing": (p.nose_width, p.nose_y + 0.03),
-        "nose_side": (0.075, p.nose_y - 0.13),
-        "mouth_corner": (p.mouth_width, p.mouth_y + p.mouth_curve),
-        "lip_top": (lip_x, top[1]),
-        "jaw": (0.36, 0.43),
-    }
-    middle = {
-        "glabella": p.brow_y + 0.03, "forehead": p.brow_y - 0.16, "nose_tip": p.nose_y, "lip_upper": top[0],
-        "mouth": line[0], "lip_lower": bottom[0], "chin": p.chin_y - 0.10,
+        "lid_upper": (p.eye_x, lid_top[0]), "lid_lower": (p.eye_x, lid_bottom[0]),
+        "cheek": (p.eye_x + 0.06, p.eye_y + 0.20), "nose_wing": (p.nose_width, p.nose_y + 0.03),
+        "nose_side": (0.075, p.nose_y - 0.13), "mouth_corner": (p.mouth_width, p.mouth_y + p.mouth_curve),
+        "lip_top": (lip_x, top[1]), "jaw": (0.36, 0.43),
+        "glabella": (0, p.brow_y + 0.03), "forehead": (0, p.brow_y - 0.16), "nose_tip": (0, p.nose_y),
+        "lip_upper": (0, top[0]), "mouth": (0, line[0]), "lip_lower": (0, bottom[0]), "chin": (0, p.chin_y - 0.10),
     }  # fmt: skip
-    return Landmarks(
-        right={name: (-float(x), float(y)) for name, (x, y) in here.items()},
-        left={name: (float(x), float(y)) for name, (x, y) in here.items()},
-        middle={name: (0.0, float(y)) for name, y in middle.items()},
-        scale=2 * p.eye_x / 0.424,  # the average distance between the eyes
-    )
+    right, left = ({name: (way * float(x), float(y)) for name, (x, y) in here.items()} for way in (-1, 1))
+    return Landmarks(right, left, scale=2 * p.eye_x / 0.424)  # the average distance between the eyes
 
 
-@dataclass(frozen=True)
 class Canvas:
-    """The grid a face is drawn on: pixel centres in face units, bent a little so that no face is symmetric.
+    """The grid a person is drawn on: pixel centres in face units, bent a little so that no face is symmetric.
 
     `x` and `y` are ``(n, n)`` float32; `pixel` is one pixel's width in face units.
     """
 
-    x: np.ndarray
-    y: np.ndarray
-    pixel: float
+    def __init__(self, p: Identity, size: int) -> None:
+        rng = p.generator(1)
+        axis = ((np.arange(size, dtype=np.float32) + 0.5) / size) * 2 - 1
+        self.pixel = 2 / size
+        self.x, self.y = np.meshgrid(axis, axis)
+        self.x = self.x + 0.0055 * self.noise(rng, 5)
+        self.y = self.y + 0.0045 * self.noise(rng, 5)
 
     def blur(self, image: np.ndarray, sigma: float) -> np.ndarray:
         """`image` smoothed by a Gaussian of `sigma` face units."""
@@ -319,33 +248,25 @@ class Canvas:
         coarse = max(grid.shape) > len(self.x)
         return cv2.resize(grid, self.x.shape, interpolation=cv2.INTER_AREA if coarse else cv2.INTER_CUBIC)
 
-    def blob(self, x: float, y: float, sx: float, sy: float, *, angle: float = 0.0, sides: bool = False) -> np.ndarray:
-        """A Gaussian hill at (x, y) with spreads (sx, sy), turned by `angle`; `sides` mirrors it to -x as well."""
-        dx, dy = (np.abs(self.x) if sides else self.x) - x, self.y - y
+    def blob(self, x: float, y: float, sx: float, sy: float, *, angle: float = 0.0) -> np.ndarray:
+        """A Gaussian hill at (x, y) and one at (-x, y), with spreads (sx, sy), turned by `angle`."""
+        dx, dy = np.abs(self.x) - x, self.y - y
         if angle:
-            cos, sin = np.cos(angle), np.sin(angle)
-            dx, dy = cos * dx + sin * dy, cos * dy - sin * dx
+            dx, dy = turned(dx, dy, np.cos(angle), np.sin(angle))
         return np.exp(-0.5 * ((dx / sx) ** 2 + (dy / sy) ** 2))
+
+    def stroke(self, image: np.ndarray, points: np.ndarray, width: float, shade: float = 1.0) -> None:
+        """Draw a line of `width` face units through `points` (k, 2) on `image`."""
+        pixels = np.rint((points + 1) / self.pixel * 16).astype(np.int32)
+        cv2.polylines(image, [pixels], False, shade, max(1, round(width / self.pixel)), cv2.LINE_AA, 4)
 
     def groove(self, points: np.ndarray, width: float) -> np.ndarray:
         """A soft line through `points` (k, 2), mirrored to both sides: 1 on the line, fading over `width`."""
         image = np.zeros(self.x.shape, np.float32)
-        thick = max(1, round(width / self.pixel))
         for side in (-1, 1):
-            pixels = np.rint((points * (side, 1) + 1) / self.pixel * 16).astype(np.int32)
-            cv2.polylines(image, [pixels], False, 1.0, thick, cv2.LINE_AA, 4)
+            self.stroke(image, points * (side, 1), width)
         image = self.blur(image, width * 0.6)
-        peak = image.max()
-        return image / peak if peak > 0 else image
-
-
-def canvas(p: Identity, size: int) -> Canvas:
-    """The drawing grid of a person at `size` pixels."""
-    rng = p.generator(1)
-    axis = ((np.arange(size, dtype=np.float32) + 0.5) / size) * 2 - 1
-    x, y = np.meshgrid(axis, axis)
-    flat = Canvas(x, y, 2 / size)
-    return Canvas(x + 0.0055 * flat.noise(rng, 5), y + 0.0045 * flat.noise(rng, 5), 2 / size)
+        return image / max(image.max(), 1e-9)
 
 
 def _head_height(p: Identity, c: Canvas, grain: np.ndarray) -> np.ndarray:
@@ -356,47 +277,40 @@ def _head_height(p: Identity, c: Canvas, grain: np.ndarray) -> np.ndarray:
     z = 0.50 * np.sqrt(np.clip(1 - np.minimum(across, 1) ** 2.3 - under**6, 0.004, 1))
     z -= 0.30 * np.clip(-0.34 - c.y, 0, 1) ** 2 + 0.05 * np.clip(c.y - 0.35, 0, 1) ** 1.5
     z += 0.020 * c.blob(0, -0.42, 0.24, 0.11)  # forehead
-    z += 0.012 * c.blob(0.14, -0.44, 0.10, 0.09, sides=True)
-    z += (0.018 + 0.026 * m) * c.blob(0.17, p.brow_y + 0.005, 0.13, 0.045, angle=-0.1, sides=True)  # brow ridge
-    z -= (0.055 + 0.015 * m + 0.012 * age) * c.blob(0.165, p.eye_y - 0.015, 0.105, 0.066, sides=True)  # sockets
-    z += 0.040 * c.blob(p.eye_x, p.eye_y, 0.078, 0.054, sides=True)  # eyeballs under the lids
-    z += (0.042 + 0.012 * (1 - age)) * c.blob(0.335, 0.075, 0.10, 0.080, angle=-0.45, sides=True)  # cheekbones
-    z += (0.010 + 0.028 * p.cheek_full) * c.blob(0.265, 0.24, 0.12, 0.12, sides=True)
-    z -= (0.014 + 0.026 * (1 - p.cheek_full)) * c.blob(0.34, 0.36, 0.07, 0.12, angle=0.35, sides=True)  # hollow cheek
-    z += _nose(p, c)
-    z += _mouth(p, c)
+    z += 0.012 * c.blob(0.14, -0.44, 0.10, 0.09)
+    z += (0.018 + 0.026 * m) * c.blob(0.17, p.brow_y + 0.005, 0.13, 0.045, angle=-0.1)  # brow ridge
+    z -= (0.055 + 0.015 * m + 0.012 * age) * c.blob(0.165, p.eye_y - 0.015, 0.105, 0.066)  # sockets
+    z += 0.040 * c.blob(p.eye_x, p.eye_y, 0.078, 0.054)  # eyeballs under the lids
+    z += (0.042 + 0.012 * (1 - age)) * c.blob(0.335, 0.075, 0.10, 0.080, angle=-0.45)  # cheekbones
+    z += (0.010 + 0.028 * p.cheek_full) * c.blob(0.265, 0.24, 0.12, 0.12)
+    z -= (0.014 + 0.026 * (1 - p.cheek_full)) * c.blob(0.34, 0.36, 0.07, 0.12, angle=0.35)  # hollow cheek
+
+    root, tip = p.eye_y - 0.04, p.nose_y
+    along = np.clip((c.y - root) / (tip - root), 0, 1)
+    rise = (0.030 * p.nose_bridge + (0.105 - 0.012 * p.tone) * along**1.25) * (1 + 0.05 * m)
+    below = 1 - c.soft(c.y - (tip + 0.034), 0.105)
+    nose = rise * bell(c.x, 0.044 + (0.40 * p.nose_width) * along**1.8) * below * c.soft(c.y - (root - 0.02), 0.20)
+    nose = nose + 0.046 * p.nose_tip * c.blob(0, tip + 0.004, 0.36 * p.nose_width + 0.014, 0.036)
+    nose = nose + 0.058 * c.blob(p.nose_width * 0.84, tip + 0.024, 0.020 + 0.14 * p.nose_width, 0.030)  # wings
+    z += nose - 0.012 * c.blob(p.nose_width * 1.36, tip + 0.020, 0.016, 0.034)
+
+    upper, line, lower, inside = p.mouth_lines(c.x)
+    mouth = 0.042 * c.blob(0, p.mouth_y - 0.01, 0.17, 0.085)
+    on_upper = np.clip((line - c.y) / np.maximum(line - upper, 1e-3), 0, 1)
+    on_lower = np.clip((c.y - line) / np.maximum(lower - line, 1e-3), 0, 1)
+    fade = np.clip(inside * 2.2, 0, 1)
+    mouth += 0.017 * np.abs(np.sin(np.pi * on_upper)) ** 0.8 * fade * (on_upper < 1)
+    mouth += 0.026 * np.abs(np.sin(np.pi * on_lower)) ** 0.7 * fade * (on_lower < 1)
+    mouth -= 0.018 * hump(c.y - line, 0.010) * np.clip(inside * 4, 0, 1)
+    philtrum = (p.nose_y + 0.06 + p.mouth_y - p.lip_upper) / 2
+    mouth -= 0.007 * c.blob(0, philtrum, 0.019, 0.045)
+    mouth += 0.0035 * c.blob(0.034, philtrum, 0.014, 0.045)
+    z += mouth - 0.012 * c.blob(p.mouth_width * 1.05, p.mouth_y + 0.006, 0.022, 0.022)
+
     z += (0.020 + 0.010 * m) * c.blob(0, p.chin_y - 0.105, 0.105 + 0.02 * m, 0.060)  # chin
     z -= 0.020 * c.blob(0, p.mouth_y + p.lip_lower + 0.045, 0.10, 0.026)
     z += _lines_of_age(p, c)
     return z + 0.00016 * p.texture * (1 + age) * grain
-
-
-def _nose(p: Identity, c: Canvas) -> np.ndarray:
-    root, tip = p.eye_y - 0.04, p.nose_y
-    along = np.clip((c.y - root) / (tip - root), 0, 1)
-    width = 0.044 + (0.40 * p.nose_width) * along**1.8
-    rise = (0.030 * p.nose_bridge + (0.105 - 0.012 * p.tone) * along**1.25) * (1 + 0.05 * p.masculine)
-    below = 1 - c.soft(c.y - (tip + 0.034), 0.105)
-    ridge = rise * np.exp(-0.5 * (c.x / width) ** 2) * below * c.soft(c.y - (root - 0.02), 0.20)
-    ball = 0.046 * p.nose_tip * c.blob(0, tip + 0.004, 0.36 * p.nose_width + 0.014, 0.036)
-    wings = 0.058 * c.blob(p.nose_width * 0.84, tip + 0.024, 0.020 + 0.14 * p.nose_width, 0.030, sides=True)
-    return ridge + ball + wings - 0.012 * c.blob(p.nose_width * 1.36, tip + 0.020, 0.016, 0.034, sides=True)
-
-
-def _mouth(p: Identity, c: Canvas) -> np.ndarray:
-    upper, line, lower, inside = p.mouth_lines(c.x)
-    z = 0.042 * c.blob(0, p.mouth_y - 0.01, 0.17, 0.085)
-    on_upper = np.clip((line - c.y) / np.maximum(line - upper, 1e-3), 0, 1)
-    on_lower = np.clip((c.y - line) / np.maximum(lower - line, 1e-3), 0, 1)
-    fade = np.clip(inside * 2.2, 0, 1)
-    z += 0.017 * np.abs(np.sin(np.pi * on_upper)) ** 0.8 * fade * (on_upper < 1)
-    z += 0.026 * np.abs(np.sin(np.pi * on_lower)) ** 0.7 * fade * (on_lower < 1)
-    z -= 0.018 * np.exp(-(((c.y - line) / 0.010) ** 2)) * np.clip(inside * 4, 0, 1)
-    philtrum = (p.nose_y + 0.06 + p.mouth_y - p.lip_upper) / 2
-    z -= 0.007 * c.blob(0, philtrum, 0.019, 0.045)
-    z += 0.0035 * c.blob(0.034, philtrum, 0.014, 0.045, sides=True)
-    z -= 0.012 * c.blob(p.mouth_width * 1.05, p.mouth_y + 0.006, 0.022, 0.022, sides=True)
-    return z
 
 
 def _lines_of_age(p: Identity, c: Canvas) -> np.ndarray:

@@ -3,81 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 
-from medn_lab.records import frame_numbers, require
 from medn_lab.synthme import actions as act
 from medn_lab.synthme.actions import Pixels
+from medn_lab.synthme.identity import turned
 from medn_lab.synthme.paint import Face
 
+# Scales of the slow drifts: the head's x and y in pixels of a 128 px picture (about what `medn_lab.data.register` was
+# measured to leave there) and its angle in degrees; the light's gain, slope and warmth.
 DRIFTS = np.array([0.03, 0.03, 0.012, 0.012, 0.012, 0.003])
-"""Scales of the slow drifts: the head's x and y in pixels of a 128 px picture (about what ``medn_lab.data.register``
-was measured to leave there) and its angle in degrees; the light's gain, slope and warmth."""
 
+# Standard deviation of the sensor's noise per channel, in levels of 255.
 SENSOR_GREYS = 1.6
-"""Standard deviation of the sensor's noise per channel, in levels of 255."""
 
+# Length of a blink at 200 frames a second.
 BLINK_FRAMES = 26
-"""Length of a blink at 200 frames a second."""
 
 
-@dataclass(frozen=True)
-class Disturbance:
-    """One clip's nuisance, scaled by `noise`: head motion left by registration, light, sensor, compression, a blink.
+def draw_nuisance(rng: np.random.Generator, *, noise: float, apex: int, offset: int) -> dict[str, Any]:
+    """A clip's noise, drift, blink and quality, as `Script` has them; the draws are the same whatever `noise` is."""
+    drift = noise * DRIFTS * rng.standard_normal((4, 6)) / np.sqrt(1 + np.arange(4))[:, None] * 0.8
+    blinks = rng.random() < 0.12 * noise and offset - apex > BLINK_FRAMES
+    middle = (apex + offset) // 2 + int(rng.integers(-2, 3))
+    quality = round(100 - noise * rng.uniform(3, 9))
+    quality_or_none = max(quality, 50) if noise > 0 else None
+    return {"noise": noise, "drift": drift, "blink": middle if blinks else None, "quality": quality_or_none}
 
-    `drift` holds the coefficients (4, 6) of slow cosines for :data:`DRIFTS`; `blink` is the frame in the middle of a
-    blink or None; `quality` the JPEG quality or None.
-    """
 
-    noise: float = 0.0
-    drift: np.ndarray = field(default_factory=lambda: np.zeros((4, 6)))
-    blink: int | None = None
-    quality: int | None = None
+def drift_at(drift: np.ndarray, along: float) -> np.ndarray:
+    """The six drifts at a share `along` of the clip, all 0 at its start."""
+    return (np.cos(np.pi * np.arange(1, 5) * along) - 1) @ drift
 
-    @classmethod
-    def draw(cls, rng: np.random.Generator, *, noise: float, apex: int, offset: int) -> Disturbance:
-        """Draw a clip's nuisance; the draws are the same whatever `noise` is."""
-        drift = noise * DRIFTS * rng.standard_normal((4, 6)) / np.sqrt(1 + np.arange(4))[:, None] * 0.8
-        blinks = rng.random() < 0.12 * noise
-        middle = (apex + offset) // 2 + int(rng.integers(-2, 3))
-        room = offset - apex > BLINK_FRAMES
-        quality = round(100 - noise * rng.uniform(3, 9))
-        return cls(noise, drift, middle if blinks and room else None, max(quality, 50) if noise > 0 else None)
 
-    def slow(self, along: float) -> np.ndarray:
-        """The six drifts at a share `along` of the clip, all 0 at its start."""
-        return (np.cos(np.pi * np.arange(1, 5) * along) - 1) @ self.drift
-
-    def head(self, along: float) -> dict[str, float]:
-        """The head's drift, as the truth's table names it."""
-        x, y, degrees, *_ = self.slow(along)
-        return {"head_x_px128": x, "head_y_px128": y, "head_degrees": degrees}
-
-    def lids(self, frame: int) -> float:
-        """How far a blink has closed the lids in a frame: 0 open, 1 closed."""
-        away = 1.0 if self.blink is None else abs(frame - self.blink) / (BLINK_FRAMES / 2)
-        return float(0.5 + 0.5 * np.cos(np.pi * away)) if away < 1 else 0.0
-
-    def record(self, frame: np.ndarray, along: float, rng: np.random.Generator) -> np.ndarray:
-        """Light drift, sensor noise, rounding and JPEG: a float frame (h, w, 3) becomes uint8."""
-        if self.noise:
-            *_, gain, slope, warmth = self.slow(along)
-            across = np.linspace(-1, 1, frame.shape[1], dtype=np.float32)
-            light = (1 + gain + slope * across)[:, None] * np.array([1 + warmth, 1, 1 - warmth])
-            frame = frame * light.astype(np.float32)[None]
-        if self.quality is None:
-            return to_bytes(frame)
-        # The sum of two random bytes is triangular: near enough to a sensor's noise, and eight times faster drawn.
-        pair = np.frombuffer(rng.bytes(2 * frame.size), np.uint8).reshape(2, *frame.shape).astype(np.float32)
-        noisy = to_bytes(frame + (pair[0] + pair[1] - 255) * np.float32(SENSOR_GREYS * self.noise / 104.5))
-        # OpenCV keeps blue first; the order matters, for JPEG spends its bits on what it takes for luminance.
-        _, code = cv2.imencode(".jpg", noisy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])
-        otherwise = "OpenCV cannot read the JPEG that it wrote; install opencv-python anew"
-        return np.ascontiguousarray(require(cv2.imdecode(code, cv2.IMREAD_COLOR), otherwise=otherwise)[..., ::-1])
+def head_truth(drift: np.ndarray, *, onset: int, apex: int, offset: int) -> dict[str, float]:
+    """The head's drift at the apex, as the truth's table names it."""
+    x, y, degrees, *_ = drift_at(drift, (apex - onset) / (offset - onset))
+    return {"head_x_px128": x, "head_y_px128": y, "head_degrees": degrees}
 
 
 @dataclass(frozen=True)
@@ -86,15 +52,20 @@ class Script:
 
     `row` is the clip's row of the table without its AU columns, `truth` what the truth's table has besides ``clip_id``
     and ``subject``. `pixels` holds each AU's peak, distractors included; `strength` scales the cue; `grain` is the seed
-    of the sensor's noise, followed by a spawn key to which each frame's number is added.
+    of the sensor's noise, followed by a spawn key to which each frame's number is added. `noise` scales the nuisance:
+    `drift` holds the coefficients (4, 6) of slow cosines for :data:`DRIFTS`; `blink` is the frame in the middle of a
+    blink or None; `quality` the JPEG quality or None.
     """
 
     row: Mapping[str, Any]
     truth: Mapping[str, Any]
     pixels: Pixels
-    strength: float = 1.0
-    disturbance: Disturbance = field(default_factory=Disturbance)
-    grain: tuple[int, ...] = (0,)
+    strength: float
+    grain: tuple[int, ...]
+    noise: float
+    drift: np.ndarray
+    blink: int | None
+    quality: int | None
     rise: float = 1.0
     fall: float = 1.0
     delay: float = 0.0
@@ -104,28 +75,59 @@ class Script:
         """The three numbered frames."""
         return {name: self.row[name] for name in ("onset", "apex", "offset")}
 
-    def numbers(self, n_frames: int) -> np.ndarray:
-        """The frames that stand for the clip, (n_frames,)."""
-        onset, apex, offset = self.marks.values()
-        return frame_numbers(onset, apex, offset, n_frames)
+    def cue_at(self, number: int) -> np.float32:
+        """The cue in a frame at strength 1, from -1 to 1; 0 at the onset.
 
-    def cue_course(self, frames: np.ndarray) -> np.ndarray:
-        """The cue in each frame, signed, at strength 1."""
-        return act.cue_course(self.truth["cue_kind"], self.row["cue"], frames, **self.marks, delay=self.delay)
+        Colour rises slowly (half of it by three tenths of the clip, later by `delay`) and stays; flush is positive,
+        pallor negative. The timing pulse is one hump halfway between onset and apex (``early``, positive) or between
+        apex and offset (``late``, negative by convention: it moves the skin the same way), exactly 0 at the onset, the
+        apex and the offset. The brightness has the hump between apex and offset; ``brighten`` is positive, ``dim``
+        negative.
+        """
+        kind, state, (onset, apex, offset) = self.truth["cue_kind"], self.row["cue"], self.marks.values()
+        if state in ("still", "absent"):
+            return np.float32(0)
+        sign = 1.0 if state == act.CUES[kind][0] else -1.0
+        if kind == "colour":
+            along = np.clip((number - onset) / (offset - onset), 0, 1)
+            return np.float32(sign * (1 - np.exp(-((along / (0.34 + self.delay)) ** 2))))
+        start, end = (onset, apex) if state == "early" else (apex, offset)
+        inside = start < number < end
+        return np.float32(sign * np.sin(np.pi * ((number - start) / (end - start))) ** 1.5 if inside else 0)
 
     def frame(self, face: Face, number: int) -> np.ndarray:
-        """One frame at the face's size, uint8, nuisance and all; a function of the script and the arguments alone."""
-        numbers = np.array([number])
-        rises = float(act.time_course(numbers, **self.marks, rise=self.rise, fall=self.fall)[0])
-        onset, _, offset = self.marks.values()
-        along = float(np.clip((number - onset) / (offset - onset), 0, 1))
+        """One frame at the face's size, uint8, nuisance and all; a function of the script and the arguments alone.
+
+        AUs rise as a raised cosine from 0 at the onset to their peaks at the apex, and fall to 0 at the offset; `rise`
+        and `fall` are exponents: above 1 they linger near 0.
+        """
+        onset, apex, offset = self.marks.values()
+        up, down = (number - onset) / (apex - onset), (offset - number) / (offset - apex)
+        share, power = (up, self.rise) if number <= apex else (down, self.fall)
+        # cos(pi) is a hair off -1, so that a clip keeps the ends exactly still
+        rises = float(np.float32(np.clip(0.5 - 0.5 * np.cos(np.pi * np.clip(share, 0, 1)), 0, 1) ** power))
         pixels = {key: rises * peak for key, peak in self.pixels.items()}
-        level = self.strength * float(self.cue_course(numbers)[0])
-        blink, head = self.disturbance.lids(number), self.disturbance.slow(along)[:3].tolist()
-        frame = compose(face, pixels, cue=self.truth["cue_kind"], level=level, blink=blink, head=head)
+        level = self.strength * float(self.cue_at(number))
+        away = 1.0 if self.blink is None else min(abs(number - self.blink) / (BLINK_FRAMES / 2), 1.0)
+        blink = float(0.5 + 0.5 * np.cos(np.pi * away))
+        drifts = drift_at(self.drift, float(np.clip((number - onset) / (offset - onset), 0, 1)))
+        frame = compose(face, pixels, cue=self.truth["cue_kind"], level=level, blink=blink, head=drifts[:3].tolist())
+        if self.noise:
+            gain, slope, warmth = drifts[3:]
+            across = np.linspace(-1, 1, frame.shape[1], dtype=np.float32)
+            light = (1 + gain + slope * across)[:, None] * np.array([1 + warmth, 1, 1 - warmth])
+            frame = frame * light.astype(np.float32)[None]
+        if self.quality is None:
+            return to_bytes(frame)
         seed, *key = self.grain
-        grain = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*key, number)))
-        return self.disturbance.record(frame, along, grain)
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*key, number)))
+        # The sum of two random bytes is triangular: near enough to a sensor's noise, and eight times faster drawn.
+        pair = np.frombuffer(rng.bytes(2 * frame.size), np.uint8).reshape(2, *frame.shape)
+        grain = (np.add(*pair, dtype=np.float32) - 255) * np.float32(SENSOR_GREYS * self.noise / 104.5)
+        # OpenCV keeps blue first; the order matters, for JPEG spends its bits on what it takes for luminance.
+        noisy = cv2.cvtColor(to_bytes(frame + grain), cv2.COLOR_RGB2BGR)
+        _, code = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, self.quality])
+        return cv2.cvtColor(np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
 
 
 def compose(
@@ -133,8 +135,8 @@ def compose(
 ) -> np.ndarray:
     """A frame before camera and compression, (size, size, 3) float32, sRGB 0-255.
 
-    `pixels` is the AUs' motion now; `level` the cue now: its strength times its course, as
-    :func:`medn_lab.synthme.actions.cue_course` signs it; `blink` goes from 0 (open) to 1 (closed); `head` is the head's
+    `pixels` is the AUs' motion now; `level` the cue now: its strength times :meth:`Script.cue_at`;
+    `blink` goes from 0 (open) to 1 (closed); `head` is the head's
     motion in pixels of a 128 px picture, and degrees.
     """
     size, scale = face.size, np.float32(face.size / 128)
@@ -151,43 +153,32 @@ def compose(
         else:
             moved += np.float32(peak) * scale * act.unit_field(face, au, side)
     if pulse:
-        moved += np.float32(pulse) * scale * act.pulse_field(face)
+        moved += np.float32(pulse) * scale * act.unit_field(face, "timing", "both")
     strongest = max((abs(v) for v in pixels.values()), default=0.0) + abs(pulse)
     steps = 0 if not strongest else 1 if strongest < 2.5 else 5
 
-    column, row = pixel_grid(face)
+    column, row = act.pixel_grid(face)
+    gap = None
     if parted:
         source, gap = _part_lips(face, moved, parted * float(scale), steps)
     else:
-        source, gap = _origin(face, moved, steps), None
+        source = _origin(face, moved, steps)
     dx, dy, angle = head
     if dx or dy or angle:  # where each pixel of the moved head was before the head moved
         turn, middle = np.radians(angle), np.float32((size - 1) / 2)
-        cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
         x, y = column - middle - np.float32(dx) * scale, row - middle - np.float32(dy) * scale
-        column, row = cos * x + sin * y + middle, cos * y - sin * x + middle
+        x, y = turned(x, y, np.float32(np.cos(turn)), np.float32(np.sin(turn)))
+        column, row = x + middle, y + middle
     from_x, from_y = column - source[..., 0], row - source[..., 1]
 
     frame = _take(face, face.skin, from_x, from_y) * np.clip(shade, 0.72, 1.28)[..., None]
     if gap is not None:
-        dark = np.array([44, 18, 17], np.float32)  # the inside of the mouth
-        frame += (dark - frame) * gap[..., None]
-    if face.eyes is not None and face.lids is not None:  # a photo's eyes move with the skin
-        eyes = _eye_box(face)
-        lids = _take(face, face.lids, from_x[eyes], from_y[eyes])
-        _open_lids(frame[eyes], lids, _take(face, face.eyes, column[eyes], row[eyes]), np.float32(2 / size), blink)
+        frame += (np.array([44, 18, 17], np.float32) - frame) * gap[..., None]  # the dark inside of the mouth
+    _draw_eyes(face, frame, skin=(from_x, from_y), head=(column, row), blink=blink)
     if level and cue != "timing":
         weight = np.float32(act.CUE_GREYS * level) * act.cue_weight(face, cue)
         frame += weight[..., None] * (act.FLUSH if cue == "colour" else np.float32(1))
     return frame
-
-
-@act.kept
-def pixel_grid(face: Face) -> tuple[np.ndarray, np.ndarray]:
-    """Column and row of each pixel, (size, size) float32 each."""
-    axis = np.arange(face.size, dtype=np.float32)
-    column, row = np.meshgrid(axis, axis)
-    return column, row
 
 
 def _sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -206,7 +197,7 @@ def _origin(face: Face, moved: np.ndarray, steps: int) -> np.ndarray:
     The field says where skin goes; a picture is drawn by asking where it came from. Fixed-point steps, one where the
     motion is that of a micro-expression, more where a slider exaggerates it.
     """
-    column, row = pixel_grid(face)
+    column, row = act.pixel_grid(face)
     source = moved
     for _ in range(steps):
         source = _sample(moved, column - source[..., 0], row - source[..., 1])
@@ -218,14 +209,13 @@ def _part_lips(face: Face, moved: np.ndarray, parted: float, steps: int) -> tupl
 
     A drawn mouth shows its dark inside in the gap; in a photo the skin at the line is stretched over it.
     """
-    column, row = pixel_grid(face)
-    upper, lower, below = act.lips_apart(face)
-    down = act.turned_back(face, np.stack([np.zeros_like(below), np.ones_like(below)], -1))
-    by_upper, by_lower = (
-        _origin(face, moved + np.float32(parted) * lip[..., None] * down, steps) for lip in (upper, lower)
-    )
-    from_lower, from_upper = (_sample(below, column - s[..., 0], row - s[..., 1]) for s in (by_lower, by_upper))
-    source = np.where((from_lower + from_upper > 0)[..., None], by_lower, by_upper)
+    column, row = act.pixel_grid(face)
+    *lips, below = act.lips_apart(face)
+    cos, sin = face.landmarks.axis
+    down = np.array([-sin, cos], np.float32)
+    upper, lower = (_origin(face, moved + np.float32(parted) * lip[..., None] * down, steps) for lip in lips)
+    from_upper, from_lower = (_sample(below, column - lip[..., 0], row - lip[..., 1]) for lip in (upper, lower))
+    source = np.where((from_lower + from_upper > 0)[..., None], lower, upper)
     if face.eyes is None:
         return source, None
     pixel = np.float32(2 / face.size)
@@ -233,38 +223,33 @@ def _part_lips(face: Face, moved: np.ndarray, parted: float, steps: int) -> tupl
     return source, opened * np.clip((from_upper - from_lower) / pixel, 0, 1)
 
 
-def _open_lids(patch: np.ndarray, lids: np.ndarray, eyes: np.ndarray, pixel: np.float32, blink: float) -> None:
-    """Cut the eyeballs into the part of a frame around the eyes, where the moved lids are open, and draw the lashes."""
-    upper, lower = lids[..., 0], lids[..., 1]
+def _draw_eyes(
+    face: Face, frame: np.ndarray, *, skin: Sequence[np.ndarray], head: Sequence[np.ndarray], blink: float
+) -> None:
+    """Cut the eyeballs into a frame where the moved lids are open, and draw the lashes; a photo's move with the skin.
+
+    `skin` and `head` are the x and y at which the skin and the head of each pixel were.
+    """
+    if face.eyes is None or face.lids is None:
+        return
+    right, left, pixel = face.landmarks.right, face.landmarks.left, np.float32(2 / face.size)
+    box = []
+    for place, axis, before, after in (("eye", 1, 0.11, 0.09), ("eye_outer", 0, 0.05, 0.05)):
+        low, high = sorted((right[place][axis], left[place][axis]))
+        low, high = (int((v + 1) / 2 * face.size) for v in (low - before, high + after))
+        box.append(slice(max(low, 0), min(high + 1, face.size)))
+    eyes = tuple(box)
+    patch = frame[eyes]
+    upper, lower = np.moveaxis(_take(face, face.lids, *(where[eyes] for where in skin)), -1, 0)
     if blink:
         upper = upper - np.float32(1.06 * blink) * np.maximum(upper + lower, 0)
     bare = np.clip(np.minimum(upper, lower) / (np.float32(1.3) * pixel) + np.float32(0.5), 0, 1)
-    patch += (eyes - patch) * bare[..., None]
+    patch += (_take(face, face.eyes, *(where[eyes] for where in head)) - patch) * bare[..., None]
     height = 0.0075  # half that of the upper lash line, in face units
     width = max(height, 0.55 * float(pixel))
     lash = np.exp(-(((upper + np.float32(0.15 * width)) / np.float32(width)) ** 2))
     lash *= np.clip((lower + np.float32(0.012)) / np.float32(0.016), 0, 1)
     patch *= 1 - np.float32(0.84 * min(1.0, height / width)) * lash[..., None]
-
-
-def _eye_box(face: Face) -> tuple[slice, slice]:
-    """Rows and columns of the picture around both eyes."""
-    marks = face.landmarks
-    across = [marks.right["eye_outer"][0], marks.left["eye_outer"][0]]
-    down = [marks.right["eye"][1], marks.left["eye"][1]]
-    ends = ((min(down) - 0.11, max(down) + 0.09), (min(across) - 0.05, max(across) + 0.05))
-    pixels = [[int((v + 1) / 2 * face.size) for v in pair] for pair in ends]
-    rows, columns = (slice(max(low, 0), min(high + 1, face.size)) for low, high in pixels)
-    return rows, columns
-
-
-@act.kept
-def moving_skin(face: Face) -> np.ndarray:
-    """How much of each pixel is skin, (size, size, 1) float32: eyeballs do not move, the lids over them do."""
-    if face.lids is None:
-        return face.mask[..., None]
-    bare = (face.lids.min(axis=-1) > 0).astype(np.float32)
-    return (face.mask * (1 - shrunk(bare, face.size)))[..., None]
 
 
 def to_bytes(frame: np.ndarray) -> np.ndarray:
@@ -303,8 +288,8 @@ def move_face(face: Face, actions: Mapping[str, float | str] | None = None) -> n
 
     Examples
     --------
-    >>> from medn_lab.synthme import draw_face, draw_identity
-    >>> face = draw_face(draw_identity(0, 0), size=64)
+    >>> from medn_lab.synthme import Identity, draw_face
+    >>> face = draw_face(Identity(0, 0), size=64)
     >>> smile = move_face(face, {"AU12": "C", "AU6": 0.5})
     >>> smile.shape, bool((smile == move_face(face)).all())
     ((64, 64, 3), False)

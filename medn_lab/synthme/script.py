@@ -10,10 +10,8 @@ the best reading of an AU from the true cue has a mean AUC of about .52.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import chain
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,19 +19,20 @@ import pandas as pd
 
 from medn_lab.synthme import actions as act
 from medn_lab.synthme.actions import AUS, CUES, MIDLINE_AUS, PEAK_PIXELS
-from medn_lab.synthme.render import Disturbance, Script
+from medn_lab.synthme.identity import read_table
+from medn_lab.synthme.render import Script, draw_nuisance, head_truth
 
+# Frames a second that the frame numbers count.
 FPS = 200
-"""Frames a second that the frame numbers count."""
 
+# Which state of `CUES` an emotion has.
 STATE_OF = {"happiness": 0, "disgust": 0, "repression": 1, "surprise": 1, "others": 2}
-"""Which state of :data:`CUES` an emotion has."""
 
 EMOTIONS = tuple(STATE_OF)
 """The classes of the protocol ``synthme_5class``, as in CASME II."""
 
+# P(emotion | AU set) with the columns of `emotion_table`; a mapping of them is what a recipe keeps.
 Table: TypeAlias = pd.DataFrame | Mapping[str, Sequence]
-"""P(emotion | AU set) with the columns of :func:`emotion_table`; a mapping of them is what a recipe keeps."""
 
 
 def emotion_table() -> pd.DataFrame:
@@ -51,42 +50,29 @@ def emotion_table() -> pd.DataFrame:
     >>> float(table.loc["4", "disgust"])
     0.42
     """
-    return pd.read_csv(Path(__file__).with_name("emotion_table.csv"), dtype={"action_units": str})
-
-
-@cache
-def _published() -> pd.DataFrame:
-    return check_emotions(emotion_table())
+    return read_table("emotion_table").reset_index()
 
 
 def check_emotions(table: Table | None) -> pd.DataFrame:
     """Share and P(emotion | AU set) by canonical AU set, the published ones where None; ValueError where it is none."""
     if table is None:
-        return _published()
+        return read_table("emotion_table")
     frame = pd.DataFrame(table)
-    columns = ("action_units", "share", *EMOTIONS)
-    wrong = sorted(map(str, set(columns) ^ set(frame.columns)))
-    if wrong:
-        raise ValueError(
-            f"emotions_given_aus must have the columns {', '.join(columns)}; it differs by {', '.join(wrong)}"
-        )
-    sets = pd.Index([canonical_set(name) for name in frame["action_units"]])
-    if sets.has_duplicates:
-        raise ValueError(f"emotions_given_aus has the AU set {sets[sets.duplicated()][0]!r} twice; join its rows")
-    checked = frame[["share", *EMOTIONS]].astype(float).set_index(sets)
+    columns = ["share", *EMOTIONS]
+    if wrong := sorted(map(str, {"action_units", *columns} ^ set(frame.columns))):
+        raise ValueError(f"emotions_given_aus differs from emotion_table() by the columns {', '.join(wrong)}")
+    checked = frame[columns].astype(float).set_index(frame["action_units"].map(canonical_set))
+    doubled = checked.index[checked.index.duplicated()]
+    if len(doubled):
+        raise ValueError(f"emotions_given_aus has the AU set {doubled[0]!r} twice; join its rows")
     sums = checked[list(EMOTIONS)].sum(axis=1)
-    off = sums[~np.isclose(sums, 1, rtol=0, atol=1e-8)]
-    if len(off):
-        raise ValueError(f"P(emotion | AU set) must sum to 1 in each row; for {off.index[0]} it is {off.iloc[0]:g}")
-    if not (checked >= 0).all(axis=None) or not checked["share"].sum() > 0:
-        raise ValueError("emotions_given_aus must hold shares and probabilities of 0 or more, with a share above 0")
+    bad = checked.index[~((checked >= 0).all(axis=1) & np.isclose(sums, 1, rtol=0, atol=1e-8))]
+    if len(bad) or not checked["share"].sum() > 0:
+        raise ValueError(
+            "emotions_given_aus must hold shares of 0 or more that are not all 0, and in each row probabilities of 0 or"
+            f" more that sum to 1; {f'AU set {bad[0]} does not' if len(bad) else 'all shares are 0'}"
+        )
     return checked.assign(share=checked["share"] / checked["share"].sum())
-
-
-def emotion_arrays(table: Table | None) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """AU sets, how often each is drawn ``(n_sets,)``, and P(emotion | AU set) ``(n_sets, 5)``."""
-    checked = check_emotions(table)
-    return list(checked.index), checked["share"].to_numpy(), checked[list(EMOTIONS)].to_numpy()
 
 
 def canonical_set(action_units: object) -> str:
@@ -115,7 +101,7 @@ def allowed_emotions(
     action_units : str
         Such as ``"6+12"``, in any order.
     cue : str, optional
-        A state of :data:`CUES`; where None, only the AUs are known.
+        A state of :data:`CUES`; where None or ``absent``, only the AUs are known.
     emotions_given_aus : DataFrame, optional
         Another table, as in :func:`synthetic_clips`; the published one where None.
 
@@ -141,31 +127,30 @@ def allowed_emotions(
     >>> allowed_emotions("6+12", cue="pallor").idxmax()
     'repression'
     """
-    if cue is not None:
-        act.kind_of_state(cue)
     given = check_emotions(emotions_given_aus)[list(EMOTIONS)]
     shares = given.reindex([canonical_set(action_units)]).iloc[0].rename(None)
-    if cue is None:
+    if cue in (None, "absent"):
         return shares
-    shares = shares.where(cue_shares(tuple(CUES)).loc[cue] > 0, 0.0)
-    return shares / shares.sum() if shares.sum() > 0 else shares * np.nan
+    states = cue_shares(tuple(CUES))
+    shares = shares.where(states.loc[act.one_of(cue, states.index, "the cue's state")] > 0, 0.0)
+    return shares / (shares.sum() or np.nan)
 
 
-def draw_script(seed: int, subject: int, clip: int, *, recipe: Mapping[str, Any], emotions: tuple) -> Script:
+def draw_script(subject: int, clip: int, *, recipe: Mapping[str, Any], emotions: pd.DataFrame) -> Script:
     """Draw one clip's script from its own stream: the same whatever else is drawn, and whatever the kinds of cue.
 
-    `emotions` is the recipe's table, as :func:`emotion_arrays` returns it.
+    `emotions` is the recipe's table, as :func:`check_emotions` returns it.
     """
-    sets, shares, given = emotions
-    kinds, cue_strength, noise = act.cue_kinds(recipe["cue"]), float(recipe["cue_strength"]), recipe["noise"]
+    seed, noise, cue_strength = recipe["seed"], recipe["noise"], float(recipe["cue_strength"])
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, subject, clip)))
-    chosen = rng.choice(len(sets), p=shares)
-    emotion = EMOTIONS[rng.choice(len(EMOTIONS), p=given[chosen])]
-    aus = [f"AU{number}" for number in sets[chosen].split("+")]
+    shares = emotions.to_numpy()
+    chosen = rng.choice(len(shares), p=shares[:, 0])
+    emotion = EMOTIONS[rng.choice(len(EMOTIONS), p=shares[chosen, 1:])]
+    action_units = emotions.index[chosen]
+    aus = [f"AU{number}" for number in action_units.split("+")]
 
     one_sided = rng.random() < 0.2 and not set(aus) <= set(MIDLINE_AUS)
-    side = ("left", "right")[rng.integers(2)]
-    side = side if one_sided else "both"
+    side = (("left", "right") if one_sided else ("both", "both"))[rng.integers(2)]
     letters, pixels = [], {}
     for au in aus:
         letters.append("ABCDE"[rng.choice(5, p=(0.16, 0.30, 0.30, 0.16, 0.08))])
@@ -176,18 +161,17 @@ def draw_script(seed: int, subject: int, clip: int, *, recipe: Mapping[str, Any]
 
     length = int(rng.integers(30, 101))
     onset = int(rng.integers(20, 160))
-    apex, offset = onset + round(length * rng.uniform(0.34, 0.52)), onset + length
+    marks = {"onset": onset, "apex": onset + round(length * rng.uniform(0.34, 0.52)), "offset": onset + length}
     rise, fall, delay = rng.uniform(0.85, 1.5), rng.uniform(0.8, 1.3), rng.uniform(-0.06, 0.06)
     has_distractor = rng.random() < 0.35 and noise > 0  # a weak AU outside the coded set
     others = [au for au in AUS if au not in aus]
     other = others[rng.integers(len(others))]
     halves = act.sides_of(other, ("left", "right", "both")[rng.integers(3)])
     weak = min(rng.uniform(0.08, 0.22) * noise, 0.28)
-    disturbance = Disturbance.draw(rng, noise=noise, apex=apex, offset=offset)
-    kind = kinds[0]
-    if len(kinds) > 1:
-        of_kind = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(4, subject, clip)))
-        kind = kinds[of_kind.integers(len(kinds))]
+    nuisance = draw_nuisance(rng, noise=noise, apex=marks["apex"], offset=marks["offset"])
+    kinds = act.cue_kinds(recipe["cue"])
+    of_kind = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(4, subject, clip)))
+    kind = kinds[of_kind.integers(len(kinds))]
 
     name = f"synthme{seed}-s{subject + 1:02d}"
     truth = {
@@ -195,18 +179,18 @@ def draw_script(seed: int, subject: int, clip: int, *, recipe: Mapping[str, Any]
         "intensities": "+".join(f"{au[2:]}{letter}" for au, letter in zip(aus, letters, strict=True)),
         "peak_px128": max(pixels.values()), "distractors": other[2:] if has_distractor else "none",
         "distractor_px128": weak if has_distractor else 0.0, "cue_kind": kind, "cue_strength": cue_strength,
-        **disturbance.head((apex - onset) / (offset - onset)),
-        "blink_frame": -1 if disturbance.blink is None else disturbance.blink,
+        **head_truth(nuisance["drift"], **marks),
+        "blink_frame": -1 if nuisance["blink"] is None else nuisance["blink"],
     }  # fmt: skip
     row = {
         "clip_id": f"{name}-c{clip + 1:02d}", "dataset": "SynthME", "subject": name,
-        "onset": onset, "apex": apex, "offset": offset, "fps": FPS, "emotion": emotion, "label": emotion,
-        "action_units": sets[chosen], "side": side,
+        **marks, "fps": FPS, "emotion": emotion, "label": emotion, "action_units": action_units, "side": side,
         "cue": CUES[kind][STATE_OF[emotion]] if cue_strength > 0 else "absent",
     }  # fmt: skip
     if has_distractor:
         pixels |= {(other, half): weak for half in halves}
-    return Script(row, truth, pixels, cue_strength, disturbance, (seed, 2, subject, clip), rise, fall, delay)
+    grain = (seed, 2, subject, clip)
+    return Script(row, truth, pixels, cue_strength, grain, **nuisance, rise=rise, fall=fall, delay=delay)
 
 
 def table_of(scripts: Iterable[Script]) -> pd.DataFrame:
@@ -217,14 +201,9 @@ def table_of(scripts: Iterable[Script]) -> pd.DataFrame:
 
 
 def draw_table(
-    *,
-    n_subjects: int = 24,
-    clips_per_subject: int = 30,
-    cue: str = "colour",
-    cue_strength: float = 1.0,
-    emotions_given_aus: Table | None = None,
-    seed: int = 0,
-) -> pd.DataFrame:
+    *, n_subjects: int = 24, clips_per_subject: int = 30, cue: str = "colour", cue_strength: float = 1.0,
+    emotions_given_aus: Table | None = None, seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
     """The table that :func:`synthetic_clips` would return, without drawing a picture.
 
     Parameters
@@ -263,47 +242,17 @@ def draw_table(
 
 def draw_scripts(recipe: Mapping[str, Any]) -> dict[int, list[Script]]:
     """The scripts of each person of a corpus; ValueError if a number of the recipe is out of its range."""
-    n_subjects, n_clips, seed = (recipe[name] for name in ("n_subjects", "clips_per_subject", "seed"))
-    act.check_range(1, n_subjects=n_subjects, clips_per_subject=n_clips)
-    act.check_range(0, seed=seed)
+    n_subjects, n_clips = recipe["n_subjects"], recipe["clips_per_subject"]
+    act.check_range(1, 100_000, n_subjects=n_subjects, clips_per_subject=n_clips)
     act.check_range(0, 4, cue_strength=recipe["cue_strength"], noise=recipe["noise"])
-    emotions = emotion_arrays(recipe.get("emotions_given_aus"))
+    emotions = check_emotions(recipe.get("emotions_given_aus"))
     return {
-        subject: [draw_script(seed, subject, clip, recipe=recipe, emotions=emotions) for clip in range(n_clips)]
+        subject: [draw_script(subject, clip, recipe=recipe, emotions=emotions) for clip in range(n_clips)]
         for subject in range(n_subjects)
     }
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Ceilings:
-    """The best accuracy that can be expected on the rows of a table.
-
-    Attributes
-    ----------
-    au_only, cue_only, joint : float
-        Mean over the rows of the largest probability of any emotion given the AU set, the cue, or both; in [0, 1].
-    n_clips : int
-        The rows.
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame({"action_units": ["4", "4"], "cue": ["flush", "still"]})
-    >>> found = ceilings(rows)
-    >>> found.au_only, found.joint
-    (0.42, 1.0)
-    """
-
-    au_only: float
-    cue_only: float
-    joint: float
-    n_clips: int
-
-    def __repr__(self) -> str:
-        readers = f"AU-only {self.au_only:.3f}, cue-only {self.cue_only:.3f}, joint {self.joint:.3f}"
-        return f"Ceilings of {self.n_clips} clips: {readers}"
-
-
-def ceilings(table: pd.DataFrame, *, emotions_given_aus: Table | None = None) -> Ceilings:
+def ceilings(table: pd.DataFrame, *, emotions_given_aus: Table | None = None) -> pd.Series:
     """The accuracy that AUs alone, the cue alone, and both together can reach on SynthME clips.
 
     Parameters
@@ -318,7 +267,9 @@ def ceilings(table: pd.DataFrame, *, emotions_given_aus: Table | None = None) ->
 
     Returns
     -------
-    Ceilings
+    Series
+        ``au_only, cue_only, joint``: the mean over the rows of the largest probability of any emotion given the AU set,
+        the cue, or both; in [0, 1].
 
     Raises
     ------
@@ -328,32 +279,33 @@ def ceilings(table: pd.DataFrame, *, emotions_given_aus: Table | None = None) ->
     Examples
     --------
     >>> rows = pd.DataFrame({"action_units": ["12", "4"], "cue": ["flush", "still"]})
-    >>> ceilings(rows).joint
-    1.0
-    >>> ceilings(rows.assign(cue="absent")).joint == ceilings(rows).au_only
-    True
+    >>> ceilings(rows)
+    au_only     0.420000
+    cue_only    0.751079
+    joint       1.000000
+    dtype: float64
+    >>> float(ceilings(rows.assign(cue="absent")).joint)
+    0.42
     """
     shares = check_emotions(emotions_given_aus)
     given = shares[list(EMOTIONS)]
     # P(cue | emotion) is 0 or 1 for the clip's kind, so that seeing the cue only strikes emotions out.
     allows = cue_shares(tuple(CUES)) > 0
     allows.loc["absent"] = True
-    for column, what, known in (("action_units", "AU set", given.index), ("cue", "cue", allows.index)):
-        strange = sorted(set(table[column]) - set(known))
-        if strange:
-            raise ValueError(f"{what} {strange[0]!r} is not one of SynthME's: {', '.join(known)}")
+    for column, known in (("action_units", given.index), ("cue", allows.index)):
+        for value in table[column].unique():
+            act.one_of(value, known, f"{column} of SynthME")
     by_au, by_cue = given.loc[table["action_units"]].to_numpy(), allows.loc[table["cue"]].to_numpy()
     readings = {"au_only": by_au, "cue_only": by_cue * (shares["share"].to_numpy() @ given.to_numpy())}
     readings["joint"] = by_au * by_cue
     never = np.flatnonzero(readings["joint"].sum(axis=1) == 0)
     if len(never):
-        row = table.iloc[never[0]]
+        units, state = table.loc[table.index[never[0]], ["action_units", "cue"]]
         raise ValueError(
-            f"{len(never)} of {len(table)} clips cannot occur under this table, such as AU set {row['action_units']}"
-            f" with cue {row['cue']}; give the table that the clips were drawn from"
+            f"{len(never)} of {len(table)} clips cannot occur under this table, such as AU set {units} with cue {state}"
+            "; give the table that the clips were drawn from"
         )
-    best = {name: (weight.max(axis=1) / weight.sum(axis=1)).mean() for name, weight in readings.items()}
-    return Ceilings(**{name: float(value) for name, value in best.items()}, n_clips=len(table))
+    return pd.Series({name: float((p.max(axis=1) / p.sum(axis=1)).mean()) for name, p in readings.items()})
 
 
 def allowed_auc(emotions_given_aus: Table | None = None, *, cue: str = "colour") -> pd.DataFrame:
@@ -392,24 +344,24 @@ def allowed_auc(emotions_given_aus: Table | None = None, *, cue: str = "colour")
     >>> [round(float(found[pair]), 3) for pair in (("motion", "cue"), ("emotion", "AUs"), ("motion", "AUs"))]
     [0.549, 0.517, 1.0]
     """
-    sets, shares, given = emotion_arrays(emotions_given_aus)
+    table = check_emotions(emotions_given_aus)
     shows = cue_shares(act.cue_kinds(cue)).to_numpy()
-    cells = np.einsum("s,se,ce->sce", shares, given, shows)
+    cells = np.einsum("s,se,ce->sce", table["share"].to_numpy(), table[list(EMOTIONS)].to_numpy(), shows)
     by_cell = cells.sum(axis=2)[..., None]
     # P(AU set, cue, class) of each target
     targets = {}
     for au in AUS:
-        has = np.array([au[2:] in name.split("+") for name in sets])
+        has = np.array([au[2:] in name.split("+") for name in table.index])
         targets[au] = by_cell * np.stack([has, ~has], -1)[:, None]
     targets |= {"cue": by_cell * np.eye(len(shows)), "emotion": cells}
     found = {}
     for name, p in targets.items():
         seen = {"motion": p.sum(axis=1), "emotion": p.sum(axis=0), "fused": p.reshape(-1, p.shape[2])}
         found[name] = {branch: _best_auc(joint) for branch, joint in seen.items()}
-    table = pd.DataFrame.from_dict(found, orient="index")
-    table.loc["AUs"] = table.loc[list(AUS)].mean()
-    table = table.loc[[*AUS, "AUs", "cue", "emotion"]].rename_axis("target").reset_index()
-    return table.melt("target", var_name="branch", value_name="allowed")[["branch", "target", "allowed"]]
+    aucs = pd.DataFrame(found)
+    aucs.insert(len(AUS), "AUs", aucs[list(AUS)].mean(axis=1))
+    aucs = aucs.T.rename_axis("target").reset_index()
+    return aucs.melt("target", var_name="branch", value_name="allowed")[["branch", "target", "allowed"]]
 
 
 def _best_auc(joint: np.ndarray) -> float:

@@ -5,35 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache, partial
-from pathlib import Path
 from typing import Any, Literal
 
 import cv2
 import numpy as np
-import pandas as pd
 
 from medn_lab.data.crop import find_face
 from medn_lab.records import Clips, require
 from medn_lab.synthme import actions as act
 from medn_lab.synthme.actions import AUS, CueKind
 from medn_lab.synthme.corpus import VERSION, cached_face, draw_clips, render_size
-from medn_lab.synthme.identity import Landmarks
+from medn_lab.synthme.identity import Landmarks, read_table
 from medn_lab.synthme.paint import OVERSAMPLING, Face
-from medn_lab.synthme.render import Disturbance, Script
+from medn_lab.synthme.render import Script, draw_nuisance, head_truth
 from medn_lab.synthme.script import EMOTIONS, FPS, allowed_emotions
 
-MARKS: dict[str, Any] = {"onset": 0, "apex": 28, "offset": 68, "fps": FPS}
-"""The frames of a clip made by hand: 0.34 s."""
+# The frames of a clip made by hand: 0.34 s.
+MARKS = {"onset": 0, "apex": 28, "offset": 68}
 
+# What a state holds, and the values for what it leaves out.
 STATE = {"aus": {}, "sides": {}, "cue": "still", "cue_strength": 1.0, "noise": 1.0, "drift": 1.0}
-"""What a state holds, and the values for what it leaves out."""
 
-LANDMARK_NAMES = ("eye_right", "eye_left", "nose", "mouth_right", "mouth_left")
-"""The five points that place AUs on a photo: the pupils, the tip of the nose, the corners of the mouth. Sides are the
-subject's own: ``eye_right`` lies on the left of the picture."""
-
+# Pupils, tip of the nose and corners of the mouth in scikit-image's portrait, by hand; first those at the left.
 _PORTRAIT = ((202.3, 100.3), (247.3, 102.7), (225.0, 125.5), (204.0, 141.7), (244.0, 141.7))
-"""The five points of scikit-image's portrait, measured by hand."""
 
 
 class FaceStudio:
@@ -48,10 +42,8 @@ class FaceStudio:
     n_frames : int
         Frames a clip.
     cue : {"colour", "timing", "brightness"}
-    dataset : str
-        What the clips' table says under ``dataset``.
     recipe : mapping
-        How this face was made; the clips' recipe holds it.
+        How this face was made; the clips' recipe holds it. The first word of its ``corpus`` is the clips' ``dataset``.
     seed : int
         Of sensor noise and drift, which are the same in every clip of this studio: two clips that differ in their cue
         differ in nothing else.
@@ -83,23 +75,19 @@ class FaceStudio:
     one_sided = tuple(au for au in AUS if au not in act.MIDLINE_AUS)
 
     def __init__(
-        self, make: Callable[[int], Face], *, size: int, n_frames: int, cue: CueKind, dataset: str,
+        self, make: Callable[[int], Face], *, size: int, n_frames: int, cue: CueKind,
         recipe: Mapping[str, Any], seed: int,
     ) -> None:  # fmt: skip
         act.one_of(cue, act.CUES, "cue")
-        self._make, self._kind, self._seed, self._dataset = cache(make), cue, int(seed), dataset
+        self._make, self.cues = cache(make), act.CUES[cue]
         face = self._make(render_size(size))
-        self.name, self.cues = face.name, act.CUES[cue]
+        self.name = face.name
         self._recipe = dict(recipe) | {
             "size": int(size), "n_frames": int(n_frames), "cue": cue, "render_size": face.size, "flow": "dis",
             "nuisance_seed": int(seed), "head": "registered to the onset with a residual",
         }  # fmt: skip
-        rng = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(3,)))
-        self._usual = Disturbance.draw(rng, noise=1.0, apex=MARKS["apex"], offset=MARKS["offset"])
-
-    def __repr__(self) -> str:
-        size, n_frames = self._recipe["size"], self._recipe["n_frames"]
-        return f"FaceStudio: {self.name}, {n_frames} frames at {size} px, {self._kind} cue"
+        rng = np.random.default_rng(np.random.SeedSequence(int(seed), spawn_key=(3,)))
+        self._usual = draw_nuisance(rng, noise=1.0, apex=MARKS["apex"], offset=MARKS["offset"])
 
     def __call__(self, state: Mapping[str, Any] | None = None) -> Clips:
         """Play a state.
@@ -131,35 +119,33 @@ class FaceStudio:
         aus, sides = ({act.check_au(au): value for au, value in whole[name].items()} for name in ("aus", "sides"))
         for au, side in sides.items():
             act.one_of(side, ("both", "left", "right"), f"the side of {au}")
-        act.check_range(0, 5, **{f"the motion of {au} in px of 128": act.peak_of(aus[au]) for au in aus})
+        pixels = act.pixels_of(aus, sides)
+        act.check_range(0, 5, **{f"the motion of {au} in px of 128": peak for (au, _), peak in pixels.items()})
         act.one_of(whole["cue"], self.cues, "the cue of this face")
         strengths = {name: float(whole[name]) for name in ("noise", "drift", "cue_strength")}
         act.check_range(0, 4, **strengths)
         noise, drift, cue_strength = strengths.values()
-        usual = self._usual
-        quality = max(round(100 - noise * (100 - (usual.quality or 100))), 50) if noise else None
-        scaled = usual.drift * np.array([drift] * 3 + [noise] * 3)  # head motion and light apart; no blink
-        disturbance = Disturbance(noise, scaled, None, quality)
+        quality = max(round(100 - noise * (100 - self._usual["quality"])), 50) if noise else None
+        scaled = self._usual["drift"] * np.array([drift] * 3 + [noise] * 3)  # head motion and light apart; no blink
 
-        pixels = act.pixels_of(aus, sides)
         played = {au: "both" if au in act.MIDLINE_AUS else sides.get(au, "both") for au, _ in pixels}
         coded = "+".join(_facs(au, played[au], aus[au]) for au in AUS if au in played)
         numbers = "+".join(au[2:] for au in AUS if au in played)
         cue = whole["cue"] if cue_strength > 0 else "absent"
-        given = {"aus": allowed_emotions(numbers)}
-        given["cue"] = given["aus"] if cue == "absent" else allowed_emotions(numbers, cue=cue)
+        given = {"aus": allowed_emotions(numbers), "cue": allowed_emotions(numbers, cue=cue)}
         label = str(given["cue"].idxmax()) if given["cue"].max() == 1 else None
         row = {
-            "clip_id": f"{self.name}-{coded or 'rest'}-{cue}", "dataset": self._dataset, "subject": self.name, **MARKS,
-            "emotion": label or "unknown", "label": label, "action_units": numbers,
-            "side": "+".join(dict.fromkeys(played.values())) or "both", "cue": cue,
+            "clip_id": f"{self.name}-{coded or 'rest'}-{cue}", "dataset": self._recipe["corpus"].partition(" ")[0],
+            "subject": self.name, **MARKS, "fps": FPS, "emotion": label or "unknown", "label": label,
+            "action_units": numbers, "side": "+".join(dict.fromkeys(played.values())) or "both", "cue": cue,
         }  # fmt: skip
         truth = {
-            "intensities": coded or "none", "peak_px128": max(pixels.values(), default=0.0), "cue_kind": self._kind,
-            "cue_strength": cue_strength, **disturbance.head(MARKS["apex"] / MARKS["offset"]),
+            "intensities": coded or "none", "peak_px128": max(pixels.values(), default=0.0),
+            "cue_kind": self._recipe["cue"], "cue_strength": cue_strength, **head_truth(scaled, **MARKS),
             **{f"given_{factor}_{name}": shares[name] for factor, shares in given.items() for name in EMOTIONS},
         }  # fmt: skip
-        script = Script(row, truth, pixels, cue_strength, disturbance, grain=(self._seed, 2))
+        grain = (self._recipe["nuisance_seed"], 2)
+        script = Script(row, truth, pixels, cue_strength, grain, noise, scaled, blink=None, quality=quality)
         return draw_clips({0: [script]}, recipe=self._recipe | strengths, n_jobs=1, progress=False, face=self._make)
 
 
@@ -215,20 +201,13 @@ def face_studio(
     >>> clip.table["label"].tolist(), clip.frames.shape
     (['repression'], (1, 8, 64, 64, 3))
     """
-    act.check_range(0, identity_seed=identity_seed, person=person)
     recipe = {"corpus": "SynthME by hand", "version": VERSION, "seed": int(identity_seed), "person": int(person)}
-    options: dict[str, Any] = {"size": size, "n_frames": n_frames, "cue": cue, "seed": seed}
-    return FaceStudio(partial(cached_face, identity_seed, person), dataset="SynthME", recipe=recipe, **options)
+    face = partial(cached_face, identity_seed, person)
+    return FaceStudio(face, size=size, n_frames=n_frames, cue=cue, recipe=recipe, seed=seed)
 
 
 def photo_studio(
-    photo: np.ndarray | None = None,
-    *,
-    landmarks: Mapping[str, tuple[float, float]] | None = None,
-    size: int = 64,
-    n_frames: int = 8,
-    cue: CueKind = "colour",
-    seed: int = 0,
+    photo: np.ndarray | None = None, *, size: int = 64, n_frames: int = 8, cue: CueKind = "colour", seed: int = 0
 ) -> FaceStudio:
     """A photograph to play with: its skin moves and flushes as a drawn face would.
 
@@ -238,9 +217,8 @@ def photo_studio(
     Parameters
     ----------
     photo : (h, w, 3) uint8, optional
-        RGB, one upright frontal face; by default the portrait that ships inside scikit-image, as in `move_photo`.
-    landmarks : mapping of str to (x, y), optional
-        Photo pixels of all of :data:`LANDMARK_NAMES`; from the face detector's square where None.
+        RGB, one upright frontal face: the detector's eyes, nose and mouth place the AUs. By default the public-domain
+        portrait of Eileen Collins that ships inside scikit-image (``skimage.data.astronaut``; no download).
     size : int
         Side of frames and flow in pixels, 64 to 512; what the model reads.
     n_frames : int
@@ -268,43 +246,23 @@ def photo_studio(
     >>> photo_studio()({"aus": {"AU4": "D"}}).table["action_units"].tolist()
     ['4']
     """
+    found = "given" if photo is None else "detected"
     if photo is None:
         from skimage import data
 
         photo = data.astronaut()
-        landmarks = dict(zip(LANDMARK_NAMES, _PORTRAIT, strict=True)) if landmarks is None else landmarks
     if photo.shape[2:] != (3,) or photo.dtype != np.uint8:
         raise ValueError(f"a photo must be RGB, (h, w, 3) uint8; this is {photo.dtype} of shape {photo.shape}")
-    found = "detected" if landmarks is None else "given"
-    if landmarks is None:
-        landmarks = dict(
-            zip(LANDMARK_NAMES, require(find_face(photo).landmarks, otherwise="no landmarks"), strict=True)
-        )
-    missing = [name for name in LANDMARK_NAMES if name not in landmarks]
-    if missing:
-        raise ValueError(f"landmarks lack {', '.join(missing)}; give {', '.join(LANDMARK_NAMES)} as (x, y) in pixels")
-    points = np.array([landmarks[name] for name in LANDMARK_NAMES], dtype=float)
-    if points[1, 0] <= points[0, 0]:
-        raise ValueError(
-            f"eye_left, the subject's own, must lie further right in the picture than eye_right; they are at x ="
-            f" {points[1, 0]:.0f} and {points[0, 0]:.0f}"
-        )
+    points = np.array(_PORTRAIT if found == "given" else find_face(photo).landmarks, dtype=float)
     recipe = {"corpus": "photo by hand", "version": VERSION, "landmarks": found}
-    options: dict[str, Any] = {"size": size, "n_frames": n_frames, "cue": cue, "seed": seed}
-    return FaceStudio(partial(_photo_face, photo, points), dataset="photo", recipe=recipe, **options)
+    face = partial(_photo_face, photo, points)
+    return FaceStudio(face, size=size, n_frames=n_frames, cue=cue, recipe=recipe, seed=seed)
 
 
 def move_photo(
-    photo: np.ndarray | None = None,
-    action_units: str = "12",
-    *,
-    intensity: Literal["A", "B", "C", "D", "E"] = "C",
-    cue: str | None = None,
-    size: int = 128,
-    n_frames: int = 8,
-    landmarks: Mapping[str, tuple[float, float]] | None = None,
-    seed: int = 0,
-) -> Clips:
+    photo: np.ndarray | None = None, action_units: str = "12", *, intensity: Literal["A", "B", "C", "D", "E"] = "C",
+    cue: str | None = None, size: int = 128,
+) -> Clips:  # fmt: skip
     """Make one clip of a photograph whose skin moves as an AU would move it.
 
     The photo is real and the motion is drawn: smooth displacement, no folds of the person's own, eyes that move with
@@ -314,23 +272,15 @@ def move_photo(
     Parameters
     ----------
     photo : (h, w, 3) uint8, optional
-        RGB, one upright frontal face. By default the public-domain portrait of Eileen Collins that ships inside
-        scikit-image (``skimage.data.astronaut``; no download).
+        As `photo_studio` takes it.
     action_units : str
         For instance ``"12"``, ``"1+2"``, ``"L12"`` (the subject's left side), ``"R14"``; the AUs of :data:`AUS`.
     intensity : {"A", "B", "C", "D", "E"}
-        Of all of them; ``"A"`` moves the skin by 0.4 px at 128 px, ``"E"`` by 1.8 px.
+        Of all of them, with small differences; ``"A"`` moves the skin by 0.4 px at 128 px, ``"E"`` by 1.8 px.
     cue : str, optional
         State of an implicit cue to add: ``flush``, ``pallor``, ``early``, ``late``, ``brighten``, ``dim`` or ``still``.
     size : int
         Side of frames and flow, 64 to 512 px.
-    n_frames : int
-        At least 2.
-    landmarks : mapping of str to (x, y), optional
-        Photo pixels of all of :data:`LANDMARK_NAMES`. By default they are taken from the face detector's square, which
-        is coarse (a tenth of the distance between the eyes); give them where precision matters.
-    seed : int
-        Of the small differences between AUs' strengths.
 
     Returns
     -------
@@ -341,8 +291,7 @@ def move_photo(
     Raises
     ------
     ValueError
-        If the photo is not RGB uint8, no face is found, an AU, intensity, cue or landmark is unknown, or `size` is out
-        of range.
+        If the photo is not RGB uint8, no face is found, an AU, intensity or cue is unknown, or `size` is out of range.
 
     Examples
     --------
@@ -351,14 +300,15 @@ def move_photo(
     ((1, 8, 64, 64, 3), ['12'])
     """
     low, high = act.PEAK_PIXELS[act.one_of(intensity, act.PEAK_PIXELS, "intensity")]
-    kind: Any = "colour" if cue is None else act.kind_of_state(cue)
-    rng = np.random.default_rng(seed)
+    act.one_of(cue or "still", [state for states in act.CUES.values() for state in states], "cue")
+    kind: Any = next(kind for kind in act.CUES if cue in (None, *act.CUES[kind]))
+    rng = np.random.default_rng(0)
     aus, sides = {}, {}
     for token in map(str.strip, str(action_units).replace("AU", "").split("+")):
         side = {"L": "left", "R": "right"}.get(token[:1], "both")
         au = act.check_au(token if side == "both" else token[1:])
         aus[au], sides[au] = (low + high) / 2 + rng.uniform(-0.25, 0.25) * (high - low), side
-    studio = photo_studio(photo, landmarks=landmarks, size=size, n_frames=n_frames, cue=kind)
+    studio = photo_studio(photo, size=size, cue=kind)
     quiet = {"cue": cue or "still", "cue_strength": float(cue is not None), "noise": 0, "drift": 0}
     clip = studio({"aus": aus, "sides": sides, **quiet})
     name = "-".join(["photo", "+".join(_facs(au, side, "") for au, side in sides.items()), *([cue] if cue else [])])
@@ -369,8 +319,8 @@ def move_photo(
 def _photo_face(photo: np.ndarray, points: np.ndarray, size: int) -> Face:
     """Cut the photo so that its face lies where a drawn one would, and complete the five points."""
     # Mean landmarks of a hundred drawn faces; x is that of the subject's left side.
-    mean = pd.read_csv(Path(__file__).with_name("mean_landmarks.csv"), index_col="landmark")
-    eye, mouth, nose = (tuple(mean.loc[name, ["x", "y"]]) for name in ("eye", "mouth_corner", "nose_tip"))
+    mean = read_table("mean_landmarks")
+    eye, mouth, nose = mean.loc[["eye", "mouth_corner", "nose_tip"]].to_numpy()
     middle, mouth_middle = (points[0] + points[1]) / 2, (points[3] + points[4]) / 2
     # Photo pixels a face unit: what the width between the eyes says, and the height from eyes to mouth.
     wide = np.linalg.norm(points[1] - points[0]) / (2 * eye[0])
@@ -386,24 +336,19 @@ def _photo_face(photo: np.ndarray, points: np.ndarray, size: int) -> Face:
     skin = cv2.warpAffine(photo, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
 
     here = (points - corner) / span - 1
-    model = np.array([(-eye[0], eye[1]), eye, nose, (-mouth[0], mouth[1]), mouth])
+    model = np.array([eye * (-1, 1), eye, nose, mouth * (-1, 1), mouth])
     affine, *_ = np.linalg.lstsq(np.column_stack([model, np.ones(5)]), here, rcond=None)
 
-    def place(x: float, y: float) -> tuple[float, float]:
-        moved = np.array([x, y, 1.0]) @ affine
-        return float(moved[0]), float(moved[1])
+    def placed(xy: np.ndarray) -> np.ndarray:
+        return np.column_stack([xy, np.ones(len(xy))]) @ affine
 
-    eye_right, eye_left, _, mouth_right, mouth_left = (tuple(point) for point in here.tolist())
-    sides = {way: {m.Index: place(way * m.x, m.y) for m in mean.itertuples()} for way in (-1, 1)}
-    marks = Landmarks(
-        right=sides[-1] | {"eye": eye_right, "mouth_corner": mouth_right},
-        left=sides[1] | {"eye": eye_left, "mouth_corner": mouth_left},
-        middle=sides[1],
-        scale=float(np.sqrt(abs(np.linalg.det(affine[:2])))),
-        axis=tuple(((here[1] - here[0]) / np.linalg.norm(here[1] - here[0])).tolist()),
-    )
+    right, left = (dict(zip(mean.index, placed(mean.to_numpy() * (way, 1)).tolist(), strict=True)) for way in (-1, 1))
+    right["eye"], left["eye"], _, right["mouth_corner"], left["mouth_corner"] = here.tolist()
+    across = here[1] - here[0]
+    scale = float(np.sqrt(abs(np.linalg.det(affine[:2]))))
+    marks = Landmarks(right, left, scale, axis=tuple((across / np.linalg.norm(across)).tolist()))
     turns = np.linspace(0, 2 * np.pi, 48, endpoint=False)
-    outline = np.array([place(0.46 * np.cos(t), 0.13 + 0.68 * np.sin(t)) for t in turns])
+    outline = placed(np.column_stack([0.46 * np.cos(turns), 0.13 + 0.68 * np.sin(turns)]))
     oval = np.zeros((size, size), np.float32)
     cv2.fillPoly(oval, [np.rint((outline + 1) / 2 * size).astype(np.int32)], 1.0)
     mask = np.clip(cv2.GaussianBlur(oval, (0, 0), size / 64), 0, 1)

@@ -1,7 +1,7 @@
 """SynthME on the disk in the official layouts, faults of the real files included, and as a flow pack.
 
-Whatever is done with licensed data can so be run before the licence comes: readers and ``prepare`` must survive the
-faults and account for them.
+With it everything that is done with licensed data can be run before the licence arrives; readers and ``prepare`` must
+handle the faults and list them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,70 +20,42 @@ import pandas as pd
 from medn_lab.data.crop import FaceBox, crop_face, find_face
 from medn_lab.data.flow import code_flow
 from medn_lab.data.index import reader_id
-from medn_lab.data.layouts import LAYOUTS, Coding, FrameTree, Layout, LayoutName
+from medn_lab.data.layouts import LAYOUTS, Coding, FrameTree, LayoutName
 from medn_lab.data.protocols import PROTOCOLS, to_classes
 from medn_lab.records import Clips
 from medn_lab.synthme.actions import one_of
 from medn_lab.synthme.corpus import render_frames
-from medn_lab.synthme.script import EMOTIONS
+from medn_lab.synthme.identity import read_table
 
-EMOTIONS_OF: dict[str, dict[str, str]] = {
-    "samm": dict(zip(EMOTIONS, ("Happiness", "Anger", "Contempt", "Surprise", "Other"), strict=True)),
-    "smic": {"happiness": "positive", "disgust": "negative", "repression": "negative"},
-    "casme3": {"happiness": "happy", "repression": "sad"},
-    "mmew": {"repression": "sadness"},
-    "dfme": {"repression": "sadness", "others": "anger"},
-}
-"""How SynthME's five emotions are called where a data set has others, so that its protocols find their classes."""
-
+# Data sets whose AUs have their side in front; SAMM's have an intensity behind as well.
 WITH_SIDES = ("casme2", "samm", "casme3")
-"""Data sets whose AUs have their side in front; SAMM's have an intensity behind as well."""
 
+# CASME II's objective classes, by AU alone; other sets of AUs are VII.
 OBJECTIVE_CLASSES = {"I": {6, 12}, "II": {1, 2, 5, 25}, "III": {4, 7, 23}, "IV": {9, 10}, "V": {15, 17, 14}}
-"""CASME II's objective classes, by AU alone; other sets of AUs are VII."""
 
+# Emotions in the names of SMIC's clips.
 SHORT = {"positive": "po", "negative": "ne", "surprise": "sur"}
-"""Emotions in the names of SMIC's clips."""
 
+# Data sets of a flow pack: a subject's name, a clip's name in the list, and the name of its picture.
 PACK = {
     "casme2": ("sub{subject}", "{clip}", "{folder}_{clip} .png"),
     "samm": ("{subject}", "{clip}", "{clip} .png"),
     "smic": ("s{subject:0>2}", "{folder}_{clip}", "{folder}_{folder}_{rest} .png"),
 }
-"""Data sets of a flow pack: a subject's name, a clip's name in the list, and the name of its picture."""
 
 
+# One clip on its way to the disk: `source` (SynthME's id), `numbers` (for each written frame the one drawn for it),
+# `fault`, and what the spreadsheet holds.
 Written = dict[str, Any]
-"""One clip on its way to the disk: `source` (SynthME's id), `numbers` (for each written frame the one drawn for it),
-`fault`, and what the spreadsheet holds."""
 
 _FULL_WIDTH = str.maketrans("0123456789LR+", "０１２３４５６７８９ＬＲ，")
 
 
-@cache
-def read_faults() -> pd.DataFrame:
-    """``faults.csv``: what each fault means, which field of the sheet it spoils, and what the field then holds.
-
-    A data set without what a fault ``needs`` cannot have it. Ways to write AUs have ``by_default`` False: they are
-    planted only where they are named.
-    """
-    path = Path(__file__).with_name("faults.csv")
-    return pd.read_csv(path, index_col="fault", keep_default_na=False, encoding="utf-8")
-
-
 def write_dataset(
-    clips: Clips,
-    root: str | os.PathLike[str],
-    *,
-    layout: LayoutName = "casme2",
-    coding: str | None = None,
-    tree: Literal["cropped", "raw"] | None = None,
-    size: int | None = None,
-    fps: float | None = None,
-    frames: bool = True,
-    faults: bool | Sequence[str] = False,
-    progress: bool = False,
-) -> pd.DataFrame:
+    clips: Clips, root: str | os.PathLike[str], *, layout: LayoutName = "casme2", coding: str | None = None,
+    tree: Literal["cropped", "raw"] | None = None, size: int | None = None, fps: float | None = None,
+    frames: bool = True, faults: bool | Sequence[str] = False, progress: bool = False,
+) -> pd.DataFrame:  # fmt: skip
     """Write SynthME clips as frame folders and a spreadsheet with the official names and columns.
 
     Every frame from onset to offset is drawn again at `size`, as PNG, which keeps the faint colour cue untouched.
@@ -149,8 +120,19 @@ def write_dataset(
     rate = min(found.fps, own) if fps is None else float(fps)
     if not 0 < rate <= own:
         raise ValueError(f"fps must be above 0 and at most {own:g}, not {rate}")
-    written = _written_clips(clips, found, rate)
-    for one, fault in zip(written, _planned_faults(faults, found, len(written)), strict=False):
+    kinds = read_table("faults")
+    kinds = kinds[kinds["needs"].map({
+        "": True, "apex": found.has_apex, "aus": found.has_aus, "folder": "onset" not in found.key,
+        "onset": "onset" not in found.key, "zeros": found.subject != "{number}",
+    })]  # fmt: skip
+    written = _written_clips(clips, layout, rate)
+    if isinstance(faults, bool):
+        planted = list(kinds.index[kinds["by_default"] & faults])
+    else:
+        planted = [one_of(fault, kinds.index, f"a fault of {found.title}") for fault in faults]
+        if len(planted) > len(written):
+            raise ValueError(f"{len(planted)} faults need as many clips, there are {len(written)}")
+    for one, fault in zip(written, planted, strict=False):
         one["fault"] = fault
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
@@ -167,34 +149,29 @@ def write_dataset(
     return table[["clip_id", "written_as", "emotion", "action_units", "onset", "apex", "offset", "fault"]]
 
 
-def _written_clips(clips: Clips, layout: Layout, rate: float) -> list[Written]:
-    """The clips under the data set's names, at its frame rate."""
-    dataset, shared = layout.dataset, "onset" in layout.key
-    table = clips.table.assign(coded=clips.table["action_units"])
-    if dataset == "samm" and clips.truth is not None and "intensities" in clips.truth.table:
+def _written_clips(clips: Clips, name: LayoutName, rate: float) -> list[Written]:
+    """The clips under a data set's names, at `rate` frames a second."""
+    layout, table = LAYOUTS[name], clips.table.assign(coded=clips.table["action_units"])
+    if name == "samm" and clips.truth is not None:
         table["coded"] = table["clip_id"].map(clips.truth.table.set_index("clip_id")["intensities"])
-    if dataset == "smic":  # has no class for others
+    if name == "smic":  # has no class for others
         table = table[table["emotion"] != "others"]
-    if not len(table):
-        raise ValueError(f"none of {len(clips)} clips has an emotion that {layout.title} knows")
+    own_names = read_table("emotion_names").get(name, {})  # so that the data set's protocols find their classes
     written = []
     for order, (_, own) in enumerate(table.groupby("subject", sort=True)):
         subject = layout.subject.format(number=order + 1)
         after = 0
         for place, row in enumerate(own.to_dict("records")):
-            emotion = EMOTIONS_OF.get(dataset, {}).get(row["emotion"], row["emotion"])
+            emotion = own_names.get(row["emotion"]) or row["emotion"]
             # In a folder that holds a whole recording two clips follow each other, so its name is not unique.
-            recording = place // 2 if shared else place
+            recording = place // 2 if "onset" in layout.key else place
             letter = chr(ord("a") + recording) if recording < 26 else f"z{recording}"
-            filename = layout.clip.format(
-                subject=subject, number=recording + 1, letter=letter, short=SHORT.get(emotion, "")
-            )
-            side = {"left": "L", "right": "R"}.get(row.get("side", "both"), "") if dataset in WITH_SIDES else ""
-            units = {int(unit) for unit in row["action_units"].split("+") if unit}
-            classes = [name for name, aus in OBJECTIVE_CLASSES.items() if units and units <= aus]
+            parts = {"subject": subject, "number": recording + 1, "letter": letter, "short": SHORT.get(emotion, "")}
+            side = {"left": "L", "right": "R"}.get(row["side"], "") if name in WITH_SIDES else ""
+            units = {int(unit) for unit in row["action_units"].split("+")}
 
             step = row["fps"] / rate
-            onset = after + 5 if shared and place % 2 else round(row["onset"] / step) + 1
+            onset = after + 5 if "onset" in layout.key and place % 2 else round(row["onset"] / step) + 1
             apex = onset + max(1, round((row["apex"] - row["onset"]) / step))
             after = offset = max(apex + 1, onset + round((row["offset"] - row["onset"]) / step))
             counts = range(offset - onset + 1)
@@ -202,35 +179,17 @@ def _written_clips(clips: Clips, layout: Layout, rate: float) -> list[Written]:
             written.append({
                 "source": row["clip_id"], "numbers": numbers | {apex: row["apex"]}, "fault": "",
                 "onset": onset, "apex": apex, "offset": offset, "subject": subject,
-                "filename": filename + ("f" if dataset == "casme2" and place % 3 == 0 else ""),
+                "filename": layout.clip.format(**parts) + ("f" if name == "casme2" and place % 3 == 0 else ""),
                 "emotion": emotion, "action_units": "+".join(f"{side}{unit}" for unit in row["coded"].split("+")),
-                "objective_class": classes[0] if classes else "VII", "fps": f"{rate:g}",
+                "objective_class": next((part for part, aus in OBJECTIVE_CLASSES.items() if units <= aus), "VII"),
+                "fps": f"{rate:g}",
             })  # fmt: skip
     return written
 
 
-def _planned_faults(faults: bool | Sequence[str], layout: Layout, count: int) -> list[str]:
-    """The faults to plant, one a clip, in the order of the clips."""
-    table = read_faults()
-    has = {
-        "": True, "apex": layout.has_apex, "aus": layout.has_aus, "folder": "onset" not in layout.key,
-        "onset": "onset" not in layout.key, "zeros": layout.subject != "{number}",
-    }  # fmt: skip
-    impossible = [name for name, need in table["needs"].items() if not has[need]]
-    if isinstance(faults, bool):
-        return [name for name in table.index[table["by_default"] & faults] if name not in impossible]
-    for name in faults:
-        one_of(name, table.index, "fault")
-        if name in impossible:
-            raise ValueError(f"{name} cannot be planted in {layout.title}")
-    if len(faults) > count:
-        raise ValueError(f"{len(faults)} faults need as many clips, there are {count}")
-    return list(faults)
-
-
 def _write_sheet(root: Path, written: Sequence[Written], coding: Coding, *, closing: bool) -> None:
-    lines: list[list[str | None]] = [[f"Note {line + 1} of the authors"] for line in range(coding.preamble)]
-    lines.append([header or None for header, _ in coding.columns])
+    notes: list[list[str | None]] = [[f"Note {line + 1} of the authors"] for line in range(coding.preamble)]
+    lines = [*notes, [header or None for header, _ in coding.columns]]
     for one in written:
         row = {name: str(value) for name, value in one.items()}
         bare = re.sub("[LR]", "", one["action_units"]).split("+")
@@ -241,8 +200,8 @@ def _write_sheet(root: Path, written: Sequence[Written], coding: Coding, *, clos
             "left": "+".join(f"L{unit}" for unit in bare), "right": "+".join(f"R{unit}" for unit in bare),
         }  # fmt: skip
         if one["fault"]:
-            spoilt = read_faults().loc[one["fault"]]
-            row[spoilt["field"]] = spoilt["text"].format(**known)
+            field, text = read_table("faults").loc[one["fault"], ["field", "text"]]
+            row[field] = text.format(**known)
         line = [row.get(field) if field else None for _, field in coding.columns]
         lines += [line] * (2 if one["fault"] == "row_twice" else 1)
     if closing:
@@ -261,7 +220,7 @@ def _write_sheet(root: Path, written: Sequence[Written], coding: Coding, *, clos
 
 
 def _write_frames(one: Written, pictures: Sequence[np.ndarray], root: Path, tree: FrameTree) -> None:
-    """A clip's frames, spoilt by its fault."""
+    """Write a clip's frames, with its fault."""
     if tree.name == "cropped":
         try:
             box = find_face(pictures[0])
@@ -273,14 +232,12 @@ def _write_frames(one: Written, pictures: Sequence[np.ndarray], root: Path, tree
     stem = tree.frame.rpartition(".")[0]
     paths = {number: folder / f"{stem.format(number=number, **one)}.png" for number in one["numbers"]}
     folder.mkdir(parents=True, exist_ok=True)
-    for number, path, picture in zip(paths, paths.values(), pictures, strict=True):
+    for (number, path), picture in zip(paths.items(), pictures, strict=True):
         if fault == "frame_resized" and number == one["apex"]:
             picture = cv2.resize(picture, (picture.shape[1] // 2, picture.shape[0]))
-        _, content = cv2.imencode(".png", picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        path.write_bytes(content.tobytes())
-    if fault == "frame_truncated":
-        at_apex = paths[one["apex"]]
-        at_apex.write_bytes(at_apex.read_bytes()[: at_apex.stat().st_size // 2])
+        content = _png(picture, cv2.IMWRITE_PNG_COMPRESSION, 1)
+        cut = len(content) // 2 if fault == "frame_truncated" and number == one["apex"] else None
+        path.write_bytes(content[:cut])
     lost = {"frames_missing": slice(2, None, 5), "frames_mostly_missing": slice(len(paths) // 4, None)}
     for path in list(paths.values())[lost.get(fault, slice(0))]:
         path.unlink()
@@ -289,6 +246,10 @@ def _write_frames(one: Written, pictures: Sequence[np.ndarray], root: Path, tree
     elif fault == "folder_renamed":  # another case, and one more zero before the last number
         other = re.sub(r"(\d+)(?=\D*$)", lambda found: f"0{found[1]}", folder.name.upper())
         folder.rename(folder.with_name(other))
+
+
+def _png(picture: np.ndarray, *parameters: int) -> bytes:
+    return cv2.imencode(".png", picture[..., ::-1], parameters)[1].tobytes()
 
 
 def write_flow_pack(
@@ -339,35 +300,30 @@ def write_flow_pack(
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
     kept, _ = to_classes(clips.table, "megc2019")
-    place = {name: row for row, name in enumerate(clips.table["clip_id"])}
+    flows = np.asarray(clips.select(kept["clip_id"]).flow)[..., :2]
+    order, count = pd.factorize(kept["subject"], sort=True)[0], kept.groupby("subject").cumcount()
     rows = []
-    for order, (_, own) in enumerate(kept.groupby("subject", sort=True)):
-        dataset = list(PACK)[order % len(PACK)]
+    for row, flow, person, number in zip(kept.to_dict("records"), flows, order, count, strict=True):
+        dataset = list(PACK)[person % len(PACK)]
         layout, (folder, listed, image) = LAYOUTS[dataset], PACK[dataset]
-        subject = layout.subject.format(number=order // len(PACK) + 1)
+        subject = layout.subject.format(number=person // len(PACK) + 1)
         sub = folder.format(subject=subject)
-        for count, row in enumerate(own.to_dict("records")):
-            clip = layout.clip.format(subject=subject, number=count + 1, short=SHORT[row["label"]])
-            parts = {"subject": subject, "clip": clip, "folder": sub, "rest": clip.partition("_")[2]}
-            names = {"filename_o": listed.format(**parts), "imagename": image.format(**parts)}
-            flow = np.asarray(clips.flow[place[row["clip_id"]]][..., :2])
-            coded = code_flow(flow, coding="uv_strain", size=28)
-            # Each channel from 0 to 255, from its smallest value to its largest; 0 where it has one value.
-            low, high = coded.min(axis=(0, 1)), coded.max(axis=(0, 1))
-            picture = np.rint(255 * (coded - low) / np.maximum(high - low, 1e-6)).astype(np.uint8)
-            _, content = cv2.imencode(".png", picture[..., ::-1])  # u, v, strain as red, green, blue
-            (root / names["imagename"]).write_bytes(content.tobytes())
-            rows.append(
-                {"clip_id": row["clip_id"], "class": row["label"], "apex": 0, "dataset": dataset, "sub": sub, **names}
-            )
-    table = pd.DataFrame(rows)
-    table["sub_filename"] = table["sub"] + "_" + table["filename_o"]
-    table["label"] = table["class"].map({name: i for i, name in enumerate(PROTOCOLS["megc2019"].classes)})
+        clip = layout.clip.format(subject=subject, number=number + 1, short=SHORT[row["label"]])
+        parts = {"subject": subject, "clip": clip, "folder": sub, "rest": clip.partition("_")[2]}
+        name, picture = listed.format(**parts), image.format(**parts)
+        coded = code_flow(flow, coding="uv_strain", size=28)
+        # Each channel from 0 to 255, from its smallest value to its largest; 0 where it has one value.
+        low, high = coded.min(axis=(0, 1)), coded.max(axis=(0, 1))
+        coded = np.rint(255 * (coded - low) / np.maximum(high - low, 1e-6)).astype(np.uint8)
+        (root / picture).write_bytes(_png(coded))  # u, v, strain as red, green, blue
+        label = PROTOCOLS["megc2019"].classes.index(row["label"])
+        rows.append([dataset, sub, name, label, 0, picture, f"{sub}_{name}", row["clip_id"], row["label"]])
+    columns = ["dataset", "sub", "filename_o", "label", "apex", "imagename", "sub_filename"]
+    table = pd.DataFrame(rows, columns=[*columns, "clip_id", "class"])
     if listing in ("official", "both"):
-        official = table[["dataset", "sub", "filename_o", "label"]]
+        official = table[columns[:4]]
         official.to_csv(root / "combined_3class_gt.csv", header=False, index=False, lineterminator="\r\n")
     if listing in ("named", "both"):
-        columns = ["dataset", "sub", "filename_o", "label", "apex", "imagename", "sub_filename"]
         table[columns].to_csv(root / "all_442_list.csv", index=False)
-    written_as = [reader_id(*name) for name in table[["dataset", "sub", "filename_o"]].itertuples(index=False)]
+    written_as = [reader_id(*name) for name in table[columns[:3]].itertuples(index=False)]
     return pd.DataFrame({"clip_id": table["clip_id"], "written_as": written_as, "label": table["class"]})

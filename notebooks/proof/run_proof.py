@@ -180,7 +180,7 @@ def estimated_seconds(runs: Iterable[Run]) -> pd.Series:
 def shift_table(name: str) -> pd.DataFrame:
     """P(emotion | AU set) of a corpus of the shift, as ``emotions_given_aus`` takes it."""
     table = medn.synthme.emotion_table().set_index("action_units")
-    emotions = [name for name in table if name != "share"]
+    emotions = list(medn.synthme.EMOTIONS)
     if name == "withheld":
         table = table.loc[list(WITHHELD)]
         table[emotions] = 0.0
@@ -293,13 +293,9 @@ def groups_of(table: pd.DataFrame) -> pd.Series:
     """The group of each clip of the shift: how frequent its emotion is in training among clips with its AU set."""
     published = medn.synthme.emotion_table().set_index("action_units")
     names = dict(zip(PUBLISHED, ("first", "second", "third"), strict=True))
-    return pd.Series(
-        [
-            "withheld" if WITHHELD.get(units) == label else names[published.loc[units, label]]
-            for units, label in zip(table["action_units"], table["label"], strict=True)
-        ],
-        index=table.index,
-    )
+    rows = zip(table["action_units"], table["label"], strict=True)
+    groups = ["withheld" if WITHHELD.get(aus) == label else names[published.loc[aus, label]] for aus, label in rows]
+    return pd.Series(groups, index=table.index)
 
 
 def worst_group(predictions: Predictions) -> float:
@@ -471,15 +467,6 @@ def plan_table(runs: dict[Run, str], *, n_jobs: int) -> pd.DataFrame:
     return table.assign(core_minutes=table["core_minutes"] / 60).round(1)
 
 
-def write_tables(rows: pd.DataFrame, about: dict, out: Path) -> None:
-    """Write the four files that the notebook reads."""
-    out.mkdir(parents=True, exist_ok=True)
-    rows.round(5).to_csv(out / "runs.csv", index=False)
-    summarise(rows).round(5).to_csv(out / "summary.csv", index=False)
-    differences(rows).round(5).to_csv(out / "differences.csv", index=False)
-    (out / "about.json").write_text(json.dumps(about, indent=1) + "\n")
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -488,17 +475,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/proof"), help="finished trainings are kept here")
     parser.add_argument("--out", type=Path, default=HERE, help="folder of the tables")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and its estimated cost only")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     began = time.perf_counter()
-    runs = plan(seeds=asked.seeds)
-    tqdm.write(plan_table(runs, n_jobs=asked.n_jobs).to_string())
-    if asked.dry_run:
+    runs = plan(seeds=options.seeds)
+    tqdm.write(plan_table(runs, n_jobs=options.n_jobs).to_string())
+    if options.dry_run:
         return
     together: dict[tuple, list[Run]] = {}
     for run in runs:
         together.setdefault(run.corpus, []).append(run)
-    jobs = Parallel(n_jobs=asked.n_jobs, return_as="generator_unordered")(
-        delayed(carry_out)(group, asked.work) for group in together.values()
+    jobs = Parallel(n_jobs=options.n_jobs, return_as="generator_unordered")(
+        delayed(carry_out)(group, options.work) for group in together.values()
     )
     found = list(tqdm(jobs, total=len(together), desc="training", unit="corpus"))
     rows = pd.DataFrame([row for group in found for row in group])
@@ -513,7 +500,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ignore_index=True,
     )
     about = {
-        "command": f"python notebooks/proof/run_proof.py --seeds {asked.seeds}",
+        "command": f"python notebooks/proof/run_proof.py --seeds {options.seeds}",
         "trainings": len(runs),
         "training_hours": round(float(rows.drop_duplicates([*KEYS[:3], "seed"])["seconds"].sum()) / 3600, 2),
         "minutes_of_this_call": round((time.perf_counter() - began) / 60, 1),
@@ -528,7 +515,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "step_seconds": step_times(),
         "versions": {"medn_lab": medn.__version__, "torch": torch.__version__, "python": platform.python_version()},
     }
-    write_tables(rows, about, asked.out)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name, table in (("runs", rows), ("summary", summarise(rows)), ("differences", differences(rows))):
+        table.round(5).to_csv(options.out / f"{name}.csv", index=False)
+    (options.out / "about.json").write_text(json.dumps(about, indent=1) + "\n")
 
 
 if __name__ == "__main__":

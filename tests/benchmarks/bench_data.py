@@ -18,7 +18,7 @@ import pandas as pd
 from medn_lab.data import crop_face, find_face, optical_flow, register, registration_error, spot_apex
 from medn_lab.data.flow import RECIPES, resize_flow
 from medn_lab.data.frames import cv2
-from medn_lab.synthme import draw_face, draw_identity, move_face, render_frames, synthetic_clips
+from medn_lab.synthme import Identity, draw_face, move_face, render_frames, synthetic_clips
 from medn_lab.synthme.actions import expression_field, sides_of
 
 ACTIONS = ({"AU12": 1.2}, {"AU4": 0.9}, {"AU1": 1.0, "AU2": 1.0}, {"AU6": 0.8, "AU12": 1.0})
@@ -29,7 +29,7 @@ def pairs(side: int, count: int) -> list[dict]:
     """Onset and apex of drawn faces with the true field, noise and a moved head."""
     made = []
     for number in range(count):
-        face = draw_face(draw_identity(5, number), size=side)
+        face = draw_face(Identity(5, number), size=side)
         actions = ACTIONS[number % len(ACTIONS)]
         pixels = {(au, half): peak for au, peak in actions.items() for half in sides_of(au, "both")}
         rng = np.random.default_rng(number)
