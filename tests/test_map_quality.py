@@ -110,3 +110,12 @@ def test_what_does_not_fit_is_refused():
                 measure(a, b, **options)
     with pytest.raises(ValueError, match="n_neighbors is 19; with 20 clips it can be 1 to 18"):
         neighbour_overlap(x, xy, n_neighbors=19)
+
+
+@pytest.mark.slow
+def test_of_many_clips_a_sample_is_judged_among_all():
+    x = np.random.default_rng(3).normal(size=(5500, 6))
+    found = trustworthiness(x, x[:, :2], n_neighbors=10)
+    whole = sklearn_trustworthiness(x, x[:, :2], n_neighbors=10)
+    assert found != whole
+    assert found == pytest.approx(whole, abs=0.01)
