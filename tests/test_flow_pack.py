@@ -233,7 +233,7 @@ def test_values_of_a_pack_are_nowhere_called_pixels(pack, tmp_path):
         assert "px" not in heat.hovertemplate
         assert not any("px" in str(note.text) for note in drawn[1].layout.annotations[1:])
         player = ClipPlayer(one, clip_id=clip_id)
-        player.overlay = "arrows"
+        player.view.overlay = "arrows"
         assert "0 can be motion" in player.view.faces[0]["texts"]["arrows"]
 
 

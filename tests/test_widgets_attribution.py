@@ -15,7 +15,7 @@ from medn_lab.synthme import synthetic_clips
 from medn_lab.view.images import full_colour, smooth
 from medn_lab.widgets import AttributionViewer
 from medn_lab.widgets.attribution import MOST_LISTED
-from medn_lab.widgets.selection import partners
+from medn_lab.widgets.selection import clips_to_compare
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def heat(viewer, part):
 def test_it_begins_with_the_clips_emotion_at_the_apex_by_integrated_gradients(clips, make):
     viewer = AttributionViewer(clips, attribute=make)
     assert (viewer.target, viewer.method) == (clips.table["label"][0], "integrated_gradients")
-    assert "apex" in viewer.view.moments[viewer.frame]["text"]
+    assert "apex" in viewer.view.moments[viewer.view.frame]["text"]
 
 
 def test_the_page_draws_the_map_of_each_frame_and_of_the_flow(viewer):
@@ -63,7 +63,7 @@ def test_frame_and_overlay_stay_as_the_user_chose_them(viewer, make, clips):
     assert viewer.view.overlay == "attribution"
     viewer.view.frame, viewer.view.overlay = 1, "none"
     viewer.explain(method="grad_cam")
-    assert (viewer.frame, viewer.view.overlay) == (1, "none")
+    assert (viewer.view.frame, viewer.view.overlay) == (1, "none")
     viewer.view.overlay = "kept"
     viewer.show(clips.table.loc[clips.table["cue"] != "still", "clip_id"].iloc[1])
     assert viewer.view.overlay == "kept"
@@ -82,7 +82,7 @@ def test_every_kind_of_target_can_be_chosen_and_shows_the_map_of_the_attributor(
 
 def test_a_pair_shows_two_clips_with_common_colours_until_another_clip_or_target_is_chosen(viewer, clips):
     labels = clips.table.set_index("clip_id")["label"]
-    first, second = [name for _, name in partners(clips.table, viewer.clip_id)][:2]
+    first, second = [name for _, name in clips_to_compare(clips.table, viewer.clip_id)][:2]
     control(viewer, "Compare with").value = first
     assert viewer.attribution.target == f"{labels[viewer.clip_id]} - {labels[first]}"
     assert len({face["heat"]["flow"]["text"] for face in viewer.view.faces}) == 1
@@ -103,7 +103,7 @@ def test_a_pair_shows_two_clips_with_common_colours_until_another_clip_or_target
 
 def test_partners_with_the_same_aus_come_first():
     table = sample_clips(n=30).table
-    named = table.set_index("clip_id").loc[[name for _, name in partners(table, table["clip_id"][0])]]
+    named = table.set_index("clip_id").loc[[name for _, name in clips_to_compare(table, table["clip_id"][0])]]
     alike = named["action_units"].eq(table["action_units"][0]).tolist()
     assert alike == sorted(alike, reverse=True)
     assert any(alike)
@@ -183,7 +183,7 @@ class TestWhatIsMissing:
         other = MEDN(MEDNConfig(dim=32, n_frames=4, classes=("negative", "positive")))
         viewer = AttributionViewer(clips, attribute=attributor(other, clips), method="saliency")
         assert viewer.target == "negative"
-        control(viewer, "Compare with").value = partners(clips.table, viewer.clip_id)[0][1]
+        control(viewer, "Compare with").value = clips_to_compare(clips.table, viewer.clip_id)[0][1]
         assert "is no target of this model" in text_of(viewer)
         small = attributor(MEDN(MEDNConfig(size=32, dim=32, n_frames=4)), clips)
         with pytest.raises(ValueError, match="64x64 px but the model reads 32x32"):

@@ -176,7 +176,7 @@ class TestWhatIsMissing:
         panel = DecouplingPanel({f"<{k}>": reports["clean"] for k in range(MOST_SIDE_BY_SIDE + 2)})
         assert len(panel.models) == MOST_SIDE_BY_SIDE
         control(panel, f"<{MOST_SIDE_BY_SIDE + 1}>").value = True
-        assert "1 more models are ticked" in text_of(panel)
+        assert f"Of {MOST_SIDE_BY_SIDE + 1} ticked models the first {MOST_SIDE_BY_SIDE}" in text_of(panel)
         assert "<0>" not in text_of(panel) + figure_of(panel).to_json()
 
     def test_a_leak_without_an_excess_is_drawn_without_colour(self, reports):

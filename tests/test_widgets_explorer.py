@@ -18,7 +18,7 @@ from medn_lab.records import Embedding, Predictions
 from medn_lab.view import theme
 from medn_lab.widgets import BranchExplorer
 from medn_lab.widgets.clip_view import ClipView
-from medn_lab.widgets.timing import Dwell
+from medn_lab.widgets.panel import Later
 
 MAPS = ["motion", "emotion", "fused"]
 N = 80
@@ -78,7 +78,7 @@ def faces(explorer):
 
 def measures_shown(explorer):
     """The table of measures on the page."""
-    rows = [re.findall("<t[hd].*?>(.*?)</t[hd]>", row) for row in re.findall("<tr>(.*?)</tr>", text_of(explorer))]
+    rows = [re.findall("<t[hd]>(.*?)</t[hd]>", row) for row in re.findall("(?s)<tr.*?</tr>", text_of(explorer))]
     return pd.DataFrame(rows[1:], columns=rows[0]).set_index("Dependence and leakage").replace("–", np.nan)
 
 
@@ -161,7 +161,7 @@ def test_only_the_last_of_a_quick_run_of_gestures_is_acted_on():
     done = []
 
     async def sweep():
-        dwell = Dwell(done.append, seconds=0.02)
+        dwell = Later(done.append, seconds=0.02)
         for row in range(5):
             dwell(row)
         await asyncio.sleep(0.08)

@@ -16,7 +16,7 @@ from medn_lab.view import plot_answers
 from medn_lab.view.answers import score_table
 from medn_lab.widgets import FaceLab
 from medn_lab.widgets.facelab import join_clips
-from medn_lab.widgets.timing import Latest
+from medn_lab.widgets.panel import Later
 
 SMILE = {"aus": {"AU6": "B", "AU12": "C"}, "cue": "flush"}
 
@@ -225,7 +225,7 @@ def test_a_dragged_slider_is_drawn_at_its_latest_position_and_the_clip_is_never_
     drawn = []
 
     async def drag():
-        latest = Latest(drawn.append, seconds=0.005)
+        latest = Later(drawn.append, seconds=0.005, pause=False)
         for place in range(50):
             latest(place)
         lab.state = {**lab.state, "aus": {"AU9": "C"}}

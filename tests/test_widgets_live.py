@@ -9,7 +9,7 @@ import pytest
 from page_contents import click, figure_of
 from plotly.offline import get_plotlyjs
 
-from medn_lab.widgets.live import LiveFigure
+from medn_lab.widgets.panel import LiveFigure
 
 
 def bars(*values, title=""):
