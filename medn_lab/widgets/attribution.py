@@ -90,14 +90,9 @@ class AttributionViewer(WrittenPanel):
     _title = "Attribution"
 
     def __init__(
-        self,
-        clips: Clips,
-        *,
-        attribute: Any = None,
-        clip_id: str | None = None,
-        target: str | None = None,
+        self, clips: Clips, *, attribute: Any = None, clip_id: str | None = None, target: str | None = None,
         method: str | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if not len(clips):
             raise ValueError("there are no clips to show: the selection is empty")
         first = str(clips.table["clip_id"].iloc[0] if clip_id is None else clip_id)
@@ -189,7 +184,7 @@ class AttributionViewer(WrittenPanel):
         checks = checks.replace(r"<[^>]+>", "", regex=True)
         text = f"{found.target} by {found.method.replace('_', ' ')}"
         return {
-            "view": self.view, "table": table, "about": "; ".join(map(str.strip, repr(found).splitlines())),
+            "view": self.view, "table": table, "about": found,
             "data": {"items": [(text, *table["clip_id"])]},
             "tables": {"Sanity checks": checks, "Maps that were shown": self.selection},
         }  # fmt: skip

@@ -91,14 +91,9 @@ class ClipView(anywidget.AnyWidget):
     attributed = traitlets.Unicode("frames").tag(sync=True)
 
     def __init__(
-        self,
-        clips: Clips | None,
-        *,
-        kept: KeptTokens | None = None,
-        attribution: Attribution | None = None,
-        size: int = 320,
-        **traits: Any,
-    ) -> None:
+        self, clips: Clips | None, *, kept: KeptTokens | None = None, attribution: Attribution | None = None,
+        size: int = 320, **traits: Any,
+    ) -> None:  # fmt: skip
         self._clips = clips
         self._soon = Later(self._show_viewing_copy, seconds=_SETTLED)
         super().__init__(

@@ -16,23 +16,11 @@ from medn_lab.view import theme
 from medn_lab.view.colouring import colour_choices, colouring
 from medn_lab.view.maps import CAUTION, joined_table, map_names, params_line
 from medn_lab.view.rows import hover_texts, label_column
+from medn_lab.widgets import selection
 from medn_lab.widgets.branch_maps import BranchMaps, categories
 from medn_lab.widgets.page import WrittenPanel, state_of
 from medn_lab.widgets.panel import Later, control, note, validates
 from medn_lab.widgets.player import ClipPair
-from medn_lab.widgets.selection import (
-    FILTERS,
-    Measure,
-    chosen_filters,
-    describe_selection,
-    filter_masks,
-    measures_html,
-    partner,
-    partner_groups,
-    partner_places,
-    same_aus,
-    titled,
-)  # fmt: skip
 
 _DWELL = 0.16  # seconds that the pointer rests on a point before its clip plays
 _BREATH = 0.4  # seconds before the first measure: a page that draws thousands of points needs the processor more
@@ -59,7 +47,7 @@ class BranchExplorer(WrittenPanel):
     Parameters
     ----------
     embedding : Embedding
-        With at least one map.
+        With at least one map. Without maps of branches the first three layers' are shown.
     clips : Clips or None
         What plays; clips that are not among them are named.
     predictions : Predictions or None
@@ -71,8 +59,6 @@ class BranchExplorer(WrittenPanel):
         Of clip ids, returning a table of their dependence and leakage:
         ``medn_lab.diagnose.selection_measures(features)``. It is called as one selects, a step at a time where it has a
         method ``steps``, and the newest selection wins.
-    maps : sequence of str, optional
-        Which maps, at most three. By default the branches', or the first three layers' where there is none.
     colour_by : str
         What the points are coloured by at first; a key of the *Colour by* list.
     magnify : float
@@ -102,7 +88,7 @@ class BranchExplorer(WrittenPanel):
     Raises
     ------
     ValueError
-        If `predictions` or `features` share no clip with the embedding, or a map is not there.
+        If `predictions` or `features` share no clip with the embedding.
 
     Examples
     --------
@@ -122,26 +108,20 @@ class BranchExplorer(WrittenPanel):
     _title = "Branch explorer"
 
     def __init__(
-        self,
-        embedding: Embedding,
-        *,
-        clips: Clips | None = None,
-        predictions: Predictions | None = None,
-        features: BranchFeatures | None = None,
-        measure: Measure | None = None,
-        maps: Sequence[str] | None = None,
-        colour_by: str = "label",
-        magnify: float = 6.0,
-    ) -> None:
-        there = list(embedding.maps)
-        names = (map_names(embedding) or there[:_MOST_MAPS]) if maps is None else list(maps)
-        if not 0 < len(names) <= _MOST_MAPS or len(set(names)) < len(names) or not set(names) <= set(there):
-            raise ValueError(f"maps are {names}; name one to {_MOST_MAPS} different maps, out of {', '.join(there)}")
+        self, embedding: Embedding, *, clips: Clips | None = None, predictions: Predictions | None = None,
+        features: BranchFeatures | None = None, measure: selection.Measure | None = None,
+        colour_by: str = "label", magnify: float = 6.0,
+    ) -> None:  # fmt: skip
+        names = map_names(embedding) or list(embedding.maps)[:_MOST_MAPS]
         self._embedding, self._predictions, self._measure = embedding, predictions, measure
         table = self._table = joined_table(embedding, predictions, features=features)
         self._ids, self._kept = table["clip_id"].to_numpy(dtype=object), np.ones(len(table), dtype=bool)
-        self._choices, self._masks, self._groups = colour_choices(table), filter_masks(table), partner_groups(table)
-        self._places, self._places_name = partner_places(embedding, features, names)
+        self._choices, self._masks, self._groups = (
+            colour_choices(table),
+            selection.filter_masks(table),
+            selection.partner_groups(table),
+        )
+        self._places, self._places_name = selection.partner_places(embedding, features, names)
         if colour_by == "label" and "label" not in self._choices:
             colour_by = next(iter(self._choices), "clip_id")
         self.colour_by = colour_by
@@ -153,7 +133,11 @@ class BranchExplorer(WrittenPanel):
         self._all_left: Iterator[object] = iter(())
         self._show_soon = Later(self.show, seconds=_DWELL)
         self._begin, self._go_on = (Later(self._step, seconds=seconds) for seconds in (_BREATH, _BETWEEN))
-        foot = widgets.HTML(note(_doubts(table), warn=True) + note(f"{params_line(embedding)}. {CAUTION}"))
+        column, classes = label_column(table), table.attrs.get("classes")
+        strange = table[column][~table[column].isin(classes)].dropna().unique() if classes and column else []
+        why = f"The predictions have no class {', '.join(map(str, strange))}: these clips are neither right nor wrong."
+        why = why if len(strange) else "" if len(table) else "There are no clips on these maps."
+        foot = widgets.HTML(note(why, warn=True) + note(f"{params_line(embedding)}. {CAUTION}"))
         controls = widgets.HBox(self._controls(), layout={"align_items": "center"})
         super().__init__([controls, self.branch_maps, self._selected, self._pair.widget, self._measured, foot])
         self.set_trait("selection", table.iloc[:0])
@@ -181,13 +165,9 @@ class BranchExplorer(WrittenPanel):
         return self.selection
 
     def filter(
-        self,
-        *,
-        au_sets: Sequence[str] = (),
-        aus: Sequence[str] = (),
-        subjects: Sequence[str] = (),
+        self, *, au_sets: Sequence[str] = (), aus: Sequence[str] = (), subjects: Sequence[str] = (),
         datasets: Sequence[str] = (),
-    ) -> pd.DataFrame:
+    ) -> pd.DataFrame:  # fmt: skip
         """Show only the clips that pass every filter given (all where none is), and return their rows.
 
         The others go from the maps, from the selection, and from what plays. Without a filter the categories that the
@@ -237,7 +217,7 @@ class BranchExplorer(WrittenPanel):
         ValueError
             If no clip is chosen or its AUs are not known.
         """
-        alike = same_aus(self._groups, self._chosen_row())
+        alike = selection.same_aus(self._groups, self._chosen_row())
         return self.select(self._ids[alike[self._kept[alike]]])
 
     def show_partner(self) -> str:
@@ -248,7 +228,7 @@ class BranchExplorer(WrittenPanel):
         ValueError
             If no clip is chosen, it has no partner, or the filter hides all of them; the sentence says why.
         """
-        row, distance = partner(self._groups, self._chosen_row(), places=self._places, among=self._kept)
+        row, distance = selection.partner(self._groups, self._chosen_row(), places=self._places, among=self._kept)
         self.partner_id = self._ids[row]
         self._say(
             f"{self.partner_id} has the same AU set as {self.clip_id} and another emotion; of all such clips it is "
@@ -257,25 +237,22 @@ class BranchExplorer(WrittenPanel):
         return self.partner_id
 
     def _page(self) -> dict[str, Any]:
-        colourings, partners = {}, []
+        colourings = {}
         for key in dict.fromkeys([*self._choices, self.colour_by]):
             colours = colouring(self._table, key)
             styles, style_of = categories(colours)
             colourings[key] = {"title": colours.title, "styles": styles, "style_of": style_of}
-        for row in range(len(self._ids)):
-            try:
-                partners.append(partner(self._groups, row, places=self._places)[0])
-            except ValueError:
-                partners.append(-1)
         data = {
             "maps": state_of(self.branch_maps) | {"rings": [], "lit": b"", "hidden": []},
             "rings": [theme.RING, theme.PARTNER_RING], "colour_by": self.colour_by, "colourings": colourings,
-            "partners": partners,
+            "partners": selection.all_partners(self._groups, self._places).tolist(),
         }  # fmt: skip
-        measured = {"Dependence and leakage of all clips": titled(self._of_all)} if "kind" in self._of_all else {}
+        measured = (
+            {"Dependence and leakage of all clips": selection.titled(self._of_all)} if "kind" in self._of_all else {}
+        )
         return {
             "view": self._pair.view, "table": self._table, "predictions": self._predictions, "data": data,
-            "about": _about(self._embedding, self._table), "caution": CAUTION, "tables": measured,
+            "about": self._embedding, "caution": CAUTION, "tables": measured,
         }  # fmt: skip
 
     def _controls(self) -> list[widgets.Widget]:
@@ -302,18 +279,20 @@ class BranchExplorer(WrittenPanel):
         for name, mask in self._masks.items():
             if len(mask.columns) <= (name != "aus"):  # there is no choice
                 continue
-            title, values = FILTERS[name], [(f"{value} ({n})", value) for value, n in mask.sum().items()]
+            title, values = selection.FILTERS[name], [(f"{value} ({n})", value) for value, n in mask.sum().items()]
             made = control(
                 widgets.Dropdown, title[0].upper() + title[1:], tooltip=f"Show only the clips of this {title}",
                 options=[("all", ""), *values, (_SEVERAL, _SEVERAL)], width="190px",
             )  # fmt: skip
-            lists.append(self._bind(
-                "filters", made,
-                to_control=lambda filters, name=name: (
-                    _SEVERAL if len(filters.get(name, ())) > 1 else "".join(filters.get(name, ()))
-                ),
-                to_trait=lambda value, name=name: self.filters if value == _SEVERAL else self.filters | {name: value},
-            ))  # fmt: skip
+
+            def shown(filters: dict[str, tuple[str, ...]], name: str = name) -> str:
+                values = filters.get(name, ())
+                return _SEVERAL if len(values) > 1 else "".join(values)
+
+            def chosen(value: str, name: str = name) -> dict[str, Any]:
+                return self.filters if value == _SEVERAL else self.filters | {name: value}
+
+            lists.append(self._bind("filters", made, to_control=shown, to_trait=chosen))
         return [
             self._bind("colour_by", colours, to_control=colour_option), self._category, self._bind("clip_id", named),
             self._button("Same AUs", "link", "Select all clips with the AU set of this clip", self.select_same_aus),
@@ -354,7 +333,7 @@ class BranchExplorer(WrittenPanel):
         several = [" or ".join(own) for own in self.filters.values() if len(own) > 1]
         about = note("; ".join([f"{shown} of {n} clips shown", *several])) if shown < n else ""
         rows = self._table.iloc[self.branch_maps.rows]
-        self._selected.value = about + describe_selection(rows, of=shown, hidden=n - shown)
+        self._selected.value = about + selection.describe_selection(rows, of=shown, hidden=n - shown)
 
     def _follow(self, clip_ids: np.ndarray) -> None:
         """Measure these clips; what is not done yet of others is given up, except for all clips."""
@@ -385,7 +364,7 @@ class BranchExplorer(WrittenPanel):
             self._go_on()
 
     def _show_measures(self) -> None:
-        self._measured.value = measures_html(self._of_all, self._of_selected, selected=len(self._chosen))
+        self._measured.value = selection.measures_html(self._of_all, self._of_selected, selected=len(self._chosen))
         rows = self._of_selected if len(self._chosen) else self._of_all
         if "kind" in rows:
             self.set_trait("measures", rows)
@@ -406,7 +385,7 @@ class BranchExplorer(WrittenPanel):
 
     def _keep(self) -> None:
         """Show the clips that pass the filters and whose category the legend has not switched off."""
-        _, passed = chosen_filters(self._masks, self.filters)
+        _, passed = selection.chosen_filters(self._masks, self.filters)
         kept = self._kept = passed & ~np.isin(self._colours.values, self.branch_maps.hidden)
         self._show_soon.close()
         self.branch_maps.keep(passed)
@@ -424,7 +403,7 @@ class BranchExplorer(WrittenPanel):
     @validates("clip_id", "partner_id", "colour_by", "filters")
     def _possible(self, name: str, value: Any) -> Any:
         if name == "filters":
-            return chosen_filters(self._masks, value)[0]
+            return selection.chosen_filters(self._masks, value)[0]
         if name == "colour_by":
             colouring(self._table, value)
         elif value:
@@ -447,25 +426,3 @@ class BranchExplorer(WrittenPanel):
         if not self.clip_id:
             raise ValueError("no clip is chosen: hover or click a point first, or call show(clip_id)")
         return int(self._visible(self.clip_id)[0])
-
-
-def _doubts(table: pd.DataFrame) -> str:
-    """What cannot be shown of these records, as a sentence."""
-    if not len(table):
-        return "There are no clips on these maps."
-    column, classes = label_column(table), table.attrs.get("classes")
-    unknown = sorted(set(table[column].dropna().astype(str)) - {*map(str, classes)}) if classes and column else []
-    why = (
-        f"The predictions have no class {', '.join(unknown)}: clips with these labels count as neither right nor wrong."
-    )
-    return why if unknown else ""
-
-
-def _about(embedding: Embedding, table: pd.DataFrame) -> str:
-    """Data set, model, weights, recipe and versions, as far as the records hold them."""
-    source, run = embedding.source, embedding.source.get("run") or {}
-    recipe = ", ".join(f"{name} {value}" for name, value in (source.get("recipe") or {}).items())
-    known = {"model": source.get("name"), "weights": source.get("sha256"), "recipe:": recipe, **run.get("versions", {})}
-    datasets = ", ".join(table["dataset"].astype(str).unique()) if "dataset" in table else ""
-    parts = [datasets, f"{len(table)} clips", params_line(embedding)]
-    return "; ".join(filter(None, [*parts, *(f"{name} {value}" for name, value in known.items() if value)]))

@@ -58,8 +58,8 @@ class FaceLab(Panel):
 
     Parameters
     ----------
-    draw : callable, or mapping of str to callable
-        From ``medn_lab.synthme.face_studio`` or ``photo_studio``; several by name to choose from.
+    draw : FaceStudio
+        From ``medn_lab.synthme.face_studio`` or ``photo_studio``.
     answer : callable or None
         From ``medn_lab.evaluate.live_predictor``; without it there are faces and the truth alone.
     shift : callable, optional
@@ -75,8 +75,6 @@ class FaceLab(Panel):
     state : dict
         ``aus, sides, cue, cue_strength, noise, drift``; a trait. Sides are the person's own: ``left`` moves what is on
         the right of the picture. Set it to move the sliders, observe it to follow them.
-    face : str
-        The person whose face is drawn, by the name in `draw`; a trait.
     selection : DataFrame
         A row for the current clip (``now``) and for each that is kept, with truth and predictions; a read-only trait.
     view, pair_view : ClipView
@@ -102,24 +100,19 @@ class FaceLab(Panel):
     """
 
     state = traitlets.Dict()
-    face = traitlets.Unicode()
     selection = traitlets.Instance(pd.DataFrame, args=(), read_only=True)
 
     def __init__(
-        self,
-        draw: Any,
-        *,
-        answer: Callable[[Clips], LivePrediction] | None = None,
-        shift: Callable[..., pd.DataFrame] | None = None,
-        state: Mapping[str, Any] | None = None,
+        self, draw: Any, *, answer: Callable[[Clips], LivePrediction] | None = None,
+        shift: Callable[..., pd.DataFrame] | None = None, state: Mapping[str, Any] | None = None,
         magnify: float = 8.0,
-    ) -> None:
-        self._studios = dict(draw) if isinstance(draw, Mapping) else {getattr(draw, "name", "face"): draw}
-        self._studio = next(iter(self._studios.values()))
+    ) -> None:  # fmt: skip
+        self._studio = draw
         self._answer, self._shift, self._problem = answer, shift, ""
         self._clip: Clips | None = None
+        self._joined: Clips | None = None
         self._answers: LivePrediction | None = None
-        self._drawn: tuple[str, dict[str, Any]] | None = None
+        self._drawn: dict[str, Any] | None = None
         self._kept: dict[str, tuple[Clips, dict[str, Any], LivePrediction | None]] = {}
         self._soon = Later(self._update, seconds=SOON, pause=False)
         self._figure_soon = Later(self._draw_figure, seconds=SETTLED)
@@ -127,10 +120,10 @@ class FaceLab(Panel):
         self.pair_view = ClipView(None, size=256, magnify=magnify, playing=True)
         self._message, self._between, self._table, self._shifted = (widgets.HTML() for _ in range(4))
         self._figure, self.pair_view.layout.display = LiveFigure(go.Figure()), "none"
-        self.state, self.face = dict(state or {}), next(iter(self._studios))
+        self.state = dict(state or {})
         below = [self._figure, self._table, self._shifted, self._between, self.pair_view, widgets.HTML(note(_ALONE))]
         super().__init__([self._buttons(), self._sliders(), *below])
-        self.observe(lambda change: self._soon(), ["state", "face"])
+        self.observe(lambda change: self._soon(), "state")
         self._update()
 
     def show(self, state: Mapping[str, Any]) -> None:
@@ -149,15 +142,9 @@ class FaceLab(Panel):
         self.show({name: self.state[name] for name in LEVELS})
 
     def keep(self, slot: str) -> None:
-        """Keep the current clip as ``A`` or ``B``, in place of the one kept there.
-
-        Raises
-        ------
-        ValueError
-            If this clip and the other one differ in size or number of frames.
-        """
+        """Keep the current clip as ``A`` or ``B``, in place of the one kept there."""
         kept = dict(sorted((self._kept | {slot: (self.clip, dict(self.state), self._answers)}).items()))
-        pair = join_clips({name: clip for name, (clip, *_) in kept.items()})
+        pair = self._joined = join_clips({name: clip for name, (clip, *_) in kept.items()})
         self._kept = kept
         tokens = None if self._answer is None or self._answers is None else self._answer(pair).kept
         self.pair_view.give(clips=pair, kept=tokens)
@@ -245,7 +232,7 @@ class FaceLab(Panel):
     @property
     def clips(self) -> Clips:
         """The kept clips, ``A`` and ``B``; the current clip where none is kept."""
-        return join_clips({name: clip for name, (clip, *_) in self._kept.items()}) if self._kept else self.clip
+        return self.clip if self._joined is None else self._joined
 
     @property
     def answers(self) -> LivePrediction | None:
@@ -254,9 +241,7 @@ class FaceLab(Panel):
         return self._answers
 
     def _buttons(self) -> widgets.Box:
-        """The face, and a button for each act."""
-        faces = control(widgets.Dropdown, "Face", options=list(self._studios), tooltip="The person whose face is drawn")
-        self._bind("face", faces)
+        """A button for each act."""
         acts: list[tuple[str, str, str, Callable[[], object]]] = [
             ("Neutral", "pause", "Set no AU and the cue to still", self.rest),
             ("Same AUs, other cue", "exchange", "Keep this clip as A, with another cue as B", self.other_cue),
@@ -268,22 +253,21 @@ class FaceLab(Panel):
         if self._shift is not None:
             hint = "How far each branch's feature moves from the kept clips to this one"
             acts.append(("Counterfactual shift", "arrows-h", hint, self.counterfactual_shift))
-        return widgets.HBox([faces, *(self._button(*act) for act in acts)])
+        return widgets.HBox([self._button(*act) for act in acts])
 
     def _sliders(self) -> widgets.Box:
         """A slider and a side for each AU, the cue and the strengths, next to the face."""
 
-        def of_au(part: str, au: str, one: widgets.Widget) -> Any:
-            """Bind a control to the value of an AU in a part of the state."""
-            return self._bind(
-                "state", one, to_control=lambda state: state[part].get(au, _NOTHING[part]),
-                to_trait=lambda value: {**self.state, part: {**self.state[part], au: value}},
-            )  # fmt: skip
+        def of_state(part: str, one: widgets.Widget, au: str = "") -> Any:
+            """Bind a control to a part of the state, or to the value of an AU in it."""
 
-        def of_state(part: str, one: widgets.Widget) -> Any:
-            return self._bind(
-                "state", one, to_control=lambda state: state[part], to_trait=lambda value: {**self.state, part: value}
-            )
+            def shown(state: dict[str, Any]) -> Any:
+                return state[part].get(au, _NOTHING[part]) if au else state[part]
+
+            def moved(value: Any) -> dict[str, Any]:
+                return {**self.state, part: {**self.state[part], au: value} if au else value}
+
+            return self._bind("state", one, to_control=shown, to_trait=moved)
 
         rows = []
         for au in self._studio.aus:
@@ -298,7 +282,7 @@ class FaceLab(Panel):
                 widgets.Dropdown, options=list(SIDES.items()), width="62px", margin="1px 8px 1px 0", disabled=not free,
                 tooltip=hint,
             )  # fmt: skip
-            rows.append(widgets.HBox([of_au("aus", au, amount), of_au("sides", au, side)]))
+            rows.append(widgets.HBox([of_state("aus", amount, au), of_state("sides", side, au)]))
         half = -(-len(rows) // 2)
         cue = control(
             widgets.ToggleButtons, "cue", options=list(self._studio.cues), style={"button_width": "74px"},
@@ -317,13 +301,9 @@ class FaceLab(Panel):
         self.view.layout.flex, self.view.layout.min_width = "1 1 320px", "0"  # a new Layout would outlive close()
         return widgets.HBox([left, self.view])
 
-    @validates("face", "state")
-    def _check(self, name: str, value: Any) -> Any:
+    @validates("state")
+    def _whole(self, _: str, value: dict[str, Any]) -> dict[str, Any]:
         """A state with what it leaves out; ValueError if it names what no control can show."""
-        if name == "face":
-            if value not in self._studios:
-                raise ValueError(f"there is no face {value!r}; there are {', '.join(self._studios)}")
-            return value
         studio, known = self._studio, ("aus", "sides", "cue", *LEVELS)
         if unknown := [part for part in value if part not in known]:
             raise ValueError(f"a state has no {unknown[0]!r}; it has {', '.join(known)}")
@@ -346,13 +326,13 @@ class FaceLab(Panel):
     def _update(self) -> None:
         """Draw the current state and run the model, unless both are shown already."""
         self._soon.close()
-        if self._drawn == (self.face, self.state):
+        if self._drawn == self.state:
             return
-        self._drawn = (self.face, dict(self.state))
+        self._drawn = dict(self.state)
         self._clip, self._answers, self._problem, self._shifted.value = None, None, "", ""
         self._figure_soon.close()
         try:
-            self._clip = self._studios[self.face](self.state)
+            self._clip = self._studio(self.state)
             if self._answer is not None:
                 self._answers = self._answer(self._clip)
         except ValueError as problem:
@@ -391,32 +371,25 @@ class FaceLab(Panel):
 
 
 def join_clips(parts: Mapping[str, Clips]) -> Clips:
-    """One record of several one-row records, each under its new clip id; ValueError where their sizes differ.
-
-    It has no truth where one has none, or where they show two faces.
-    """
+    """One record of several one-row records of one face, each under its new clip id, with truth where all have it."""
     records = list(parts.values())
     first, copies = records[0], [one.viewing for one in records if one.viewing is not None]
     makers = tuple(maker for one in copies for maker in one.makers)  # a viewing copy of fewer clips is dropped
     truths = [one.truth for one in records if one.truth is not None]
-    faces = [(one.aus, one.cue_kinds, one.au_masks.tobytes(), one.cue_mask.tobytes()) for one in truths]
-    recipe = {key: value for key, value in first.recipe.items() if all(one.recipe.get(key) == value for one in records)}
-    joined = None
-    if len(truths) == len(records) and len(set(faces)) == 1:
+    truth = None
+    if len(truths) == len(records):
         tables = [one.table.assign(clip_id=name) for name, one in zip(parts, truths, strict=True)]
-        joined = replace(
+        truth = replace(
             truths[0], table=pd.concat(tables, ignore_index=True),
             displacement=np.concatenate([one.displacement for one in truths]),
             cue_course=np.concatenate([one.cue_course for one in truths]),
         )  # fmt: skip
     return Clips(
-        frames=np.concatenate([one.frames for one in records]),
-        flow=np.concatenate([one.flow for one in records]),
-        table=pd.concat([one.table.assign(clip_id=name) for name, one in parts.items()], ignore_index=True),
-        recipe=recipe,
-        truth=joined,
-        viewing=ViewingCopy(copies[0].size, makers) if copies else None,
-    )
+        np.concatenate([one.frames for one in records]), np.concatenate([one.flow for one in records]),
+        pd.concat([one.table.assign(clip_id=name) for name, one in parts.items()], ignore_index=True),
+        recipe={key: value for key, value in first.recipe.items() if all(one.recipe[key] == value for one in records)},
+        truth=truth, viewing=ViewingCopy(copies[0].size, makers) if copies else None,
+    )  # fmt: skip
 
 
 def _one_of(value: object, allowed: Iterable[str], what: str) -> None:
@@ -426,17 +399,17 @@ def _one_of(value: object, allowed: Iterable[str], what: str) -> None:
 
 def _verdict(clips: Clips, answers: LivePrediction | None) -> str:
     """The prediction and whether it is right, or why that is not known, as one line of HTML."""
-    row = clips.table.iloc[0]
-    label, said, verdict = row.get("label"), "", ""
+    row, said, verdict = clips.table.iloc[0], "", ""
+    label = row.get("label")
     if answers is not None:
         predicted, classes = answers.predictions.predicted[0], answers.predictions.classes
         said = f"The model predicts {emotion_chip(predicted)}{answers.predictions.probabilities.max():.0%}. "
         verdict = f": <b>{'right' if predicted == label else 'wrong'}</b>"
         if label not in classes:
             verdict = f", none of this model's classes ({html.escape(', '.join(classes))})"
+    if label is not None and pd.notna(label):
+        return f"{said}AUs and cue together mean {emotion_chip(label)}{verdict}."
+    why = "The published table gives no emotion, or several, for these AUs and this cue"
     if not any(row.get(au) == 1 for au in clips.aus):
-        return f"{said}<b>No movement:</b> no AU is set, so there is no true emotion."
-    if label is None or pd.isna(label):
-        none = "The published table gives no emotion, or several, for these AUs and this cue"
-        return f"{said}{none}, so there is no true emotion."
-    return f"{said}AUs and cue together mean {emotion_chip(label)}{verdict}."
+        why = "<b>No movement:</b> no AU is set"
+    return f"{said}{why}, so there is no true emotion."

@@ -28,13 +28,9 @@ class WrittenPanel(Panel):
     _title = "Clips"
 
     def to_html(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        title: str | None = None,
-        faces: bool = True,
+        self, path: str | os.PathLike[str], *, title: str | None = None, faces: bool = True,
         most_megabytes: float = 20.0,
-    ) -> Path:
+    ) -> Path:  # fmt: skip
         """Write what is shown as one file that opens from disk in any browser, offline and without a kernel.
 
         The clips play and are magnified, with their overlays, labels, AUs and scores. An explorer is written with its
@@ -77,9 +73,11 @@ class WrittenPanel(Panel):
         files = {"ClipView": "clip_view.js"} | ({"BranchMaps": "branch_maps.js"} if "maps" in data else {})
         source = {name: (_HERE / name).read_text(encoding="utf-8") for name in (*files.values(), "page.js", *_STYLES)}
         modules = [f"const {name} = (() => {{\n{source[file]}\n}})();" for name, file in files.items()]
-        written = Environment(loader=FileSystemLoader(_HERE), autoescape=True).get_template("page.html").render(
-            title=self._title if title is None else title, about=page["about"], caution=page.get("caution", ""),
-            maps="maps" in data, kept=kept if faces else "No pictures of faces are in this file.",
+        template = Environment(loader=FileSystemLoader(_HERE), autoescape=True).get_template("page.html")
+        written = template.render(
+            title=self._title if title is None else title, caution=page.get("caution", ""), maps="maps" in data,
+            about="; ".join(map(str.strip, str(page["about"]).splitlines())),
+            kept=kept if faces else "No pictures of faces are in this file.",
             style="\n".join([SHEET, *(source[name] for name in _STYLES)]),
             script="\n".join([*modules, source["page.js"]]).replace("export default { render };", "return { render };"),
             data=base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode(),
@@ -90,7 +88,7 @@ class WrittenPanel(Panel):
         return target
 
     def _page(self) -> dict[str, Any]:
-        """What is written: ``view``, ``table`` (a row a clip), ``about`` (the line below the heading) and ``data``.
+        """What is written: ``view``, ``table`` (a row a clip), ``about`` (for the line below the heading) and ``data``.
 
         ``data`` holds ``items`` (a line of text and the clips that it plays) or ``maps`` and what belongs to them.
         ``predictions``, ``tables`` and ``caution`` may be left out.

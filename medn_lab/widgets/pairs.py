@@ -50,7 +50,6 @@ _MOST_OPTIONS = 300
 _NO_PAIR = ("", "")
 _NO_ATTRIBUTE = "no attributor was given; give attribute=medn.diagnose.pair_attributor(model, clips)"
 _NO_SWAP = "To see which branch the difference comes from, give swap=medn.diagnose.pair_swapper(model, clips)."
-_NO_MAP = "To see where the difference comes from, give attribute=medn.diagnose.pair_attributor(model, clips)."
 
 
 class PairBrowser(WrittenPanel):
@@ -133,17 +132,11 @@ class PairBrowser(WrittenPanel):
     _title = "Confusable pairs"
 
     def __init__(
-        self,
-        pairs: pd.DataFrame,
-        *,
-        clips: Clips | None = None,
-        predictions: Predictions | None = None,
-        features: BranchFeatures | None = None,
-        attribute: Callable[[str, str], Attribution] | None = None,
+        self, pairs: pd.DataFrame, *, clips: Clips | None = None, predictions: Predictions | None = None,
+        features: BranchFeatures | None = None, attribute: Callable[[str, str], Attribution] | None = None,
         swap: Callable[[str, str], pd.DataFrame] | None = None,
-        order: Literal["ranked", "alike", "apart", "missed", "leaks"] = "ranked",
-        magnify: float = 8.0,
-    ) -> None:
+        order: Literal["ranked", "alike", "apart", "missed", "leaks"] = "ranked", magnify: float = 8.0,
+    ) -> None:  # fmt: skip
         if len(pairs) or not set(_NEEDED) <= set(pairs.columns):
             need(pairs, _NEEDED, maker="diagnose.rank_pairs")
         labelled = pairs[["label_a", "label_b"]].notna().all(axis=1)
@@ -173,7 +166,7 @@ class PairBrowser(WrittenPanel):
         self._choice, self._walk = self._make_controls()
         wanted = control(
             widgets.ToggleButton, "attribute the difference", icon="fire", disabled=attribute is None,
-            tooltip="Compute the attribution of the difference between the two clips; about a second per pair",
+            tooltip="Compute what the difference between the two clips comes from; needs attribute=",
         )  # fmt: skip
         part = control(
             widgets.Dropdown, options=[("of the frames", "frames"), ("of the flow", "flow")],
@@ -211,20 +204,16 @@ class PairBrowser(WrittenPanel):
             ))  # fmt: skip
         titles = [(_ORDERS[name][0], name) for name in self._keys]
         order = control(widgets.Dropdown, "order", options=titles, tooltip="Order of the pairs")
-        self._number = control(
-            widgets.BoundedIntText, "pair", value=1, min=1, max=1, width="112px", tooltip="Type the number of a pair"
-        )
         self._mark = control(widgets.ToggleButton, "bookmark", icon="bookmark", tooltip="Bookmark this pair")
         self._note = control(widgets.Text, placeholder="note on this pair", continuous_update=False)
         self._count, self._link = (widgets.HTML(layout={"margin": "6px 10px 2px 4px"}) for _ in range(2))
-        self._number.observe(lambda change: self._go(change.new - 1), "value")
         self._mark.observe(self._on_bookmark, "value")
         self._note.observe(self._on_bookmark, "value")
         reset = self._button("All pairs", "times", "Remove all filters", self.filter)
         walk = [
             self._button("previous", "arrow-left", "The pair before this one", self.previous),
             self._button("next", "arrow-right", "The pair after this one", self.next),
-            self._number, self._count, self._mark, self._note, self._link,
+            self._count, self._mark, self._note, self._link,
         ]  # fmt: skip
         return [widgets.HBox([*choices, self._bind("order", order), reset]), widgets.HBox(walk)]
 
@@ -250,27 +239,18 @@ class PairBrowser(WrittenPanel):
         ValueError
             If no pair passes the filters.
         """
-        self._check_pair()
-        return self._go(self._at() + 1)
+        return self._step(1)
 
     def previous(self) -> tuple[str, str]:
         """Show the pair before, before the first the last, and return its two clip ids; else as :meth:`next`."""
-        self._check_pair()
-        return self._go(self._at() - 1)
+        return self._step(-1)
 
     def filter(
-        self,
-        *,
-        aus: str = "",
-        emotion: str = "",
-        against: str = "",
-        opposite: bool = False,
+        self, *, aus: str = "", emotion: str = "", against: str = "", opposite: bool = False,
         subjects: Literal["", "same", "different"] = "",
-        verdict: Literal["", "both right", "one right", "swapped", "both wrong"] = "",
-        dataset: str = "",
-        bookmarked: bool = False,
-        order: Literal["ranked", "alike", "apart", "missed", "leaks"] | None = None,
-    ) -> int:
+        verdict: Literal["", "both right", "one right", "swapped", "both wrong"] = "", dataset: str = "",
+        bookmarked: bool = False, order: Literal["ranked", "alike", "apart", "missed", "leaks"] | None = None,
+    ) -> int:  # fmt: skip
         """Choose among the pairs, and show the first that passes; what is not named is not filtered by.
 
         Parameters
@@ -308,7 +288,7 @@ class PairBrowser(WrittenPanel):
         }  # fmt: skip
         with self.hold_trait_notifications():
             self.filters, self.order = chosen, order or self.order
-        self._go(0)
+        self._choose()
         return len(self._rows)
 
     @property
@@ -393,13 +373,10 @@ class PairBrowser(WrittenPanel):
 
     def _check_pair(self) -> None:
         if not len(self._rows):
-            raise ValueError(self._why_none())
-
-    def _why_none(self) -> str:
-        if n := len(self._table):
-            return f"no pair passes these filters, of {counted(n, 'pair')} in all"
-        none = self._table.attrs.get("none") or "none here, because no two clips share an AU set and differ in emotion"
-        return f"No confusable pairs: {none}{self._left_out}."
+            why = f"no pair passes these filters, of {counted(len(self._table), 'pair')} in all"
+            none = "none here, because no two clips share an AU set and differ in emotion"
+            none = f"No confusable pairs: {self._table.attrs.get('none') or none}{self._left_out}."
+            raise ValueError(why if len(self._table) else none)
 
     def _choose(self, at: int = 0) -> None:
         """Find the pairs that pass, and show the one at this position among them."""
@@ -411,10 +388,10 @@ class PairBrowser(WrittenPanel):
     def _at(self) -> int:
         return int(np.flatnonzero(self._rows == self._place_of[frozenset(self.pair)])[0])
 
-    def _go(self, at: int) -> tuple[str, str]:
-        """Show the pair at this position among those that pass; the first follows the last."""
-        if len(self._rows):
-            self.pair = self._names[self._rows[at % len(self._rows)]]
+    def _step(self, by: int) -> tuple[str, str]:
+        """Show the pair so many places further among those that pass; the first follows the last."""
+        self._check_pair()
+        self.pair = self._names[self._rows[(self._at() + by) % len(self._rows)]]
         return self.pair
 
     def _on_bookmark(self, change: traitlets.Bunch) -> None:
@@ -429,10 +406,9 @@ class PairBrowser(WrittenPanel):
         n, of, place = len(self._rows), len(self._table), self._place_of.get(frozenset(self.pair))
         self._choice.layout.display = "" if of else "none"
         self._walk.layout.display = "" if n else "none"
-        self._message.value = "" if n else note(self._why_none(), warn=True)
-        with self._number.hold_trait_notifications():
-            self._number.max, self._number.value = max(1, n), self._at() + 1 if n else 1
-        count = f"of {'' if n == of else f'{n} of '}{counted(of, 'pair')}{self._left_out}"
+        self._say("")
+        self._try(self._check_pair)  # which says why there is none
+        count = f"{self._at() + 1 if n else 0} of {'' if n == of else f'{n} of '}{counted(of, 'pair')}{self._left_out}"
         self._count.value = f"<div class='medn-line'>{count}</div>"
         self._mark.value, self._note.value = place in self._notes, self._notes.get(place, "")
         link = note("No pair is bookmarked yet.")
@@ -449,10 +425,10 @@ class PairBrowser(WrittenPanel):
         """Show the clips of the pair, its verdicts and its flows, and publish its row."""
         self._both.show(*filter(None, self.pair))
         self._sheet.layout.display = "" if any(self.pair) else "none"
-        if not any(self.pair):
-            self.set_trait("selection", self._table.iloc[:0])
+        selection = self._table.iloc[[self._place_of[frozenset(self.pair)]] if any(self.pair) else []]
+        self.set_trait("selection", selection)
+        if selection.empty:
             return
-        selection = self._table.iloc[[self._place_of[frozenset(self.pair)]]]
         none = ["No verdicts: give the table of medn.diagnose.rank_pairs, which has them."]
         lines = pair_lines(selection.iloc[0]) or none
         features = self._features
@@ -469,14 +445,13 @@ class PairBrowser(WrittenPanel):
         self._verdicts.value = shown + note("" if self._swap else _NO_SWAP)
         self._show_motion()
         self._show_position()
-        self.set_trait("selection", selection)
 
     def _show_motion(self) -> None:
         """Draw the flows of the pair and their difference, and the attribution where it is wanted."""
         if not any(self.pair):
             return
         drawn: dict[str, go.Figure] = {}
-        part, why = self.part, "" if self._attribute else note(_NO_MAP)
+        part, why = self.part, ""
         try:
             clips = require(self._clips, otherwise="No clips were given, so there is no flow to draw.")
             positions(clips.table, list(self.pair), owner="these clips")

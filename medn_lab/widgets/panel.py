@@ -144,13 +144,9 @@ class Panel(widgets.VBox):
         return super().__repr__() if self.comm is not None else f"{type(self).__name__} (closed)"
 
     def _bind(
-        self,
-        trait: str,
-        control: Any,
-        *,
-        to_control: Callable[[Any], Any] = lambda value: value,
+        self, trait: str, control: Any, *, to_control: Callable[[Any], Any] = lambda value: value,
         to_trait: Callable[[Any], Any] = lambda value: value,
-    ) -> Any:
+    ) -> Any:  # fmt: skip
         """Keep a trait and the value of a control equal; a value that the trait refuses is shown and taken back."""
 
         def show(_: object = None) -> None:

@@ -77,16 +77,11 @@ class ClipPlayer(WrittenPanel):
     clip_id = traitlets.Unicode()
 
     def __init__(
-        self,
-        clips: Clips,
-        *,
-        clip_id: str | None = None,
-        kept: KeptTokens | None = None,
+        self, clips: Clips, *, clip_id: str | None = None, kept: KeptTokens | None = None,
         attribution: Attribution | None = None,
-        overlay: Literal["none", "arrows", "magnitude", "kept", "attribution"] = "none",
-        magnify: float = 1.0,
+        overlay: Literal["none", "arrows", "magnitude", "kept", "attribution"] = "none", magnify: float = 1.0,
         size: int = 320,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if not len(clips):
             raise ValueError("there are no clips to play: the record is empty")
         names = list(map(str, clips.table["clip_id"]))
@@ -97,11 +92,9 @@ class ClipPlayer(WrittenPanel):
         self.view = ClipView(clips, kept=kept, attribution=attribution, size=size, magnify=magnify, **wanted)
         self._heading, self._message = widgets.HTML(), widgets.HTML()
         self.clip_id = names[0] if clip_id is None else str(clip_id)
-        listed: dict[str, Any] = {"options": names[:_MOST_LISTED], "tooltip": f"Any of {len(names)} clips"}
-        if len(names) > _MOST_LISTED:
-            chooser = control(widgets.Combobox, "clip", continuous_update=False, placeholder="type a name", **listed)
-        else:
-            chooser = control(widgets.Dropdown, "clip", **listed)
+        typed = {"continuous_update": False, "placeholder": "type a name"} if len(names) > _MOST_LISTED else {}
+        kind, hint = widgets.Combobox if typed else widgets.Dropdown, f"Any of {len(names)} clips"
+        chooser = control(kind, "clip", options=names[:_MOST_LISTED], tooltip=hint, **typed)
         look = {"flex": "1 1 240px", "max_width": "560px", "margin": "0 0 0 18px"}
         side = widgets.VBox([self._heading, self._bind("clip_id", chooser), self._message], layout=look)
         super().__init__([widgets.HBox([self.view, side])])
@@ -127,8 +120,7 @@ class ClipPlayer(WrittenPanel):
     def _page(self) -> dict[str, Any]:
         table = self._clips.table
         items = [(html.unescape(describe(row)), row["clip_id"]) for _, row in table.iterrows()]
-        about = "; ".join(line.strip() for line in repr(self._clips).splitlines())
-        return {"view": self.view, "table": table, "about": about, "data": {"items": items}}
+        return {"view": self.view, "table": table, "about": self._clips, "data": {"items": items}}
 
     def _show_clip(self) -> None:
         self.view.show(self.clip_id)
@@ -172,15 +164,9 @@ class ClipPair:
     """
 
     def __init__(
-        self,
-        table: pd.DataFrame,
-        *,
-        clips: Clips | None,
-        predictions: Predictions | None,
-        magnify: float,
-        names: tuple[str, str] = ("", ""),
-        hints: tuple[str, str] = ("", ""),
-    ) -> None:
+        self, table: pd.DataFrame, *, clips: Clips | None, predictions: Predictions | None, magnify: float,
+        names: tuple[str, str] = ("", ""), hints: tuple[str, str] = ("", ""),
+    ) -> None:  # fmt: skip
         self._rows, self._predictions = table.set_index("clip_id", drop=False), predictions
         self._names, self._hints = names, hints
         self.view = ClipView(clips, size=200, magnify=magnify, playing=True)

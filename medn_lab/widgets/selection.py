@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.spatial import cKDTree
 
 from medn_lab.records import BranchFeatures, Embedding, au_columns, au_doubt, au_set_text, au_sets, positions
 from medn_lab.view.decoupling import MEASURES
@@ -160,6 +161,17 @@ def partner(
         raise ValueError(f"{clip_id!r} has no confusable partner: {why[0]}")
     distances = np.linalg.norm(places[there] - places[row], axis=1)
     return int(there[distances.argmin()]), float(distances.min())
+
+
+def all_partners(groups: pd.DataFrame, places: np.ndarray) -> np.ndarray:
+    """The row of each clip's confusable partner, (n,) int; -1 where there is none."""
+    found = np.full(len(groups), -1)
+    for _, alike in groups[groups["aus"].astype(bool) & groups["emotion"].notna()].groupby("aus"):
+        for _, own in alike.groupby("emotion"):
+            others = alike.index.difference(own.index).to_numpy()
+            if len(others):
+                found[own.index] = others[cKDTree(places[others]).query(places[own.index])[1]]
+    return found
 
 
 def clips_to_compare(table: pd.DataFrame, clip_id: str) -> list[tuple[str, str]]:
