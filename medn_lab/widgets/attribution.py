@@ -194,23 +194,16 @@ class AttributionViewer(WrittenPanel):
         targets, methods = ((), ()) if attribute is None else (attribute.targets, attribute.methods)
         emotions = [name for name in targets if not _NO_EMOTION.fullmatch(name)]
         differences = [f"{a} - {b}" for a in emotions for b in emotions if a != b]
+        names = tuple(map(str, self._clips.table["clip_id"][:MOST_LISTED]))
+        typed = {"placeholder": "type or choose", "continuous_update": False}
+        titles = [(name.replace("_", " "), name) for name in methods]
+        targets, off = [*targets, *differences], {"disabled": not targets}
         self._choices = {
-            "clip_id": control(
-                widgets.Combobox, "Clip", width="220px", placeholder="type or choose", continuous_update=False,
-                options=tuple(map(str, self._clips.table["clip_id"][:MOST_LISTED])), tooltip="Type a part of the name",
-            ),
-            "target": control(
-                widgets.Dropdown, "Target", width="280px", options=[*targets, *differences], disabled=not targets,
-                tooltip="An emotion, an AU, a branch's part of an emotion score, the gate, the norm of a feature",
-            ),
-            "method": control(
-                widgets.Dropdown, "Method", width="220px", options=[(name.replace("_", " "), name) for name in methods],
-                disabled=not targets,
-            ),
-            "partner": control(
-                widgets.Dropdown, "Compare with", width="340px", options=[("no other clip", "")], disabled=not targets,
-            ),
-        }  # fmt: skip
+            "clip_id": control(widgets.Combobox, "Clip", width="220px", options=names, **typed),
+            "target": control(widgets.Dropdown, "Target", width="280px", options=targets, **off),
+            "method": control(widgets.Dropdown, "Method", width="220px", options=titles, **off),
+            "partner": control(widgets.Dropdown, "Compare with", width="340px", options=[("no other clip", "")], **off),
+        }
         for name, one in self._choices.items():
             one.observe(lambda _, name=name: self._soon() if name in self._chosen() else None, "value")
         hint = "Measure infidelity, sensitivity and the map of random weights; takes some seconds"

@@ -103,19 +103,15 @@ class DecouplingPanel(Panel):
             boxes.append(
                 self._bind("models", box, to_control=lambda models, name=name: name in models, to_trait=ticked)
             )
-        kinds = self._bind("family", control(
-            widgets.ToggleButtons, options=[(one.replace("_", " "), one) for one in families],
-            style={"button_width": "auto"}, tooltips=[f"Show the rows on {one}" for one in families],
-        ))  # fmt: skip
+        named = [(one.replace("_", " "), one) for one in families]
+        kinds = control(widgets.ToggleButtons, options=named, tooltips=families, style={"button_width": "auto"})
         titles = [f"given {one.replace('aus', 'AU set')}" if one else "as they are" for one in givens]
+        hint, listed = "Unchanged, or minus the means of a factor", list(zip(titles, givens, strict=True))
         choices = {
-            "given": control(
-                widgets.Dropdown, "Features", width="230px", tooltip="Unchanged, or minus the means of a factor",
-                options=list(zip(titles, givens, strict=True)),
-            ),
+            "given": control(widgets.Dropdown, "Features", width="230px", tooltip=hint, options=listed),
             "each_au": control(widgets.Checkbox, "each AU", indent=False, tooltip="Show each AU below the mean"),
             "fused": control(widgets.Checkbox, "fused branch", indent=False, tooltip="Show the fused feature"),
-        }  # fmt: skip
+        }
         self._choices = {name: self._bind(name, one) for name, one in choices.items()}
         hint = "The row that is explained below; or click a value"
         self._rows = control(widgets.Dropdown, "Row", width="99%", options=[("choose a row", -1)], tooltip=hint)
@@ -126,7 +122,8 @@ class DecouplingPanel(Panel):
         self._message, self._figure = widgets.HTML(layout={"min_height": "66px"}), LiveFigure(go.Figure())
         self._figure.on_click(self._on_click)
         top = widgets.HBox([widgets.HTML("Models"), *boxes], layout={"align_items": "center"})
-        super().__init__([top, widgets.HBox([kinds, *self._choices.values()]), self._figure, self._rows, self._message])
+        choice = widgets.HBox([self._bind("family", kinds), *self._choices.values()])
+        super().__init__([top, choice, self._figure, self._rows, self._message])
         self._draw()
         self.observe(lambda _: self._draw(), ["models", "family", *choices])
         self.observe(lambda _: self._explain(), "row")

@@ -32,6 +32,7 @@ _TABLES = {
     },
     "folds": {"held_out": "held out", "accuracy": "accuracy", "n_test": "clips", "error": "reason of the failure"},
 }  # fmt: skip
+_LISTED = ["clip_id", "au_set", "score_label", "score_predicted"]
 _SORTS = {
     "highest score first": ("score_predicted", False),
     "lowest score first": ("score_predicted", True),
@@ -118,18 +119,13 @@ class EvaluationPanel(Panel):
         self._figure.on_click(self._on_cell)
         true, predicted = ([("all", ""), *zip(names, names, strict=True)] for names in self._classes.values())
         choices = {
-            "true": control(widgets.Dropdown, "true", width="200px", options=true, tooltip="The class of the label"),
-            "predicted": control(
-                widgets.Dropdown, "predicted", width="220px", options=predicted, tooltip="The class that was predicted"
-            ),
-            "mistakes": control(
-                widgets.ToggleButton, "mistakes only", width="130px", tooltip="Leave out the diagonal", icon="times"
-            ),
+            "true": control(widgets.Dropdown, "true", width="200px", options=true),
+            "predicted": control(widgets.Dropdown, "predicted", width="220px", options=predicted),
+            "mistakes": control(widgets.ToggleButton, "mistakes only", width="130px", icon="times"),
         }
-        hint = "The order of the list"
-        self._sorts = control(widgets.Dropdown, "Sort", width="190px", options=list(_SORTS), tooltip=hint)
+        self._sorts = control(widgets.Dropdown, "Sort", width="190px", options=list(_SORTS))
         self._message, self._head = widgets.HTML(), widgets.HTML()
-        self._list = widgets.Select(rows=12, layout={"width": "calc(100% - 6px)"}, tooltip="Click a clip to play it")
+        self._list = widgets.Select(rows=12, layout={"width": "calc(100% - 6px)"}, tooltip="The clip that plays")
         self._list.add_class("medn-listed")
         steps = [
             self._button("", f"step-{way}", f"The {what} clip of the list", partial(self._step, by), width="40px")
@@ -138,10 +134,8 @@ class EvaluationPanel(Panel):
         look = {"flex": "1 1 400px", "min_width": "300px"}
         left = widgets.VBox([self._head, self._list, widgets.HBox(steps)], layout=look)
         self._pair.widget.layout.flex, self._pair.cards[1].layout.display = "2 1 620px", "none"
-        tables = control(
-            widgets.ToggleButtons, options=list(_TABLES), style={"button_width": "80px"},
-            tooltips=["One row per subject", "One row per AU", "One row per fold"],
-        )  # fmt: skip
+        names = list(_TABLES)
+        tables = control(widgets.ToggleButtons, options=names, tooltips=names, style={"button_width": "80px"})
         self._table = widgets.HTML(layout={"max_height": "252px", "overflow": "auto", "margin": "4px 0"})
         bound = [self._bind(name, one) for name, one in choices.items()]
         self._bind(
@@ -232,24 +226,15 @@ class EvaluationPanel(Panel):
         self.set_trait("selection", self._frame.iloc[self._places])
 
     def _fill(self) -> None:
-        """List the clips of the cell in columns; the first one plays."""
+        """List the clips of the cell; the first one plays."""
         by, ascending = _SORTS[self._sorts.value]
         rows = self._rows.iloc[self._places]
         listed = rows.sort_values([by, "clip_id"], ascending=[ascending, True], kind="stable").head(MOST_LISTED)
-        wide = max([12, *listed["clip_id"].str.len()])
-        fits = max(6, 40 - wide)
-
-        def line(clip: str, aus: str, label: str, predicted: str) -> str:
-            aus = aus if len(aus) <= fits else f"{aus[: fits - 1]}…"
-            return f"{clip:<{wide}} {aus:<{fits}} {label:>5} {predicted:>9}".replace(" ", "\u00a0")
-
-        heads = line("clip", "AUs", "label", "predicted")
-        more = f"the first {MOST_LISTED} of {len(rows):,} clips" if len(rows) > MOST_LISTED else ""
-        heads = f"<div class='medn-listed-head medn-quiet' style='margin-left:6px'>{heads}</div>"
-        self._head.value = note(more) + heads
+        more = f"the first {MOST_LISTED} of {len(rows):,} clips: " if len(rows) > MOST_LISTED else ""
+        self._head.value = note(f"{more}clip · scores of label and prediction · AUs")
         self._list.options = [
-            (line(clip, aus, *("–" if np.isnan(one) else f"{one:.0%}" for one in scores)), clip)
-            for clip, aus, *scores in listed[["clip_id", "au_set", "score_label", "score_predicted"]].to_numpy()
+            (f"{clip} · {label:.0%} {predicted:.0%} · {aus}".replace("nan%", "–"), clip)
+            for clip, aus, label, predicted in listed[_LISTED].itertuples(index=False)
         ]
         self._list.index = 0 if len(listed) else None
         self.clip_id = listed["clip_id"].iloc[0] if len(listed) else ""

@@ -29,10 +29,7 @@ _MOST_MAPS = 3
 _MOST_NAMES = 2000
 _SEVERAL = "several"
 _NO_MEASURE = "Give measure=medn.diagnose.selection_measures(features) to see dependence and leakage here."
-_HINTS = (
-    "Move the pointer to a point, click it, or choose a clip by name: it plays here.",
-    "“Confusable partner” shows the clip that has the same AU set and another emotion.",
-)
+_HINTS = "The clip under the pointer plays here.", "“Confusable partner”: the same AU set, another emotion."
 
 
 class BranchExplorer(WrittenPanel):
@@ -267,23 +264,18 @@ class BranchExplorer(WrittenPanel):
 
         self._category = control(widgets.Dropdown, "Select", width="180px", tooltip="Select all clips of a category")
         self._category.observe(lambda change: change.new and self.branch_maps.light(self._rows_of(change.new)), "value")
-        named = control(
-            widgets.Combobox, "Clip", options=tuple(map(str, self._ids[:_MOST_NAMES])), ensure_option=False,
-            continuous_update=False, placeholder="type or choose", tooltip="Show a clip by its name", width="200px",
-        )  # fmt: skip
-        self._at_click = control(
-            widgets.Checkbox, "partner on click", indent=False,
-            tooltip="A click on a point also plays its confusable partner next to it",
-        )  # fmt: skip
+        typed = {"placeholder": "type or choose", "continuous_update": False, "ensure_option": False}
+        names = tuple(map(str, self._ids[:_MOST_NAMES]))
+        named = control(widgets.Combobox, "Clip", options=names, width="200px", **typed)
+        hint = "A click on a point also plays its confusable partner next to it"
+        self._at_click = control(widgets.Checkbox, "partner on click", indent=False, tooltip=hint)
         lists = []
         for name, mask in self._masks.items():
             if len(mask.columns) <= (name != "aus"):  # there is no choice
                 continue
             title, values = selection.FILTERS[name], [(f"{value} ({n})", value) for value, n in mask.sum().items()]
-            made = control(
-                widgets.Dropdown, title[0].upper() + title[1:], tooltip=f"Show only the clips of this {title}",
-                options=[("all", ""), *values, (_SEVERAL, _SEVERAL)], width="190px",
-            )  # fmt: skip
+            options = [("all", ""), *values, (_SEVERAL, _SEVERAL)]
+            made = control(widgets.Dropdown, title[0].upper() + title[1:], options=options, width="190px")
 
             def shown(filters: dict[str, tuple[str, ...]], name: str = name) -> str:
                 values = filters.get(name, ())
@@ -296,10 +288,7 @@ class BranchExplorer(WrittenPanel):
         return [
             self._bind("colour_by", colours, to_control=colour_option), self._category, self._bind("clip_id", named),
             self._button("Same AUs", "link", "Select all clips with the AU set of this clip", self.select_same_aus),
-            self._button(
-                "Confusable partner", "exchange",
-                "Play the clip with the same AU set, another emotion and the most similar motion", self.show_partner,
-            ),
+            self._button("Confusable partner", "exchange", _HINTS[1], self.show_partner),
             self._button("Clear", "times", "Select nothing", self.clear),
             *lists, self._button("Show all", "eye", "Remove all filters", self.filter), self._at_click,
         ]  # fmt: skip

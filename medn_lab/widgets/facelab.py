@@ -39,14 +39,8 @@ _COLUMNS = {
 }  # fmt: skip
 _SHIFTS = {"factor": "from clip", "branch": "feature", "value": "shift (sd)"}
 _NO_MODEL = "No model was given, so there are no predictions: give answer=medn.evaluate.live_predictor(model)."
-_ALONE = (
-    "Frames alone: the flow is set to zero. Flow alone: all frames are the same. Both are interventions on the input of"
-    " the whole model. Frames without change still have a cue, the cue named still."
-)
-_SHIFTED = (
-    "How far each feature moves from the kept clip to the current one: 0 is no change, 1.41 the shift to any other"
-    " clip. The motion feature should move with the AUs alone, the emotion feature with the cue alone."
-)
+_ALONE = "Frames alone: the flow is zero. Flow alone: all frames are the same; they have a cue, the cue named still."
+_SHIFTED = "0: no change, 1.41: as to any other clip. The motion should move with the AUs, the emotion with the cue."
 
 
 class FaceLab(Panel):
@@ -272,29 +266,21 @@ class FaceLab(Panel):
         rows = []
         for au in self._studio.aus:
             free = au in self._studio.one_sided
-            hint = f"{au_name(au)}: intensity A (just visible) to E (strongest), – is none"
-            amount = control(
-                widgets.SelectionSlider, au, options=INTENSITIES, width="196px", margin="0", tooltip=hint,
-                style={"description_width": "42px"},
-            )  # fmt: skip
+            look = {"width": "196px", "margin": "0", "style": {"description_width": "42px"}, "tooltip": au_name(au)}
+            amount = control(widgets.SelectionSlider, au, options=INTENSITIES, **look)
             hint = "The person's own side: L is on the right of the picture" if free else "On the midline: both sides"
-            side = control(
-                widgets.Dropdown, options=list(SIDES.items()), width="62px", margin="1px 8px 1px 0", disabled=not free,
-                tooltip=hint,
-            )  # fmt: skip
+            look = {"width": "62px", "margin": "1px 8px 1px 0", "tooltip": hint}
+            side = control(widgets.Dropdown, options=list(SIDES.items()), disabled=not free, **look)
             rows.append(widgets.HBox([of_state("aus", amount, au), of_state("sides", side, au)]))
         half = -(-len(rows) // 2)
-        cue = control(
-            widgets.ToggleButtons, "cue", options=list(self._studio.cues), style={"button_width": "74px"},
-            tooltips=[f"The cue is {one}" for one in self._studio.cues],
-        )  # fmt: skip
+        cues = list(self._studio.cues)
+        cue = control(widgets.ToggleButtons, "cue", options=cues, tooltips=cues, style={"button_width": "74px"})
+        range_of = {"min": 0.0, "max": STRONGEST, "step": 0.25, "readout_format": ".2f"}
+        look = {"width": "360px", "margin": "0", "style": {"description_width": "90px"}}
         levels = [
-            of_state(name, control(
-                widgets.FloatSlider, title, min=0.0, max=STRONGEST, step=0.25, readout_format=".2f", tooltip=hint,
-                width="360px", margin="0", style={"description_width": "90px"},
-            ))
+            of_state(name, control(widgets.FloatSlider, title, tooltip=hint, **range_of, **look))
             for name, (title, hint) in LEVELS.items()
-        ]  # fmt: skip
+        ]
         sliders = widgets.HBox([widgets.VBox(rows[:half]), widgets.VBox(rows[half:])])
         look = {"width": "560px", "max_width": "100%", "margin": "0 12px 0 0"}
         left = widgets.VBox([sliders, of_state("cue", cue), *levels, self._message], layout=look)

@@ -164,14 +164,9 @@ class PairBrowser(WrittenPanel):
         self._message, self._verdicts, self._explained = (widgets.HTML() for _ in range(3))
         self._figures = {name: LiveFigure(go.Figure()) for name in ("motion", "attribution")}
         self._choice, self._walk = self._make_controls()
-        wanted = control(
-            widgets.ToggleButton, "attribute the difference", icon="fire", disabled=attribute is None,
-            tooltip="Compute what the difference between the two clips comes from; needs attribute=",
-        )  # fmt: skip
-        part = control(
-            widgets.Dropdown, options=[("of the frames", "frames"), ("of the flow", "flow")],
-            tooltip="Show the attribution of this input", disabled=attribute is None,
-        )  # fmt: skip
+        what = {"tooltip": "What the difference between the two clips comes from", "disabled": attribute is None}
+        wanted = control(widgets.ToggleButton, "attribute the difference", icon="fire", **what)
+        part = control(widgets.Dropdown, options=[("of the frames", "frames"), ("of the flow", "flow")], **what)
         last = widgets.HBox([self._bind("attributed", wanted), self._bind("part", part)])
         figures = widgets.HBox(list(self._figures.values()))
         self._sheet = widgets.VBox([self._both.widget, self._verdicts, figures, self._explained, last])

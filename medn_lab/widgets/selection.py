@@ -33,9 +33,8 @@ _MEASURE_TITLES = {
 _MOST_SETS = 5
 _MOST_PARTNERS = 200
 _READING = (
-    "Leakage is the AUC of a probe on subjects that it was not trained on. Allowed is the AUC that the branch's own "
-    "factor gives. Chance is the value after the clips are exchanged, or the labels shuffled, within each subject. A "
-    "selection on a map is not a random sample: these values describe it and are not a test."
+    "Leakage: AUC of a probe on held-out subjects. Allowed: AUC of the branch's own factor. Chance: clips exchanged "
+    "or labels shuffled within each subject. A selection on a map is no random sample: these values are not a test."
 )
 
 
