@@ -151,7 +151,9 @@ class ClipView(anywidget.AnyWidget):
         self._soon.close()
         clips, there = self._clips, [one for one in clip_ids if one in self._ids]
         notes = [f"{one} is not among the clips that were given." for one in clip_ids if one not in there]
-        faces, moments, viewing = [], [], False
+        faces: list[dict[str, Any]] = []
+        moments: list[dict[str, str]] = []
+        viewing = False
         if clips is None:
             notes = ["No clips were given, so there are no faces to play."] if clip_ids else []
         elif there:
@@ -271,15 +273,16 @@ class ClipView(anywidget.AnyWidget):
 
     def _heats(self, clips: Clips, clip_ids: list[str]) -> list[dict[str, dict[str, Any]]]:
         """The maps of the attribution of each clip, by input and in common colours."""
-        maps, mapped = self._attribution, {}
-        known = {} if maps is None else {name: row for row, name in enumerate(maps.table["clip_id"])}
+        maps, mapped, found = self._attribution, {}, dict[str, dict[str, Any]]()
+        if maps is None:
+            return [{} for _ in clip_ids]
+        known = {name: row for row, name in enumerate(maps.table["clip_id"])}
         for clip_id in known.keys() & set(clip_ids):
             one = mapped_clip(maps, known[clip_id], clips=clips, region=None, blur=_BLUR)
             parts = {"frames": one.frames, "all frames": one.summed("frames"), "flow": one.flow}
             if clips.frames is not None and one.frames is not None and len(one.frames) != clips.frames.shape[1]:
                 del parts["frames"]  # of another number of frames
             mapped[clip_id] = one, {part: heat for part, heat in parts.items() if heat is not None}
-        found: dict[str, dict[str, Any]] = {}
         for clip_id, (one, own) in mapped.items():
             for part, heat in own.items():
                 largest = images.full_colour(*[others[part] for _, others in mapped.values() if part in others])

@@ -100,9 +100,11 @@ class DecouplingPanel(Panel):
                 return self.models if box == (name in self.models) else others + [name] * box
 
             box = control(widgets.Checkbox, name, indent=False, margin="0 14px 0 0", tooltip=f"Show {name}")
-            boxes.append(
-                self._bind("models", box, to_control=lambda models, name=name: name in models, to_trait=ticked)
-            )
+
+            def there(models: list[str], name: str = name) -> bool:
+                return name in models
+
+            boxes.append(self._bind("models", box, to_control=there, to_trait=ticked))
         named = [(one.replace("_", " "), one) for one in families]
         kinds = control(widgets.ToggleButtons, options=named, tooltips=families, style={"button_width": "auto"})
         titles = [f"given {one.replace('aus', 'AU set')}" if one else "as they are" for one in givens]

@@ -21,6 +21,7 @@ from medn_lab.widgets.branch_maps import BranchMaps, categories
 from medn_lab.widgets.page import WrittenPanel, state_of
 from medn_lab.widgets.panel import Later, control, note, validates
 from medn_lab.widgets.player import ClipPair
+from medn_lab.widgets.selection import Measure
 
 _DWELL = 0.16  # seconds that the pointer rests on a point before its clip plays
 _BREATH = 0.4  # seconds before the first measure: a page that draws thousands of points needs the processor more
@@ -106,7 +107,7 @@ class BranchExplorer(WrittenPanel):
 
     def __init__(
         self, embedding: Embedding, *, clips: Clips | None = None, predictions: Predictions | None = None,
-        features: BranchFeatures | None = None, measure: selection.Measure | None = None,
+        features: BranchFeatures | None = None, measure: Measure | None = None,
         colour_by: str = "label", magnify: float = 6.0,
     ) -> None:  # fmt: skip
         names = map_names(embedding) or list(embedding.maps)[:_MOST_MAPS]
@@ -263,7 +264,7 @@ class BranchExplorer(WrittenPanel):
             return key
 
         self._category = control(widgets.Dropdown, "Select", width="180px", tooltip="Select all clips of a category")
-        self._category.observe(lambda change: change.new and self.branch_maps.light(self._rows_of(change.new)), "value")
+        self._category.observe(self._on_category, "value")
         typed = {"placeholder": "type or choose", "continuous_update": False, "ensure_option": False}
         names = tuple(map(str, self._ids[:_MOST_NAMES]))
         named = control(widgets.Combobox, "Clip", options=names, width="200px", **typed)
@@ -302,6 +303,10 @@ class BranchExplorer(WrittenPanel):
         self._try(lambda: self.show(self._ids[row]))
         if self._at_click.value:
             self._try(self.show_partner)
+
+    def _on_category(self, change: traitlets.Bunch) -> None:
+        if change.new:
+            self.branch_maps.light(self._rows_of(change.new))
 
     def _rows_of(self, group: str) -> np.ndarray:
         return np.flatnonzero((self._colours.values == group) & self._kept)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -270,7 +270,7 @@ class FaceLab(Panel):
             amount = control(widgets.SelectionSlider, au, options=INTENSITIES, **look)
             hint = "The person's own side: L is on the right of the picture" if free else "On the midline: both sides"
             look = {"width": "62px", "margin": "1px 8px 1px 0", "tooltip": hint}
-            side = control(widgets.Dropdown, options=list(SIDES.items()), disabled=not free, **look)
+            side = control(widgets.Dropdown, "", options=list(SIDES.items()), disabled=not free, **look)
             rows.append(widgets.HBox([of_state("aus", amount, au), of_state("sides", side, au)]))
         half = -(-len(rows) // 2)
         cues = list(self._studio.cues)
@@ -378,7 +378,7 @@ def join_clips(parts: Mapping[str, Clips]) -> Clips:
     )  # fmt: skip
 
 
-def _one_of(value: object, allowed: Iterable[str], what: str) -> None:
+def _one_of(value: Any, allowed: Collection[str], what: str) -> None:
     if value not in allowed:
         raise ValueError(f"{what} must be one of {', '.join(allowed)}; it is {value!r}")
 

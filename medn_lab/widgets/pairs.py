@@ -166,7 +166,7 @@ class PairBrowser(WrittenPanel):
         self._choice, self._walk = self._make_controls()
         what = {"tooltip": "What the difference between the two clips comes from", "disabled": attribute is None}
         wanted = control(widgets.ToggleButton, "attribute the difference", icon="fire", **what)
-        part = control(widgets.Dropdown, options=[("of the frames", "frames"), ("of the flow", "flow")], **what)
+        part = control(widgets.Dropdown, "", options=[("of the frames", "frames"), ("of the flow", "flow")], **what)
         last = widgets.HBox([self._bind("attributed", wanted), self._bind("part", part)])
         figures = widgets.HBox(list(self._figures.values()))
         self._sheet = widgets.VBox([self._both.widget, self._verdicts, figures, self._explained, last])
@@ -195,7 +195,7 @@ class PairBrowser(WrittenPanel):
             self._lists[name] = one
             choices.append(self._bind(
                 "filters", one, to_control=itemgetter(name),
-                to_trait=lambda value, name=name: self.filters | {name: value},
+                to_trait=lambda value, name=name: self.filters | {name: value},  # type: ignore[misc]
             ))  # fmt: skip
         titles = [(_ORDERS[name][0], name) for name in self._keys]
         order = control(widgets.Dropdown, "order", options=titles, tooltip="Order of the pairs")
@@ -391,14 +391,14 @@ class PairBrowser(WrittenPanel):
 
     def _on_bookmark(self, change: traitlets.Bunch) -> None:
         """The button or the note of the bookmark was changed on the page."""
-        place = self._place_of.get(frozenset(self.pair))
+        place = self._place_of.get(frozenset(self.pair), -1)
         shown = place in self._notes if change.owner is self._mark else self._notes.get(place, "")
-        if place is not None and change.new != shown:
+        if place >= 0 and change.new != shown:
             self.bookmark(note=None if change.new is False else self._note.value)
 
     def _show_position(self) -> None:
         """Show which of how many pairs it is, its bookmark and note, and why there is no pair."""
-        n, of, place = len(self._rows), len(self._table), self._place_of.get(frozenset(self.pair))
+        n, of, place = len(self._rows), len(self._table), self._place_of.get(frozenset(self.pair), -1)
         self._choice.layout.display = "" if of else "none"
         self._walk.layout.display = "" if n else "none"
         self._say("")

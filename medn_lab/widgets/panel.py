@@ -111,7 +111,7 @@ def validates(*names: str) -> Callable[[Callable[[Any, str, Any], Any]], Any]:
 
 
 def control(
-    kind: type[widgets.Widget], description: str = "", *, width: str = "auto", margin: str = "2px", **options: Any
+    kind: type[widgets.Widget], description: str = "", *, width: Any = "auto", margin: Any = "2px", **options: Any
 ) -> Any:
     """A control of ipywidgets with a label as long as its text and a width."""
     if not issubclass(kind, widgets.Button):

@@ -286,16 +286,16 @@ def pair_facts(pairs: pd.DataFrame, about: pd.DataFrame | None) -> pd.DataFrame:
     facts: dict[str, Any] = {"aus": pairs["action_units"]}
     facts |= {name: pairs[name] for name in ("label_a", "label_b", "opposite", "verdict") if name in pairs}
 
-    def of_clips(values: pd.Series) -> list[np.ndarray]:
-        of_clip = values.set_axis(about["clip_id"].to_numpy())
+    def of_clips(values: pd.Series, table: pd.DataFrame) -> list[np.ndarray]:
+        of_clip = values.set_axis(table["clip_id"].to_numpy())
         return [of_clip.reindex(pairs[f"clip_{side}"]).to_numpy(dtype=object) for side in "ab"]
 
     if "same_subject" in pairs:
         facts["subjects"] = np.where(pairs["same_subject"], "same", "different")
     elif about is not None and "subject" in about:
-        one, other = of_clips(persons(about))
+        one, other = of_clips(persons(about), about)
         facts["subjects"] = np.where((one == other) & pd.notna(one), "same", "different")
     if about is not None and "dataset" in about and len(about["dataset"].unique()) > 1:
-        one, other = of_clips(about["dataset"].astype(str))
+        one, other = of_clips(about["dataset"].astype(str), about)
         facts["dataset"] = np.where((one == other) & pd.notna(one), one, "two data sets")
     return pd.DataFrame({name: pd.Categorical(own, categories=_PAIRS.get(name)) for name, own in facts.items()})
