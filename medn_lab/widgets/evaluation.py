@@ -110,7 +110,14 @@ class EvaluationPanel(Panel):
         self._summary = summary
         self._cells, counts = confusion_cells(predictions, label=summary.label)
         self._classes = {"true": list(counts.index), "predicted": list(counts.columns)}
-        self._frame, self._rows = predictions.to_frame(), _list_rows(predictions, self._cells["true"])
+        self._frame, table, chances = predictions.to_frame(), predictions.table, predictions.probabilities
+        place, known = {str(name): k for k, name in enumerate(predictions.classes)}, self._cells["true"]
+        self._rows = pd.DataFrame({
+            "clip_id": table["clip_id"].astype(str).to_numpy(), "au_set": au_set_texts(table),
+            "subject": persons(table).astype(str).to_numpy() if "subject" in table else "",
+            "score_label": [chances[k, place[name]] if name in place else np.nan for k, name in enumerate(known)],
+            "score_predicted": chances.max(axis=1),
+        })  # fmt: skip
         hints = ("There are no clips in this cell.", "")
         self._pair = ClipPair(predictions.table, clips=clips, predictions=predictions, magnify=magnify, hints=hints)
         figure = plot_evaluation(summary).update_layout(width=None)
@@ -252,18 +259,3 @@ class EvaluationPanel(Panel):
             return
         table = table.sort_values("accuracy", kind="stable") if "accuracy" in table else table
         self._table.value = table_html(table, _TABLES[name], shares=["accuracy"])
-
-
-def _list_rows(predictions: Predictions, true: pd.Series) -> pd.DataFrame:
-    """What the list shows and sorts by, a clip a row: id, AU set, subject, scores of label and prediction."""
-    table, chances = predictions.table, predictions.probabilities
-    place = {str(name): number for number, name in enumerate(predictions.classes)}
-    return pd.DataFrame(
-        {
-            "clip_id": table["clip_id"].astype(str).to_numpy(),
-            "au_set": au_set_texts(table),
-            "subject": persons(table).astype(str).to_numpy() if "subject" in table else "",
-            "score_label": [chances[k, place[name]] if name in place else np.nan for k, name in enumerate(true)],
-            "score_predicted": chances.max(axis=1),
-        }
-    )
