@@ -15,7 +15,6 @@ from medn_lab.records import Predictions
 from medn_lab.view.answers import UNLABELLED
 from medn_lab.widgets import EvaluationPanel
 from medn_lab.widgets.clip_view import ClipView
-from medn_lab.widgets.evaluation import MOST_LISTED
 from medn_lab.widgets.panel import table_html
 
 
@@ -34,17 +33,9 @@ def summary(clips, predictions):
     return evaluate.evaluation_summary(predictions, floor=evaluate.au_only_floor(clips.table), n_resamples=50)
 
 
-@pytest.fixture(scope="module")
-def made(summary, clips):
-    return EvaluationPanel(summary, clips=clips)
-
-
 @pytest.fixture
-def panel(made):
-    """As at first."""
-    control(made, "Sort").value = "highest score first"
-    made.select(None, None)
-    return made
+def panel(summary, clips):
+    return EvaluationPanel(summary, clips=clips)
 
 
 def summary_of(predictions, **columns):
@@ -180,8 +171,3 @@ def test_what_is_missing_or_strange_is_named_and_the_rest_is_shown(predictions):
     assert "<fear>" not in text_of(panel)
     panel.mistakes, panel.true = True, ""
     assert panel.selection["label"].notna().all()
-    table = pd.concat([predictions.table] * 25, ignore_index=True)
-    table["clip_id"] = [f"c{k:05d}" for k in range(1000)]
-    panel = EvaluationPanel(Predictions(np.tile(predictions.logits, (25, 1)), table, CLASSES))
-    assert (len(panel.selection), len(listed(panel))) == (1000, MOST_LISTED)
-    assert f"first {MOST_LISTED}" in text_of(panel)

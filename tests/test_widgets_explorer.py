@@ -34,19 +34,9 @@ def records():
     return {"embedding": sample_embedding(features), **own}
 
 
-@pytest.fixture(scope="module")
-def made(records):
-    return BranchExplorer(**records)
-
-
 @pytest.fixture
-def explorer(made):
-    """One for all tests, as at first."""
-    made.colour_by, made.clip_id = "label", ""
-    control(made, "partner on click").value = False
-    made.filter()
-    made.clear()
-    return made
+def explorer(records):
+    return BranchExplorer(**records)
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +95,9 @@ def test_a_lasso_in_one_map_lights_the_same_clips_in_the_others(explorer, record
     assert explorer.selection["clip_id"].tolist() == [ids[3], ids[7], ids[11]]
     assert explorer.selection["predicted"].tolist() == records["predictions"].predicted[[3, 7, 11]].tolist()
     assert f"3 of {N} clips" in text_of(explorer)
+    for wrong in (["nobody"], []):
+        with pytest.raises(ValueError, match=r"1 of 1 clips are not in this explorer|the selection is empty"):
+            explorer.select(wrong)
     press(explorer, "Clear")
     assert (explorer.branch_maps.rows.tolist(), sizes) == ([], [3, 0])
     assert "Nothing is selected" in text_of(explorer)
@@ -159,19 +152,6 @@ def test_the_same_aus_and_a_category_are_selected(explorer, table, ids):
     assert control(explorer, "Select").value == ""
 
 
-def test_unknown_names_are_refused(explorer, records, ids):
-    for act, problem in (
-        (lambda: explorer.select(["nobody"]), "1 of 1 clips are not in this explorer, such as 'nobody'"),
-        (lambda: explorer.select([]), "the selection is empty"),
-        (lambda: BranchExplorer(**{**records, "features": records["features"].select(ids[:5])}), "75 of 80 clips"),
-    ):
-        with pytest.raises(ValueError, match=problem):
-            act()
-    control(explorer, "Clip").value = "nobody"
-    assert "nobody" in text_of(explorer)
-    assert (explorer.clip_id, control(explorer, "Clip").value) == ("", "")
-
-
 def test_of_a_quick_run_of_gestures_the_last_is_acted_on_once():
     done = []
 
@@ -186,21 +166,17 @@ def test_of_a_quick_run_of_gestures_the_last_is_acted_on_once():
     assert sorted(done) == [-4, 4]
 
 
-@pytest.mark.parametrize(
-    ("columns", "sentence"),
-    [
+def test_a_clip_without_a_partner_says_why():
+    for columns, sentence in (
         ({"label": ["x", "y"]}, "the AUs of 'a' are not known"),
         ({"label": ["x", "y"], "action_units": ["12 or 14", "12"]}, r"in doubt \(12 or 14\)"),
         ({"AU4": [1, 1]}, "its emotion is not known"),
         ({"AU4": [0, 0], "label": ["x", "y"]}, "no AU is coded"),
         ({"AU4": [1, 1], "label": ["x", "x"]}, "all 2 clips with the AU set 4 are labelled 'x'"),
-    ],
-)
-def test_a_clip_without_a_partner_says_why(columns, sentence):
-    explorer = of_table(clip_id=["a", "b"], **columns)
-    explorer.show("a")
-    with pytest.raises(ValueError, match=sentence):
-        explorer.show_partner()
+    ):
+        groups = partner_groups(pd.DataFrame({"clip_id": ["a", "b"], **columns}))
+        with pytest.raises(ValueError, match=sentence):
+            partner(groups, 0, places=np.zeros((2, 2)))
 
 
 def test_filters_leave_their_clips_alone_on_every_map(explorer, table):

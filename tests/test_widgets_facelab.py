@@ -11,7 +11,7 @@ from medn_lab.diagnose import counterfactual_shift
 from medn_lab.evaluate import extract_features, live_predictor, predict
 from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.records import Clips
-from medn_lab.synthme import CUES, face_studio, photo_studio, synthetic_clips
+from medn_lab.synthme import CUES, face_studio, synthetic_clips
 from medn_lab.view import plot_answers
 from medn_lab.view.answers import score_table
 from medn_lab.widgets import FaceLab
@@ -39,16 +39,10 @@ def reference(model):
     return extract_features(model, synthetic_clips(n_subjects=1, clips_per_subject=6, n_frames=4, seed=2))
 
 
-@pytest.fixture(scope="module")
-def shared(studio, answer, reference):
-    return FaceLab(studio, answer=answer, shift=partial(counterfactual_shift, reference=reference, n_resamples=0))
-
-
 @pytest.fixture
-def lab(shared):
-    """One widget for all tests that do not need a new one, with a smile; it may hold kept clips."""
-    shared.show(SMILE)
-    return shared
+def lab(studio, answer, reference):
+    shift = partial(counterfactual_shift, reference=reference, n_resamples=0)
+    return FaceLab(studio, answer=answer, shift=shift, state=SMILE)
 
 
 def side(lab, au):
@@ -180,14 +174,13 @@ def test_what_the_model_lacks_is_named_and_the_rest_is_shown(studio, options, sa
         assert ("kept" in [key for key, *_ in lab.view.overlays]) == (options != {"branches": "motion"})
 
 
-def test_a_photograph_and_another_kind_of_cue_have_their_states():
+def test_another_kind_of_cue_has_its_states():
     first, second, resting = CUES["timing"]
     lab = FaceLab(face_studio(cue="timing", n_frames=4), state={"aus": {"AU4": "C"}, "cue": second})
     assert control(lab, "cue").options == CUES["timing"]
     assert (lab.other_cue(), lab.clips.table["label"].nunique()) == (first, 2)
     lab.rest()
     assert lab.state["cue"] == resting
-    assert FaceLab(photo_studio(n_frames=4), state=SMILE).clip.table["dataset"].tolist() == ["photo"]
 
 
 def test_the_clip_is_never_older_than_the_state(lab):

@@ -184,7 +184,7 @@ class BranchExplorer(WrittenPanel):
         Raises
         ------
         ValueError
-            If no clip has what is asked for, or none passes all filters together.
+            If no clip has such a value, or none passes all filters together.
         """
         self.filters = {"au_sets": au_sets, "aus": aus, "subjects": subjects, "datasets": datasets}
         if not self.filters:

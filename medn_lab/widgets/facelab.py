@@ -385,17 +385,17 @@ def _one_of(value: Any, allowed: Collection[str], what: str) -> None:
 
 def _verdict(clips: Clips, answers: LivePrediction | None) -> str:
     """The prediction and whether it is right, or why that is not known, as one line of HTML."""
-    row, said, verdict = clips.table.iloc[0], "", ""
+    row, prediction, verdict = clips.table.iloc[0], "", ""
     label = row.get("label")
     if answers is not None:
         predicted, classes = answers.predictions.predicted[0], answers.predictions.classes
-        said = f"The model predicts {emotion_chip(predicted)}{answers.predictions.probabilities.max():.0%}. "
+        prediction = f"The model predicts {emotion_chip(predicted)}{answers.predictions.probabilities.max():.0%}. "
         verdict = f": <b>{'right' if predicted == label else 'wrong'}</b>"
         if label not in classes:
             verdict = f", none of this model's classes ({html.escape(', '.join(classes))})"
     if label is not None and pd.notna(label):
-        return f"{said}AUs and cue together mean {emotion_chip(label)}{verdict}."
+        return f"{prediction}AUs and cue together mean {emotion_chip(label)}{verdict}."
     why = "The published table gives no emotion, or several, for these AUs and this cue"
     if not any(row.get(au) == 1 for au in clips.aus):
         why = "<b>No movement:</b> no AU is set"
-    return f"{said}{why}, so there is no true emotion."
+    return f"{prediction}{why}, so there is no true emotion."

@@ -71,7 +71,7 @@ class TrainingMonitor(Panel):
         self._say("Waiting for a training: give this to fit as a callback.")
 
     def stop(self) -> None:
-        """Ask the running training to stop after the epoch that runs; without one, nothing happens."""
+        """Stop the training after the epoch that runs; without one, nothing happens."""
         if self._run is not None and self._running:
             self._stop.disabled = True
             self._run.stop()

@@ -46,7 +46,6 @@ _FILTERS: dict[str, tuple[Any, str, str]] = {
 _NO_FILTERS = {name: none for name, (none, _, _) in _FILTERS.items()}
 _COLUMNS = {name: ["label_a", "label_b"] if name in ("emotion", "against") else [name] for name in _FILTERS}
 _NEEDED = ["clip_a", "clip_b", "action_units", "label_a", "label_b"]
-_MOST_OPTIONS = 300
 _NO_PAIR = ("", "")
 _NO_ATTRIBUTE = "no attributor was given; give attribute=medn.diagnose.pair_attributor(model, clips)"
 _NO_SWAP = "To see which branch the difference comes from, give swap=medn.diagnose.pair_swapper(model, clips)."
@@ -181,7 +180,7 @@ class PairBrowser(WrittenPanel):
 
     def _make_controls(self) -> list[widgets.HBox]:
         """Filters and order, and the walk through the pairs with the bookmark."""
-        choices, self._lists = [], {}
+        choices = []
         for name, (none, title, hint) in _FILTERS.items():
             there = [column for column in _COLUMNS[name] if column in self._facts]
             if none is False:
@@ -189,10 +188,9 @@ class PairBrowser(WrittenPanel):
             else:
                 counts = pd.concat([self._facts[column] for column in there]).value_counts() if there else pd.Series()
                 mark = "AU " if name == "aus" else ""
-                options = [(f"{mark}{value} ({n})", str(value)) for value, n in counts.head(_MOST_OPTIONS).items()]
+                options = [(f"{mark}{value} ({n})", str(value)) for value, n in counts.items()]
                 one = control(widgets.Dropdown, title, options=[("all", ""), *options], tooltip=hint)
             one.layout.display = "" if there or name == "bookmarked" else "none"
-            self._lists[name] = one
             choices.append(self._bind(
                 "filters", one, to_control=itemgetter(name),
                 to_trait=lambda value, name=name: self.filters | {name: value},  # type: ignore[misc]
@@ -259,7 +257,7 @@ class PairBrowser(WrittenPanel):
         subjects : {"", "same", "different"}
             Pairs of one person, of two, or all.
         verdict : {"", "both right", "one right", "swapped", "both wrong"}
-            What the model said.
+            What the model predicted.
         dataset : str
             Both clips are of this data set.
         bookmarked : bool
@@ -334,9 +332,6 @@ class PairBrowser(WrittenPanel):
         elif name == "filters":
             self._passing(value)
             value = _NO_FILTERS | value
-            one = self._lists["aus"]
-            if value["aus"] not in dict(one.options).values():  # an AU set beyond those that are listed
-                one.options = (*one.options, (value["aus"], value["aus"]))
         elif value != _NO_PAIR or len(self._rows):
             place = self._place_of.get(frozenset(value))
             if place is None:
