@@ -91,20 +91,16 @@ class DecouplingPanel(Panel):
         givens = list(dict.fromkeys(table.loc[table["kind"] == "dependence", "given"])) or [""]
         self._known = {"models": reports.models, "family": families, "given": givens}
         self.models, self.given = reports.models[:MOST_SIDE_BY_SIDE], givens[0]
-        boxes = []
-        for name in reports.models:
 
-            def ticked(box: bool, name: str = name) -> list[str]:
+        def tick_box(name: str) -> Any:
+            def ticked(on: bool) -> list[str]:
                 """A model that comes back is the last one."""
                 others = [one for one in self.models if one != name]
-                return self.models if box == (name in self.models) else others + [name] * box
+                return self.models if on == (name in self.models) else others + [name] * on
 
             box = control(widgets.Checkbox, name, indent=False, margin="0 14px 0 0", tooltip=f"Show {name}")
+            return self._bind("models", box, to_control=lambda models: name in models, to_trait=ticked)
 
-            def there(models: list[str], name: str = name) -> bool:
-                return name in models
-
-            boxes.append(self._bind("models", box, to_control=there, to_trait=ticked))
         named = [(one.replace("_", " "), one) for one in families]
         kinds = control(widgets.ToggleButtons, options=named, tooltips=families, style={"button_width": "auto"})
         titles = [f"given {one.replace('aus', 'AU set')}" if one else "as they are" for one in givens]
@@ -123,7 +119,7 @@ class DecouplingPanel(Panel):
         )  # fmt: skip
         self._message, self._figure = widgets.HTML(layout={"min_height": "66px"}), LiveFigure(go.Figure())
         self._figure.on_click(self._on_click)
-        top = widgets.HBox([widgets.HTML("Models"), *boxes], layout={"align_items": "center"})
+        top = widgets.HBox([widgets.HTML("Models"), *map(tick_box, reports.models)], layout={"align_items": "center"})
         choice = widgets.HBox([self._bind("family", kinds), *self._choices.values()])
         super().__init__([top, choice, self._figure, self._rows, self._message])
         self._draw()

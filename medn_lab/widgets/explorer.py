@@ -270,28 +270,25 @@ class BranchExplorer(WrittenPanel):
         named = control(widgets.Combobox, "Clip", options=names, width="200px", **typed)
         hint = "A click on a point also plays its confusable partner next to it"
         self._at_click = control(widgets.Checkbox, "partner on click", indent=False, tooltip=hint)
-        lists = []
-        for name, mask in self._masks.items():
-            if len(mask.columns) <= (name != "aus"):  # there is no choice
-                continue
-            title, values = selection.FILTERS[name], [(f"{value} ({n})", value) for value, n in mask.sum().items()]
-            options = [("all", ""), *values, (_SEVERAL, _SEVERAL)]
-            made = control(widgets.Dropdown, title[0].upper() + title[1:], options=options, width="190px")
 
-            def shown(filters: dict[str, tuple[str, ...]], name: str = name) -> str:
-                values = filters.get(name, ())
-                return _SEVERAL if len(values) > 1 else "".join(values)
+        def filter_list(name: str) -> Any:
+            title, counts = selection.FILTERS[name], self._masks[name].sum().items()
+            values = [("all", ""), *((f"{value} ({n})", value) for value, n in counts), (_SEVERAL, _SEVERAL)]
+            made = control(widgets.Dropdown, title[0].upper() + title[1:], options=values, width="190px")
+            return self._bind(
+                "filters", made,
+                to_control=lambda own: _SEVERAL if len(own.get(name, ())) > 1 else "".join(own.get(name, ())),
+                to_trait=lambda value: self.filters if value == _SEVERAL else self.filters | {name: value},
+            )  # fmt: skip
 
-            def chosen(value: str, name: str = name) -> dict[str, Any]:
-                return self.filters if value == _SEVERAL else self.filters | {name: value}
-
-            lists.append(self._bind("filters", made, to_control=shown, to_trait=chosen))
+        filters = [name for name, mask in self._masks.items() if len(mask.columns) > (name != "aus")]  # a choice
         return [
             self._bind("colour_by", colours, to_control=colour_option), self._category, self._bind("clip_id", named),
             self._button("Same AUs", "link", "Select all clips with the AU set of this clip", self.select_same_aus),
             self._button("Confusable partner", "exchange", _HINTS[1], self.show_partner),
             self._button("Clear", "times", "Select nothing", self.clear),
-            *lists, self._button("Show all", "eye", "Remove all filters", self.filter), self._at_click,
+            *map(filter_list, filters), self._button("Show all", "eye", "Remove all filters", self.filter),
+            self._at_click,
         ]  # fmt: skip
 
     def _on_hover(self, row: int) -> None:
