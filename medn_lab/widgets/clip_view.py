@@ -106,12 +106,9 @@ class ClipView(anywidget.AnyWidget):
                 setattr(self, name, value)
 
     def give(
-        self,
-        *,
-        clips: Clips | None = None,
-        kept: KeptTokens | None = None,
+        self, *, clips: Clips | None = None, kept: KeptTokens | None = None,
         attribution: Attribution | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Set what the overlays draw; clips that are shown follow at the next :meth:`show`.
 
         Parameters
