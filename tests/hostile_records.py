@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import ipywidgets
 from sample_records import CLASSES, sample_clips, sample_embedding, sample_features, sample_history, sample_predictions
@@ -15,6 +16,9 @@ from medn_lab.synthme import face_studio, synthetic_clips
 
 EVIL = """' onwheel=1 " onwheel=1 ><img src=x onerror="window.planted=1">"""
 """What a browser that takes a name for markup would run, be it inside an attribute or out of it."""
+
+
+_NAMES = ("clip_id", "dataset", "subject", "emotion", "label")
 
 
 def hostile_records() -> tuple[Clips, Predictions, BranchFeatures]:
@@ -31,59 +35,34 @@ def hostile_records() -> tuple[Clips, Predictions, BranchFeatures]:
 
 
 def hostile_widgets() -> dict[str, ipywidgets.Widget]:
-    """Each widget with names that are markup, by its CSS class."""
+    """Each widget with names that are markup, by its CSS class; two of a model whose classes are markup."""
     clips, predictions, features = hostile_records()
-    names = clips.table["clip_id"]
     explorer = widgets.BranchExplorer(
-        sample_embedding(features),
-        clips=clips,
-        predictions=predictions,
-        features=features,
+        sample_embedding(features), clips=clips, predictions=predictions, features=features,
         measure=diagnose.selection_measures(features),
-    )
-    explorer.select(names[:5])
+    )  # fmt: skip
+    explorer.select(clips.table["clip_id"][:5])
     report = diagnose.decoupling_report({EVIL: features, "plain": features}, n_permutations=9, n_shuffles=2)
     ranked = diagnose.rank_pairs(clips.table, features=features)
+    drawn = synthetic_clips(n_subjects=2, clips_per_subject=4, seed=2, n_jobs=1)
+    drawn = replace(drawn, table=_renamed(drawn), truth=None)
+    model = MEDN(MEDNConfig(dim=16, depth=1, classes=tuple(sorted(set(drawn.table["label"])))), seed=1).eval()
+    attribute = diagnose.Attributor(model, drawn, params={"integrated_gradients": {"n_steps": 2}}, n_checked=2)
+    history, monitor = sample_history(epochs=2), widgets.TrainingMonitor(epochs=2)
+    table = history.table.assign(**{f"leak_{EVIL}": 0.5, EVIL: 0.25})  # curves of a callback of the user's
+    monitor.on_fit_start(SimpleNamespace(history=replace(history, table=table)))
     return {
         "medn-branch-explorer": explorer,
-        "medn-clip-player": widgets.ClipPlayer(clips, clip_id=names.iloc[1]),
+        "medn-clip-player": widgets.ClipPlayer(clips, clip_id=clips.table["clip_id"].iloc[1]),
         "medn-evaluation-panel": widgets.EvaluationPanel(evaluation_summary(predictions), clips=clips),
         "medn-decoupling-panel": widgets.DecouplingPanel(report),
         "medn-pair-browser": widgets.PairBrowser(ranked, clips=clips, predictions=predictions),
-        **_of_a_hostile_model(),
-        "medn-training-monitor": _monitor(),
+        "medn-attribution-viewer": widgets.AttributionViewer(drawn, attribute=attribute),
+        "medn-face-lab": widgets.FaceLab(face_studio(identity_seed=3), answer=live_predictor(model)),
+        "medn-training-monitor": monitor,
     }
-
-
-def _of_a_hostile_model() -> dict[str, ipywidgets.Widget]:
-    """What asks a model, of a model whose classes are markup."""
-    clips = synthetic_clips(n_subjects=2, clips_per_subject=4, seed=2, n_jobs=1)
-    clips = replace(clips, table=_renamed(clips), truth=None)
-    model = MEDN(MEDNConfig(dim=16, depth=1, classes=tuple(sorted(set(clips.table["label"])))), seed=1).eval()
-    attribute = diagnose.Attributor(model, clips, params={"integrated_gradients": {"n_steps": 2}}, n_checked=2)
-    return {
-        "medn-attribution-viewer": widgets.AttributionViewer(clips, attribute=attribute),
-        "medn-face-lab": widgets.FaceLab({EVIL: face_studio(identity_seed=3)}, answer=live_predictor(model)),
-    }
-
-
-def _monitor() -> widgets.TrainingMonitor:
-    """A monitor that a callback of the user's gave a curve with markup for a name."""
-
-    class Run:
-        history = sample_history(epochs=2)
-
-    Run.history = replace(Run.history, table=Run.history.table.assign(**{f"leak_{EVIL}": 0.5, EVIL: 0.25}))
-    monitor = widgets.TrainingMonitor(epochs=2)
-    monitor.on_fit_start(Run())
-    monitor.on_epoch_end(Run())
-    return monitor
 
 
 def _renamed(clips: Clips):
-    table = clips.table.copy()
-    if "label" not in table:
-        table["label"] = table["emotion"]
-    for name in ("clip_id", "dataset", "subject", "emotion", "label"):
-        table[name] = EVIL + table[name].astype(str)
-    return table
+    table = clips.table.assign(label=clips.table.get("label", clips.table["emotion"]))
+    return table.assign(**{name: EVIL + table[name].astype(str) for name in _NAMES if name in table})

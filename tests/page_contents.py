@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets
 import plotly.graph_objects as go
 
-from medn_lab.widgets.live import LiveFigure
+from medn_lab.widgets.panel import LiveFigure
 
 
 def parts(widget: ipywidgets.Widget, kind: type = ipywidgets.Widget, *, hidden: bool = True) -> list[Any]:

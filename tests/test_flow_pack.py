@@ -212,5 +212,5 @@ def test_values_of_a_pack_are_nowhere_called_pixels(pack, tmp_path):
             assert any("0 can be motion" in str(note.text) for note in figure.layout.annotations)
         assert not any("px" in str(note.text) for note in flow.layout.annotations[1:])
         player = ClipPlayer(one, clip_id=clip_id)
-        player.overlay = "arrows"
+        player.view.overlay = "arrows"
         assert "0 can be motion" in player.view.faces[0]["texts"]["arrows"]

@@ -26,7 +26,7 @@ from medn_lab.data import read_casme2
 from medn_lab.evaluate import confusion_matrix, evaluation_summary
 from medn_lab.model import MEDN, MEDNConfig, load_pretrained
 from medn_lab.records import Clips
-from medn_lab.widgets.live import LiveFigure
+from medn_lab.widgets.panel import LiveFigure
 
 PACKAGE = Path(__file__).resolve().parents[1] / "medn_lab"
 

@@ -75,112 +75,99 @@ def test_joined_reports_keep_their_models_apart_and_give_them_back(reports, feat
             refused()
 
 
-class TestPanel:
-    def test_the_figure_holds_the_value_of_every_row_shown(self, panel, reports):
-        expected = DecouplingReport.joined(reports).dependence.query("given == ''")
-        assert len(panel.selection) == len(expected)
-        for family, column in (("dependence", "value"), ("leakage", "excess"), ("information", "value")):
-            panel.family = family
-            assert drawn(panel) == pytest.approx(panel.selection[column].to_dict(), nan_ok=True)
-        assert set(reports["clean"].table["measure"]) <= set(MEANINGS)  # each is explained
-
-    def test_a_click_explains_the_row_and_frames_it_until_another_figure_is_drawn(self, panel):
-        figure = figure_of(panel)
-        number = next(k for k, trace in enumerate(figure.data) if trace.ids is not None)
-        click(panel, number, 1)
-        row = panel.selection.iloc[panel.row]
-        assert figure.data[number].x[1] == row["value"]
-        assert control(panel, "Row").value == panel.row
-        for fact in (f"linear CKA of motion and emotion branch of {row['model']}", "Lower is better", "40 clips"):
-            assert fact in text_of(panel)
-        (frame,) = frames(panel)
-        assert frame.y0 < figure.data[number].y[1] < frame.y1
-        panel.family = "leakage"
-        assert (panel.row, control(panel, "Row").value, frames(panel)) == (None, -1, [])
-        with pytest.raises(ValueError, match="99"):
-            panel.explain(99)
-
-    def test_a_click_on_a_cell_of_the_matrix_explains_that_cell(self, panel, reports):
-        leak = reports["coupled"].leakage.query("branch == 'emotion' and target == 'AUs'").iloc[0]
-        panel.family = "leakage"
-        wanted = panel.selection.query("model == 'coupled' and branch == 'emotion' and target == 'AUs'").index[0]
-        number, cells = next((k, trace) for k, trace in enumerate(figure_of(panel).data) if trace.ids is not None)
-        y, x = divmod(list(cells.ids).index(str(wanted)), len(cells.x))
-        click(panel, number, [y, x])
-        assert panel.row == wanted
-        assert f"AUC {leak['value']:.3f}" in text_of(panel)
-        assert "a leak" in text_of(panel)
-        assert (frames(panel)[0].x0, frames(panel)[0].y0) == (x - 0.5, y - 0.5)
-
-    def test_each_au_the_fused_branch_and_what_is_given_can_be_chosen(self, panel, features):
-        few = len(panel.show("leakage"))
-        assert not panel.selection["target"].str.match(r"AU\d").any()
-        assert panel.show("leakage", each_au=True)["target"].str.match(r"AU\d").any()
-        assert "fused" not in set(panel.selection["branch"])
-        control(panel, "each AU").value, control(panel, "fused branch").value = False, True
-        assert len(panel.selection) == few * 3 // 2
-        assert set(panel.show("dependence", given="emotion")["given"]) == {"emotion"}
-        assert "given emotion" in panel.explain(0)
-        with pytest.raises(ValueError, match="'age'"):
-            panel.show("dependence", given="age")
-        rows, shares = panel.show("information"), features.table["label"].value_counts(normalize=True)
-        assert rows["model"].tolist() == ["clean"]
-        for fact in ("1.500", f"allowed {-(shares * np.log(shares)).sum():.3f}"):  # nats, and the entropy of the label
-            assert fact in panel.explain(0)
-
-    def test_any_other_kind_of_row_has_its_button_and_its_figure(self, reports):
-        row = {"kind": "new_kind", "measure": "new_one", "target": "AUs", "branch": "emotion", "value": 0.7, "p": 0.01}
-        table = pd.concat([reports["clean"].table, pd.DataFrame([row | {"low": 0.6, "high": 0.8}])])
-        table = table.assign(model=table["model"].fillna("sample"))
-        panel = DecouplingPanel({"clean": replace(reports["clean"], table=table)})
-        parts(panel, ipywidgets.ToggleButtons)[0].value = "new_kind"
-        assert drawn(panel) == {0: 0.7}
-        assert "AUs (mean) from the emotion branch of clean: new one 0.700 [0.600, 0.800]" in panel.explain(0)
-
-    def test_the_models_ticked_are_compared_and_exported(self, panel, reports, tmp_path):
-        control(panel, "clean").value = False
-        assert panel.models == ["coupled"]
-        assert set(panel.selection["model"]) == {"coupled"}
-        page = panel.export(tmp_path / "new" / "page.html").read_text(encoding="utf-8")
-        assert page.count("<figure") == reports["coupled"].table["kind"].nunique()
-        assert "coupled" in page
-        assert "clean" not in re.sub("(?s)<script.*?</script>", "", page)
-        control(panel, "coupled").value = False
-        assert "No model is ticked" in notes(panel)
-        assert len(panel.compare(["clean"])) == len(drawn(panel)) > 0
-        with pytest.raises(ValueError, match="'x'"):
-            panel.compare(["x"])
+def test_the_figure_holds_every_row_and_a_click_explains_and_frames_one(panel, reports):
+    assert set(reports["clean"].table["measure"]) <= set(MEANINGS)  # each is explained
+    assert len(panel.selection) == len(DecouplingReport.joined(reports).dependence.query("given == ''"))
+    for family, column in (("leakage", "excess"), ("information", "value"), ("dependence", "value")):
+        panel.family = family
+        assert drawn(panel) == pytest.approx(panel.selection[column].to_dict(), nan_ok=True)
+    number, trace = next((k, trace) for k, trace in enumerate(figure_of(panel).data) if trace.ids is not None)
+    click(panel, number, 1)
+    row = panel.selection.iloc[panel.row]
+    assert trace.x[1] == row["value"]
+    assert control(panel, "Row").value == panel.row
+    for fact in (f"linear CKA of motion and emotion branch of {row['model']}", "Lower is better", "40 clips"):
+        assert fact in text_of(panel)
+    (frame,) = frames(panel)
+    assert frame.y0 < trace.y[1] < frame.y1
+    panel.family = "leakage"
+    assert (panel.row, control(panel, "Row").value, frames(panel)) == (None, -1, [])
+    with pytest.raises(ValueError, match="99"):
+        panel.explain(99)
+    wanted = panel.selection.query("model == 'coupled' and branch == 'emotion' and target == 'AUs'").index[0]
+    number, cells = next((k, trace) for k, trace in enumerate(figure_of(panel).data) if trace.ids is not None)
+    y, x = divmod(list(cells.ids).index(str(wanted)), len(cells.x))
+    click(panel, number, [y, x])  # a cell of a matrix
+    assert panel.row == wanted
+    leak = reports["coupled"].leakage.query("branch == 'emotion' and target == 'AUs'").iloc[0]
+    for fact in (f"AUC {leak['value']:.3f}", "a leak"):
+        assert fact in text_of(panel)
+    assert (frames(panel)[0].x0, frames(panel)[0].y0) == (x - 0.5, y - 0.5)
 
 
-class TestWhatIsMissing:
-    def test_a_bare_report_is_shown_under_the_name_of_its_source(self):
-        table = pd.DataFrame({"measure": ["linear_cka"], "kind": ["dependence"], "value": [0.2], "p": [0.01]})
-        panel = DecouplingPanel(DecouplingReport(table, {"name": "mine"}))
-        assert "linear CKA of motion and emotion branch of mine: 0.2" in panel.explain(0)
-        for nothing in ("leakage", "information"):
-            panel.family = nothing
-            assert f"no rows on {nothing}" in notes(panel)
+def test_each_au_the_fused_branch_what_is_given_and_another_kind_can_be_chosen(panel, features, reports):
+    few = len(panel.show("leakage"))
+    assert not panel.selection["target"].str.match(r"AU\d").any()
+    assert panel.show("leakage", each_au=True)["target"].str.match(r"AU\d").any()
+    assert "fused" not in set(panel.selection["branch"])
+    control(panel, "each AU").value, control(panel, "fused branch").value = False, True
+    assert len(panel.selection) == few * 3 // 2
+    assert set(panel.show("dependence", given="emotion")["given"]) == {"emotion"}
+    assert "given emotion" in panel.explain(0)
+    with pytest.raises(ValueError, match="'age'"):
+        panel.show("dependence", given="age")
+    rows, shares = panel.show("information"), features.table["label"].value_counts(normalize=True)
+    assert rows["model"].tolist() == ["clean"]
+    for fact in ("1.500", f"allowed {-(shares * np.log(shares)).sum():.3f}"):  # nats, and the entropy of the label
+        assert fact in panel.explain(0)
+    row = {"kind": "new_kind", "measure": "new_one", "target": "AUs", "branch": "emotion", "value": 0.7, "p": 0.01}
+    table = pd.concat([reports["clean"].table, pd.DataFrame([row | {"low": 0.6, "high": 0.8}])])
+    table = table.assign(model=table["model"].fillna("sample"))
+    panel = DecouplingPanel({"clean": replace(reports["clean"], table=table)})
+    parts(panel, ipywidgets.ToggleButtons)[0].value = "new_kind"
+    assert drawn(panel) == {0: 0.7}
+    assert "AUs (mean) from the emotion branch of clean: new one 0.700 [0.600, 0.800]" in panel.explain(0)
 
-    def test_a_model_of_one_branch_or_without_aus_shows_what_it_has(self, features):
-        panel = DecouplingPanel(diagnose.decoupling_report(replace(features, emotion=None), targets=[], **QUICK))
-        reason = panel.selection["reason"].iloc[0]
-        assert reason in notes(panel)
-        assert f"no value, {reason}" in panel.explain(0)
-        table = features.table.drop(columns=["AU1", "AU4", "AU12", "AU15", "action_units"])
-        smic = diagnose.decoupling_report(replace(features, table=table), **QUICK)
-        targets = set(DecouplingPanel(smic).show("leakage")["target"])
-        assert "emotion" in targets
-        assert "AUs" not in targets
 
-    def test_more_models_than_fit_are_counted(self, reports):
-        panel = DecouplingPanel({f"<{k}>": reports["clean"] for k in range(MOST_SIDE_BY_SIDE + 2)})
-        assert len(panel.models) == MOST_SIDE_BY_SIDE
-        control(panel, f"<{MOST_SIDE_BY_SIDE + 1}>").value = True
-        assert "1 more models are ticked" in text_of(panel)
-        assert "<0>" not in text_of(panel) + figure_of(panel).to_json()
+def test_the_models_ticked_are_compared_in_their_order_and_exported(panel, reports, tmp_path):
+    control(panel, "clean").value = False
+    assert panel.models == ["coupled"]
+    assert set(panel.selection["model"]) == {"coupled"}
+    page = panel.export(tmp_path / "new" / "page.html").read_text(encoding="utf-8")
+    assert page.count("<figure") == reports["coupled"].table["kind"].nunique()
+    assert "coupled" in page
+    assert "clean" not in re.sub("(?s)<script.*?</script>", "", page)
+    control(panel, "coupled").value = False
+    assert "No model is ticked" in notes(panel)
+    assert len(panel.compare(["clean"])) == len(drawn(panel)) > 0
+    with pytest.raises(ValueError, match="'x'"):
+        panel.compare(["x"])
+    panel.models = ["coupled", "clean"]
+    assert panel.selection["model"].drop_duplicates().tolist() == ["coupled", "clean"]
+    panel = DecouplingPanel({f"<{k}>": reports["clean"] for k in range(MOST_SIDE_BY_SIDE + 2)})
+    assert len(panel.models) == MOST_SIDE_BY_SIDE
+    control(panel, f"<{MOST_SIDE_BY_SIDE + 1}>").value = True
+    assert panel.models[-1] == f"<{MOST_SIDE_BY_SIDE + 1}>"  # a model that comes back is the last one
+    assert f"Of {MOST_SIDE_BY_SIDE + 1} ticked models the first {MOST_SIDE_BY_SIDE}" in text_of(panel)
+    assert "<0>" not in text_of(panel) + figure_of(panel).to_json()
 
-    def test_a_leak_without_an_excess_is_drawn_without_colour(self, reports):
-        table = reports["clean"].table.drop(columns=["excess", "excess_low", "excess_high"])
-        panel = DecouplingPanel({"clean": replace(reports["clean"], table=table)})
-        assert len(panel.show("leakage")) == len(drawn(panel)) > 0
-        assert np.isnan(list(drawn(panel).values())).all()
+
+def test_what_a_report_lacks_is_named_and_the_rest_is_shown(features, reports):
+    table = pd.DataFrame({"measure": ["linear_cka"], "kind": ["dependence"], "value": [0.2], "p": [0.01]})
+    panel = DecouplingPanel(DecouplingReport(table, {"name": "mine"}))
+    assert "linear CKA of motion and emotion branch of mine: 0.2" in panel.explain(0)
+    for nothing in ("leakage", "information"):
+        panel.family = nothing
+        assert f"no rows on {nothing}" in notes(panel)
+    panel = DecouplingPanel(diagnose.decoupling_report(replace(features, emotion=None), targets=[], **QUICK))
+    reason = panel.selection["reason"].iloc[0]
+    assert reason in notes(panel)
+    assert f"no value, {reason}" in panel.explain(0)
+    table = features.table.drop(columns=["AU1", "AU4", "AU12", "AU15", "action_units"])
+    smic = diagnose.decoupling_report(replace(features, table=table), **QUICK)
+    targets = set(DecouplingPanel(smic).show("leakage")["target"])
+    assert ("emotion" in targets, "AUs" in targets) == (True, False)
+    table = reports["clean"].table.drop(columns=["excess", "excess_low", "excess_high"])
+    panel = DecouplingPanel({"clean": replace(reports["clean"], table=table)})
+    assert len(panel.show("leakage")) == len(drawn(panel)) > 0
+    assert np.isnan(list(drawn(panel).values())).all()  # a leak without an excess has no colour

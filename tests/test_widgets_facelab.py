@@ -5,18 +5,16 @@ from functools import partial
 
 import numpy as np
 import pytest
-from page_contents import control, figure_of, parts, text_of
+from page_contents import control, figure_of, figures_of, parts, text_of
 
 from medn_lab.diagnose import counterfactual_shift
 from medn_lab.evaluate import extract_features, live_predictor, predict
 from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.records import Clips
-from medn_lab.synthme import CUES, face_studio, photo_studio, synthetic_clips
+from medn_lab.synthme import CUES, face_studio, synthetic_clips
 from medn_lab.view import plot_answers
 from medn_lab.view.answers import score_table
 from medn_lab.widgets import FaceLab
-from medn_lab.widgets.facelab import join_clips
-from medn_lab.widgets.timing import Latest
 
 SMILE = {"aus": {"AU6": "B", "AU12": "C"}, "cue": "flush"}
 
@@ -41,20 +39,10 @@ def reference(model):
     return extract_features(model, synthetic_clips(n_subjects=1, clips_per_subject=6, n_frames=4, seed=2))
 
 
-@pytest.fixture(scope="module")
-def shared(studio, answer, reference):
-    return FaceLab(studio, answer=answer, shift=partial(counterfactual_shift, reference=reference, n_resamples=0))
-
-
 @pytest.fixture
-def lab(shared):
-    """One widget for all tests that do not need a new one, with a smile; it may hold kept clips."""
-    shared.show(SMILE)
-    return shared
-
-
-def traces(lab) -> dict:
-    return {trace.name: trace for trace in figure_of(lab).data}
+def lab(studio, answer, reference):
+    shift = partial(counterfactual_shift, reference=reference, n_resamples=0)
+    return FaceLab(studio, answer=answer, shift=shift, state=SMILE)
 
 
 def side(lab, au):
@@ -65,7 +53,7 @@ def side(lab, au):
     )
 
 
-def test_a_slider_that_moves_draws_the_clip_of_its_state_and_runs_the_model(lab, studio, model):
+def test_every_control_shows_the_state_and_sets_it_and_the_model_is_run_on_the_clip_that_is_drawn(lab, studio, model):
     control(lab, "AU4").value = "D"
     assert lab.state["aus"] == {"AU4": "D", "AU6": "B", "AU12": "C"}
     expected = studio(lab.state)
@@ -73,10 +61,9 @@ def test_a_slider_that_moves_draws_the_clip_of_its_state_and_runs_the_model(lab,
     predicted = predict(model, expected)
     np.testing.assert_allclose(lab.answers.predictions.logits, predicted.logits, rtol=1e-4, atol=1e-5)
     assert "AU 12C" in text_of(lab)
-    np.testing.assert_allclose(traces(lab)["whole model"].x[:5], predicted.probabilities[0], rtol=1e-3)
-
-
-def test_every_control_shows_the_state_and_sets_it(lab, studio):
+    bars = next(trace for trace in figure_of(lab).data if trace.name == "whole model")
+    np.testing.assert_allclose(bars.x[:5], predicted.probabilities[0], rtol=1e-3)
+    lab.show(SMILE)
     side(lab, "AU12").value = "left"
     control(lab, "cue").value = "pallor"
     control(lab, "sensor noise").value, control(lab, "head drift").value = 0, 2
@@ -86,6 +73,17 @@ def test_every_control_shows_the_state_and_sets_it(lab, studio):
     lab.state = {"aus": {"AU4": "A", "AU7": "C"}, "sides": {"AU4": "right"}, "noise": 2}
     assert (control(lab, "AU4").value, control(lab, "AU12").value, side(lab, "AU4").value) == ("A", "–", "right")
     assert control(lab, "sensor noise").value == 2
+    lab.view.frame, lab.view.overlay, lab.view.magnify = 3, "kept", 2
+    lab.show({"aus": {"AU4": "C"}})
+    assert (lab.view.frame, lab.view.overlay, lab.view.magnify, lab.view.playing) == (3, "kept", 2, True)
+    drawn = np.frombuffer(lab.view.faces[0]["kept"][0]["mask"], np.uint8)
+    np.testing.assert_array_equal(drawn, lab.answers.kept.masks[0, 0].ravel())
+    for which in ("left", "right"):  # the person's own
+        lab.show({"aus": {"AU12": "E"}, "sides": {"AU12": which}, "noise": 0, "drift": 0})
+        length = np.linalg.norm(lab.clip.flow[0], axis=-1)
+        shown = length[:, :32].sum() - length[:, 32:].sum()
+        assert (shown < -0.8 * length.sum()) if which == "left" else (shown > 0.8 * length.sum())
+    assert "L is on the right of the picture" in side(lab, "AU12").tooltip
 
 
 def test_the_truth_stands_next_to_the_scores(lab):
@@ -93,7 +91,7 @@ def test_the_truth_stands_next_to_the_scores(lab):
     table = score_table(lab.answers, lab.clip, lab.clip.table["clip_id"].item())
     assert (table["given_aus"]["happiness"], table["given_cue"]["repression"]) == (0.42, 1)
     assert table[["model", "frames_alone", "flow_alone"]].sum().round(4).tolist() == [1, 1, 1]
-    drawn = traces(lab)["the table with these AUs"].x
+    drawn = next(trace.x for trace in figure_of(lab).data if trace.name == "the table with these AUs")
     np.testing.assert_allclose(drawn, table["given_aus"].where(table["given_aus"] > 0))
     assert "mean" in text_of(lab)
     for state in ({"aus": {"AU1": "B", "AU12": "B"}, "cue": "pallor"}, {**SMILE, "cue_strength": 0.0}):
@@ -104,7 +102,7 @@ def test_the_truth_stands_next_to_the_scores(lab):
     assert "No movement" in text_of(lab)
 
 
-def test_same_aus_other_cue_makes_a_confusable_pair_at_one_click(lab):
+def test_a_confusable_pair_is_made_at_one_click_kept_clips_are_recalled_and_replaced(studio, lab):
     control(lab, "Same AUs, other cue").click()
     pair = lab.clips
     assert pair.table[["clip_id", "action_units"]].to_numpy().tolist() == [["A", "6+12"], ["B", "6+12"]]
@@ -118,6 +116,21 @@ def test_same_aus_other_cue_makes_a_confusable_pair_at_one_click(lab):
         lab.show(state)
         with pytest.raises(ValueError, match=why):
             lab.other_cue(cue)
+    alone = FaceLab(studio, state=SMILE)
+    control(alone, "Back to A").click()
+    assert "no clip is kept" in text_of(alone)
+    control(alone, "Keep as A").click()
+    alone.show({"aus": {"AU4": "E"}})
+    control(alone, "Keep as B").click()
+    assert "different AUs" in text_of(alone)
+    control(alone, "Back to A").click()
+    assert alone.state["aus"] == SMILE["aus"]
+    alone.keep("B")
+    assert alone.clips.table["action_units"].tolist() == ["6+12", "6+12"]
+    assert alone.answers is None
+    assert "predicted" not in alone.selection
+    assert "No model was given" in text_of(alone)
+    assert figures_of(alone, hidden=False) == []
 
 
 def test_the_shift_of_each_branch_from_the_kept_clips_to_the_current_one(lab, model, reference):
@@ -139,71 +152,29 @@ def test_the_shift_of_each_branch_from_the_kept_clips_to_the_current_one(lab, mo
     assert "shift (sd)" not in text_of(lab)  # of another face
 
 
-def test_kept_clips_are_recalled_and_replaced(studio):
-    lab = FaceLab(studio)
-    control(lab, "Back to A").click()
-    assert "no clip is kept" in text_of(lab)
-    control(lab, "Keep as A").click()
-    lab.show({"aus": {"AU4": "E"}})
-    control(lab, "Keep as B").click()
-    assert "different AUs" in text_of(lab)
-    control(lab, "Back to A").click()
-    assert lab.state["aus"] == {}
-    lab.keep("B")
-    assert lab.clips.table["action_units"].tolist() == ["", ""]
-
-
-def test_several_faces_can_be_chosen_from_but_not_kept_together_in_two_sizes(studio):
-    faces = {"drawn": studio, "portrait": photo_studio(n_frames=4), "long": face_studio(identity_seed=3)}
-    lab = FaceLab(faces, state=SMILE)
-    lab.keep("A")
-    control(lab, "Face").value = "portrait"
-    assert lab.clip.table["dataset"].tolist() == ["photo"]
-    lab.keep("B")
-    assert lab.clips.table["subject"].nunique() == 2
-    assert lab.clips.truth is None
-    lab.face = "long"
-    with pytest.raises(ValueError, match="must match"):
-        lab.keep("B")
-    assert lab.clips.table["subject"].nunique() == 2
-
-
-def test_magnification_frame_and_overlay_stay_while_sliders_move(lab):
-    lab.view.frame, lab.view.overlay, lab.view.magnify = 3, "kept", 2
-    lab.show({"aus": {"AU4": "C"}})
-    assert (lab.view.frame, lab.view.overlay, lab.view.magnify, lab.view.playing) == (3, "kept", 2, True)
-    drawn = np.frombuffer(lab.view.faces[0]["kept"][0]["mask"], np.uint8)
-    np.testing.assert_array_equal(drawn, lab.answers.kept.masks[0, 0].ravel())
-
-
-def test_what_the_model_lacks_is_named_and_the_rest_is_shown(studio):
-    lab = FaceLab(studio, state=SMILE)
-    lab.other_cue()
-    assert lab.answers is None
-    assert "predicted" not in lab.selection
-    assert "No model was given" in text_of(lab)
-    assert "confusable pair" in text_of(lab)
-    for options, said in (
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
         ({"size": 32}, "64x64 px but the model reads 32x32"),
         ({"classes": ("negative", "positive")}, "none of this model's classes"),
-    ):
-        lab = FaceLab(studio, answer=live_predictor(MEDN(MEDNConfig(dim=32, n_frames=4, **options))), state=SMILE)
-        assert said in text_of(lab)
-        assert (lab.answers is None) == ("size" in options)
-        assert lab.view.faces
-        lab.keep("A")
-
-
-@pytest.mark.parametrize("options", [{"branches": "motion"}, {"branches": "emotion"}, {"aus": ()}])
-def test_a_model_without_a_part_shows_the_others(studio, options):
+        ({"branches": "motion"}, ""),
+        ({"branches": "emotion"}, ""),
+        ({"aus": ()}, ""),
+    ],
+)
+def test_what_the_model_lacks_is_named_and_the_rest_is_shown(studio, options, said):
     lab = FaceLab(studio, answer=live_predictor(MEDN(MEDNConfig(dim=32, n_frames=4, **options))), state=SMILE)
-    notes = [note.text for note in figure_of(lab).layout.annotations]
-    assert any("gate" in text for text in notes) == ("branches" not in options)
-    assert ("no AU scores" in notes) == (options != {"branches": "motion"})
-    assert ("kept" in [key for key, *_ in lab.view.overlays]) == (options != {"branches": "motion"})
+    assert said in text_of(lab)
+    assert (lab.answers is None) == ("size" in options)
+    assert lab.view.faces
+    if not said:
+        notes = [note.text for note in figure_of(lab).layout.annotations]
+        assert any("gate" in text for text in notes) == ("branches" not in options)
+        assert ("no AU scores" in notes) == (options != {"branches": "motion"})
+        assert ("kept" in [key for key, *_ in lab.view.overlays]) == (options != {"branches": "motion"})
 
 
-def test_a_face_of_another_kind_of_cue_has_its_states():
+def test_another_kind_of_cue_has_its_states():
     first, second, resting = CUES["timing"]
     lab = FaceLab(face_studio(cue="timing", n_frames=4), state={"aus": {"AU4": "C"}, "cue": second})
     assert control(lab, "cue").options == CUES["timing"]
@@ -212,57 +183,31 @@ def test_a_face_of_another_kind_of_cue_has_its_states():
     assert lab.state["cue"] == resting
 
 
-def test_a_side_is_the_persons_own_and_its_hint_says_where_it_is_in_the_picture(lab):
-    for which in ("left", "right"):
-        lab.show({"aus": {"AU12": "E"}, "sides": {"AU12": which}, "noise": 0, "drift": 0})
-        length = np.linalg.norm(lab.clip.flow[0], axis=-1)
-        shown = length[:, :32].sum() - length[:, 32:].sum()
-        assert (shown < -0.8 * length.sum()) if which == "left" else (shown > 0.8 * length.sum())
-    assert "L is on the right of the picture" in side(lab, "AU12").tooltip
-
-
-def test_a_dragged_slider_is_drawn_at_its_latest_position_and_the_clip_is_never_older_than_the_state(lab):
-    drawn = []
-
+def test_the_clip_is_never_older_than_the_state(lab):
     async def drag():
-        latest = Latest(drawn.append, seconds=0.005)
-        for place in range(50):
-            latest(place)
         lab.state = {**lab.state, "aus": {"AU9": "C"}}
-        shown = lab.clip.table["action_units"].item()
-        await asyncio.sleep(0.03)
-        return shown
+        return lab.clip.table["action_units"].item()
 
     assert asyncio.run(drag()) == "9"
-    assert drawn == [49]
 
 
-@pytest.fixture(scope="module")
-def pair(studio, answer):
-    clips = join_clips({name: studio({**SMILE, "cue": cue}) for name, cue in (("A", "flush"), ("B", "pallor"))})
-    return clips, answer(clips)
-
-
-class TestPlotAnswers:
-    def test_a_row_a_clip_with_pictures_scores_truth_and_aus(self, pair):
-        clips, answers = pair
-        figure = plot_answers(answers, clips=clips)
-        assert sum(trace.type == "image" for trace in figure.data) == 6
-        named = {}
-        for trace in figure.data:
-            named.setdefault(trace.name, []).append(trace)
-        for name, part in (("whole model", answers.predictions), ("frames alone (flow zero)", answers.frames_alone)):
-            np.testing.assert_allclose([one.x for one in named[name]], part.probabilities, rtol=1e-6)
-        np.testing.assert_allclose(named["AU scores"][0].x, answers.predictions.au_probabilities[0], rtol=1e-6)
-        mark = named["the table with AUs and cue"][1]
-        assert [name for name, share in zip(mark.y, mark.x, strict=True) if share == 1] == ["repression"]
-        headings = " ".join(note.text for note in figure.layout.annotations)
-        assert "<b>A</b> · AU 6B + AU 12C, cue flush · gate" in headings
-
-    def test_clips_without_frames_or_truth_are_drawn_as_far_as_they_go(self, pair, answer):
-        clips, _ = pair
-        bare = Clips(None, clips.flow, clips.table.drop(columns=["label", "cue"]), recipe=clips.recipe)
-        answers = answer(bare)
-        assert sum(trace.type == "image" for trace in plot_answers(answers, clips=bare).data) == 2
-        assert answers.kept is None
-        assert score_table(answers, bare, "A")["given_aus"].isna().all()
+def test_the_figure_has_a_row_a_clip_with_pictures_scores_truth_and_aus(lab, answer):
+    lab.other_cue()
+    clips = lab.clips
+    answers = answer(clips)
+    figure, named = plot_answers(answers, clips=clips), {}
+    assert sum(trace.type == "image" for trace in figure.data) == 6
+    for trace in figure.data:
+        named.setdefault(trace.name, []).append(trace)
+    for name, part in (("whole model", answers.predictions), ("frames alone (flow zero)", answers.frames_alone)):
+        np.testing.assert_allclose([one.x for one in named[name]], part.probabilities, rtol=1e-6)
+    np.testing.assert_allclose(named["AU scores"][0].x, answers.predictions.au_probabilities[0], rtol=1e-6)
+    mark = named["the table with AUs and cue"][1]
+    assert [name for name, share in zip(mark.y, mark.x, strict=True) if share == 1] == ["repression"]
+    headings = " ".join(note.text for note in figure.layout.annotations)
+    assert "<b>A</b> · AU 6B + AU 12C, cue flush · gate" in headings
+    bare = Clips(None, clips.flow, clips.table.drop(columns=["label", "cue"]), recipe=clips.recipe)
+    answers = answer(bare)
+    assert sum(trace.type == "image" for trace in plot_answers(answers, clips=bare).data) == 2
+    assert answers.kept is None
+    assert score_table(answers, bare, "A")["given_aus"].isna().all()

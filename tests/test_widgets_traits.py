@@ -17,29 +17,24 @@ from sample_records import sample_clips, sample_embedding, sample_features, samp
 from medn_lab import widgets
 from medn_lab.records import Attribution, DecouplingReport
 from medn_lab.widgets import __all__ as NAMES
-from medn_lab.widgets.live import LiveFigure
+from medn_lab.widgets.panel import LiveFigure
 
 MODELS = ["first", "second", "third"]
 ID, OTHER_ID = "s02_005", "s04_007"
-VIEW = "what the page draws"
-DROPDOWN = ("", ipywidgets.Dropdown)
 
 
 def maps_of(clips):
     """An attributor without a network: a map of ones."""
-    made = set()
 
     def attribute(clip_id, *, target, method, partner):
         if target not in attribute.targets or method not in attribute.methods:
             raise ValueError(f"there is no {target!r} or no {method!r}")
-        made.add((clip_id, target, method, partner))
         both = clips.select([clip_id, *filter(None, [partner])])
         frames = np.ones(both.frames.shape, np.float32)
         return Attribution(frames, None, both.table, "a pair" if partner else target, "both", method)
 
     attribute.methods, attribute.targets = ("saliency", "magic"), ("happiness", "disgust", "gate")
     attribute.kept = lambda clip_id: None
-    attribute.is_made = lambda clip_id, *, target, method, partner: (clip_id, target, method, partner) in made
     attribute.check = lambda clip_id, **asked: attribute(clip_id, **asked).with_sanity({"randomised_threshold": 0.5})
     return attribute
 
@@ -70,113 +65,59 @@ def records():
     LiveFigure(go.Figure()).close()  # plotly's code, which all figures share, stays
     clips = sample_clips(n=24, size=24)
     features = sample_features(clips)
-    return types.SimpleNamespace(
-        clips=clips, features=features, predictions=sample_predictions(clips), embedding=sample_embedding(features)
-    )
+    own = {"clips": clips, "features": features, "predictions": sample_predictions(clips)}
+    return {"embedding": sample_embedding(features), **own}
 
 
 def make(name, records):
-    clips, ids = records.clips, records.clips.table["clip_id"]
+    clips, ids = records["clips"], records["clips"].table["clip_id"]
     kind, pairs = getattr(widgets, name), {"clip_a": ids[:3], "clip_b": ids[3:6].to_numpy(), "action_units": "12"}
     return {
         "ClipPlayer": lambda: kind(clips),
-        "BranchExplorer": lambda: kind(
-            records.embedding, clips=clips, predictions=records.predictions, features=records.features
-        ),
+        "BranchExplorer": lambda: kind(**records),
         "PairBrowser": lambda: kind(pd.DataFrame(pairs | {"label_a": "happiness", "label_b": "disgust"}), clips=clips),
         "AttributionViewer": lambda: kind(clips, attribute=maps_of(clips), target="happiness", method="saliency"),
         "TrainingMonitor": kind,
         "DecouplingPanel": lambda: kind({model: report(model) for model in MODELS}),
-        "EvaluationPanel": lambda: kind(records.predictions, clips=clips),
-        "FaceLab": lambda: kind({"one": Studio(clips), "other": Studio(clips)}),
+        "EvaluationPanel": lambda: kind(records["predictions"], clips=clips),
+        "FaceLab": lambda: kind(Studio(clips)),
     }[name]()
 
 
 TRAITS = {
-    "ClipPlayer": {
-        "clip_id": (ID, ["clip"], "nobody", ""), "frame": (3, VIEW, -1, 99), "overlay": ("arrows", VIEW, "smoke", ""),
-        "magnify": (4.0, VIEW, 0.0, 99.0), "speed": (0.25, VIEW, 0.0, -1.0, float("nan")), "loop": (False, VIEW),
-        "keep_rate": (None, None, 0.5), "attributed": (None, None, "flow"),
-    },
+    "ClipPlayer": {"clip_id": (ID, "clip", "nobody", "")},
     "BranchExplorer": {
-        "clip_id": (ID, ["Clip"], "nobody"), "partner_id": (None, None, "nobody", OTHER_ID),
-        "colour_by": ("subject", ["Colour by"], "mood"),
+        "clip_id": (ID, "Clip", "nobody"), "partner_id": (None, None, "nobody", OTHER_ID),
+        "colour_by": ("subject", "Colour by", "mood"),
         "filters": (None, None, {"mood": ("x",)}, {"subjects": ("nobody",)}),
     },
     "PairBrowser": {
         "pair": (None, None, ("nobody", ID), ("", "")), "order": (None, None, "alike", "best"),
         "filters": (None, None, {"aus": "99"}, {"mood": "x"}, {"verdict": "both right"}),
-        "attributed": (None, None, True), "part": ("flow", DROPDOWN, "smoke", ""),
+        "attributed": (None, None, True), "part": ("flow", "", "smoke", ""),
     },
     "AttributionViewer": {
-        "clip_id": (ID, ["Clip"], "nobody", ""), "target": (None, None, "joy", ""),
-        "method": ("magic", ["Method"], "guess", ""), "partner": (None, None, "nobody"), "frame": (2, VIEW, -1, 99),
+        "clip_id": (ID, "Clip", "nobody", ""), "target": (None, None, "joy", ""),
+        "method": ("magic", "Method", "guess", ""), "partner": (None, None, "nobody"),
     },
     "TrainingMonitor": {},
     "DecouplingPanel": {
-        "family": (None, None, "mood"), "given": ("aus", ["Features"], "age"), "each_au": (True, ["each AU"]),
-        "fused": (True, ["fused branch"]), "row": (0, ["Row"], -1, 99),
+        "family": (None, None, "mood"), "given": ("aus", "Features", "age"), "each_au": (True, "each AU"),
+        "fused": (True, "fused branch"), "row": (0, "Row", -1, 99),
         "models": (None, None, ["nobody"], ["first", "first"]),
     },
     "EvaluationPanel": {
-        "true": ("disgust", ["true"], "joy"), "predicted": ("disgust", ["predicted"], "joy"),
-        "mistakes": (True, ["mistakes only"]), "clip_id": (None, None, "nobody"),
+        "true": ("disgust", "true", "joy"), "predicted": ("disgust", "predicted", "joy"),
+        "mistakes": (True, "mistakes only"), "clip_id": (None, None, "nobody"),
     },
     "FaceLab": {
-        "face": ("other", ["Face"], "nobody"),
         "state": (None, None, {"mood": 1}, {"aus": {"AU99": "C"}}, {"aus": {"AU4": "C"}, "sides": {"AU4": "left"}}),
     },
 }  # fmt: skip
 """By widget and trait that may be set: a value, the label of its control, and values that are refused."""
-
-
-def own_traits(name, *, results):
-    """The public traits of a widget: its results, which are read-only, or the others."""
-    own = getattr(widgets, name).class_traits()
-    names = {one for one in own if not one.startswith("_")} - set(ipywidgets.VBox.class_trait_names())
-    return {one for one in names if own[one].read_only == results}
-
-
-def test_every_public_trait_that_may_be_set_is_listed_here():
-    assert sorted(NAMES) == sorted(TRAITS)
-    for name in NAMES:
-        assert own_traits(name, results=False) == set(TRAITS[name])
-
-
-@pytest.mark.parametrize("name", sorted(NAMES))
-def test_what_cannot_be_set_is_one_sentence_and_changes_nothing(name, records):
-    widget = make(name, records)
-    results, page = own_traits(name, results=True), text_of(widget)
-    state = {trait: getattr(widget, trait) for trait in results | set(TRAITS[name])}
-    wrong = [(trait, pd.DataFrame({"clip_id": ["x"]})) for trait in results]
-    wrong += [(trait, value) for trait, (_, _, *values) in TRAITS[name].items() for value in values]
-    for trait, value in wrong:
-        with pytest.raises(traitlets.TraitError) as problem:
-            setattr(widget, trait, value)
-        assert "\n" not in str(problem.value)
-        assert len(str(problem.value)) < 260
-        assert all(getattr(widget, one) is before or getattr(widget, one) == before for one, before in state.items())
-        assert text_of(widget) == page
-
-
-@pytest.mark.parametrize("name", sorted(NAMES))
-def test_a_trait_and_its_control_are_equal_both_ways(name, records):
-    widget = make(name, records)
-    for trait, (value, label, *_) in TRAITS[name].items():
-        if label is None:
-            continue
-        shown, field = (widget.view, trait) if label == VIEW else (control(widget, *label), "value")
-        before, was, seen = getattr(widget, trait), getattr(shown, field), []
-        widget.observe(lambda change, seen=seen: seen.append(change.new), trait)
-        setattr(widget, trait, value)
-        assert (getattr(widget, trait), getattr(shown, field)) == (value, value)
-        setattr(shown, field, was)
-        assert (getattr(widget, trait), seen) == (before, [value, before])
-
-
 RUN = types.SimpleNamespace(history=sample_history(epochs=2), stop=lambda: None, resume=lambda: None)
 USES = {
-    "ClipPlayer": lambda w: (w.show(ID), setattr(w, "overlay", "arrows")),
+    "ClipPlayer": lambda w: (w.show(ID), setattr(w.view, "overlay", "arrows")),
     "BranchExplorer": lambda w: (w.show(ID), w.select([ID, OTHER_ID]), w.filter(subjects=["s02"]), w.filter()),
     "PairBrowser": lambda w: (w.next(), w.bookmark(note="this")),
     "AttributionViewer": lambda w: (w.explain("disgust", method="magic"), w.check()),
@@ -188,6 +129,40 @@ USES = {
 """What a reader does with each widget that makes parts late."""
 
 
+@pytest.mark.parametrize("name", sorted(TRAITS))
+def test_a_trait_equals_its_control_both_ways_or_refuses_and_no_button_raises(name, records, caplog):
+    assert sorted(NAMES) == sorted(TRAITS)
+    own = getattr(widgets, name).class_traits()
+    public = {one for one in own if not one.startswith("_")} - set(ipywidgets.VBox.class_trait_names())
+    results = {one for one in public if own[one].read_only}
+    assert public - results == set(TRAITS[name])
+    widget = make(name, records)
+    page, state = text_of(widget), {trait: getattr(widget, trait) for trait in public}
+    wrong = [(trait, pd.DataFrame({"clip_id": ["x"]})) for trait in results]
+    wrong += [(trait, value) for trait, (_, _, *values) in TRAITS[name].items() for value in values]
+    for trait, value in wrong:
+        with pytest.raises(traitlets.TraitError) as problem:
+            setattr(widget, trait, value)
+        assert len(str(problem.value).splitlines()) == 1
+        assert all(getattr(widget, one) is before or getattr(widget, one) == before for one, before in state.items())
+        assert text_of(widget) == page
+    for trait, (value, label, *_) in TRAITS[name].items():
+        if label is None:
+            continue
+        shown = control(widget, label, ipywidgets.Dropdown) if label == "" else control(widget, label)
+        was, seen = shown.value, []
+        widget.observe(lambda change, seen=seen: seen.append(change.new), trait)
+        setattr(widget, trait, value)
+        assert (getattr(widget, trait), shown.value) == (value, value)
+        shown.value = was
+        assert (getattr(widget, trait), seen) == (state[trait], [value, state[trait]])
+    for one in parts(widget, ipywidgets.ToggleButtons):
+        one.value = one._options_full[-1][1]
+    for button in parts(widget, ipywidgets.Button):
+        button.click()  # ipywidgets logs what a callback raises
+    assert [record.getMessage() for record in caplog.records] == []
+
+
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_close_frees_everything_and_what_is_used_afterwards_makes_nothing(name, records):
     before = set(_instances)
@@ -195,31 +170,17 @@ def test_close_frees_everything_and_what_is_used_afterwards_makes_nothing(name, 
     USES[name](widget)
     left = [one for key, one in _instances.items() if key not in before]
     assert len(left) > 9
-    widget.close()
-    assert set(_instances) == before
-    assert all(one.comm is None for one in left)
-    widget.close()
-    USES[name](widget)
-    assert set(_instances) == before
+    for _ in range(2):
+        widget.close()
+        assert set(_instances) == before
+        assert all(one.comm is None for one in left)
+        USES[name](widget)
     assert repr(widget) == f"{name} (closed)"
-
-
-@pytest.mark.parametrize("name", sorted(NAMES))
-def test_no_button_raises_whatever_is_chosen(name, records, caplog, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)  # where a page is written
-    widget = make(name, records)
-    for one in parts(widget):
-        if isinstance(one, ipywidgets.ToggleButtons):
-            one.value = one._options_full[-1][1]
-    for button in parts(widget, ipywidgets.Button):
-        button.click()  # ipywidgets logs what a callback raises
-    assert [record.getMessage() for record in caplog.records] == []
 
 
 def test_close_stops_what_waits(records):
     async def leave():
-        explorer = make("BranchExplorer", records)
-        viewer = make("AttributionViewer", records)
+        explorer, viewer = make("BranchExplorer", records), make("AttributionViewer", records)
         explorer.branch_maps.hovered = 3
         control(viewer, "Method").value = "magic"
         explorer.close(), viewer.close()
@@ -227,27 +188,3 @@ def test_close_stops_what_waits(records):
         return explorer.clip_id, viewer.attribution.method
 
     assert asyncio.run(leave()) == ("", "saliency")
-
-
-def test_models_are_shown_in_the_order_in_which_they_are_set(records):
-    panel = make("DecouplingPanel", records)
-    panel.models = ["third", "first"]
-    assert panel.selection["model"].tolist() == ["third", "first"]
-    control(panel, "second", ipywidgets.Checkbox).value = True
-    assert panel.models == ["third", "first", "second"]
-
-
-def test_another_clip_or_target_gives_a_pair_up_and_keeps_the_time_of_a_map(records, monkeypatch):
-    clock = iter(range(1000))
-    monkeypatch.setattr("medn_lab.widgets.attribution.time.perf_counter", lambda: float(next(clock)) ** 2)
-    viewer = make("AttributionViewer", records)
-    taken = viewer.selection["seconds"].iloc[0]
-    for trait, value in (("target", "disgust"), ("clip_id", ID)):
-        viewer.partner = OTHER_ID
-        assert len(viewer.attribution) == 2
-        setattr(viewer, trait, value)
-        assert (viewer.partner, len(viewer.attribution)) == ("", 1)
-    viewer.clip_id = records.clips.table["clip_id"][0]
-    viewer.explain("happiness")
-    rows = viewer.selection.query("target == 'happiness'").set_index("clip_id")["seconds"]
-    assert rows[viewer.clip_id] == taken

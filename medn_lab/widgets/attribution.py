@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import html
-import os
 import re
 import time
-from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
-import numpy as np
 import pandas as pd
 import traitlets
 
@@ -18,20 +15,20 @@ from medn_lab.records import Attribution, Clips, positions, require
 from medn_lab.view.attribution import sanity_rows, verdict
 from medn_lab.view.rows import clip_moments, clip_row, describe, label_column
 from medn_lab.widgets.clip_view import ClipView
-from medn_lab.widgets.page import write_clips
-from medn_lab.widgets.panel import Panel, control, note, trait_errors
-from medn_lab.widgets.selection import partners
-from medn_lab.widgets.timing import Latest
+from medn_lab.widgets.page import WrittenPanel
+from medn_lab.widgets.panel import Later, control, note, validates
+from medn_lab.widgets.selection import clips_to_compare
 
 MOST_LISTED = 2000  # a clip that is not listed can be typed
 
 _NO_EMOTION = re.compile(r"AU\d+|gate|norm of .*|.* from (motion|emotion)")
 _SHOWN = ("clip_id", "target", "method", "partner")
+_KEY = ["clip_id", "target", "method"]
 _SOON = 0.02  # seconds: a quick run of choices makes one map
 _GIVE = "give attribute=medn.diagnose.Attributor(model, clips)"
 
 
-class AttributionViewer(Panel):
+class AttributionViewer(WrittenPanel):
     """Show what raised or lowered an answer of the model, by any method, with the sanity checks of the map.
 
     Choose a clip, a target and a method, or another clip to compare it with. Red raises the target and blue lowers it:
@@ -55,15 +52,12 @@ class AttributionViewer(Panel):
     clip_id, target, method, partner : str
         What is shown; traits: set one to show that. `partner` is empty except for a pair, which ends when another clip
         or target is set; `target` is not used while a pair is shown.
-    frame : int
-        Position of the frame that is shown; a trait.
     view : ClipView
-        The faces; its traits ``overlay`` and ``attributed`` choose what is drawn over them.
+        The faces; its traits ``overlay`` and ``attributed`` choose what is drawn over them, ``frame`` the frame.
     attribution : Attribution or None
         The map that is shown, with its checks; ``plot_attribution`` takes it. A read-only trait.
     selection : DataFrame
-        A row for each map that was shown, with all checks that were made; ``seconds`` is the time in which the map was
-        computed (NaN where it was computed before this viewer asked for it). A read-only trait.
+        A row for each map that was shown, with all checks that were made. A read-only trait.
 
     Raises
     ------
@@ -91,56 +85,38 @@ class AttributionViewer(Panel):
     target = traitlets.Unicode("")
     method = traitlets.Unicode("")
     partner = traitlets.Unicode("")
-    frame = traitlets.Int(0)
     attribution = traitlets.Instance(Attribution, allow_none=True, read_only=True)
-    selection = traitlets.Instance(pd.DataFrame, read_only=True)
+    selection = traitlets.Instance(pd.DataFrame, args=(), kw={"columns": _KEY}, read_only=True)
+    _title = "Attribution"
 
     def __init__(
-        self,
-        clips: Clips,
-        *,
-        attribute: Any = None,
-        clip_id: str | None = None,
-        target: str | None = None,
+        self, clips: Clips, *, attribute: Any = None, clip_id: str | None = None, target: str | None = None,
         method: str | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if not len(clips):
             raise ValueError("there are no clips to show: the selection is empty")
         first = str(clips.table["clip_id"].iloc[0] if clip_id is None else clip_id)
         _, row = clip_row(clips, first)
         self._clips, self._attribute = clips, attribute
-        self._rows: list[dict[str, object]] = []
-        self._seconds: dict[tuple[str, ...], float] = {}
         self._drawn: dict[str, str] = {}
         self._compared = ""  # the clip whose partners are listed
-        self._soon = Latest(self._choose, seconds=_SOON)
+        self._soon = Later(self._choose, seconds=_SOON, pause=False)
         self._heading, self._message = widgets.HTML(), widgets.HTML()
-        self._checks = widgets.HTML(layout=widgets.Layout(min_width="280px"))
+        self._checks = widgets.HTML(layout={"min_width": "280px"})
         self.view = ClipView(clips, size=360)
         side = {"flex": "1 1 280px", "max_width": "460px", "margin": "0 0 0 14px"}
-        wrap = {"flex_flow": "row wrap"}
-        super().__init__(
-            [
-                widgets.HBox(self._controls(), layout=wrap),
-                self._heading,
-                self._message,
-                widgets.HBox([self.view, widgets.VBox([self._checks], layout=side)], layout=wrap),
-            ],
-            name="attribution-viewer", width="100%",
-            results={"selection": pd.DataFrame(columns=["clip_id", "target", "method"])},
-        )  # fmt: skip
-        traitlets.link((self, "frame"), (self.view, "frame"))
+        below = widgets.HBox([self.view, widgets.VBox([self._checks], layout=side)])
+        super().__init__([widgets.HBox(self._controls()), self._heading, self._message, below])
         self.observe(self._on_change, _SHOWN)
         if attribute is not None:
-            emotion = row.get(label_column(clips.table) or "")
+            emotion, usual = row.get(label_column(clips.table) or ""), "integrated_gradients"
             target = target or (emotion if emotion in attribute.targets else attribute.targets[0])
-            usual = "integrated_gradients"
             method = method or (usual if usual in attribute.methods else attribute.methods[0])
         self._show(clip_id=first, target=target or "", method=method or "")
         if attribute is not None:
             self.view.overlay = "attribution"
         if clips.frames is not None:
-            self.frame = clip_moments(clips, first).apex or 0  # the map of the onset is empty
+            self.view.frame = clip_moments(clips, first).apex or 0  # the map of the onset is empty
 
     def show(self, clip_id: str) -> None:
         """Map this clip for the same target, by the same method; a pair ends.
@@ -201,108 +177,73 @@ class AttributionViewer(Panel):
         self._say(f"Checked in {time.perf_counter() - begun:.1f} s.")
         return found
 
-    def to_html(self, path: str | os.PathLike[str], *, title: str = "Attribution", faces: bool = True) -> Path:
-        """Write the map that is shown as one file: faces with the map, play and magnification, and the checks.
-
-        Parameters
-        ----------
-        path : path-like
-            The file to write; its folder must exist.
-        title : str
-        faces : bool
-            Whether the pictures of the faces, and the maps over them, are in the file. Faces are biometric data.
-
-        Returns
-        -------
-        Path
-
-        Raises
-        ------
-        ValueError
-            If there is no map.
-        """
+    def _page(self) -> dict[str, Any]:
         found = require(self.attribution, otherwise="there is no map to write")
         table = self._clips.select(found.table["clip_id"]).table
         checks = pd.DataFrame(sanity_rows(found), columns=["check", "value", "how to read it"])
         checks = checks.replace(r"<[^>]+>", "", regex=True)
         text = f"{found.target} by {found.method.replace('_', ' ')}"
-        return write_clips(
-            path, [(text, list(table["clip_id"]))], table=table, view=self.view, title=title,
-            about="; ".join(map(str.strip, repr(found).splitlines())), faces=faces, most_megabytes=20.0,
-            tables={"Sanity checks": checks, "Maps that were shown": self.selection},
-        )  # fmt: skip
+        return {
+            "view": self.view, "table": table, "about": found,
+            "data": {"items": [(text, *table["clip_id"])]},
+            "tables": {"Sanity checks": checks, "Maps that were shown": self.selection},
+        }  # fmt: skip
 
     def _controls(self) -> list[widgets.Widget]:
         attribute = self._attribute
         targets, methods = ((), ()) if attribute is None else (attribute.targets, attribute.methods)
         emotions = [name for name in targets if not _NO_EMOTION.fullmatch(name)]
         differences = [f"{a} - {b}" for a in emotions for b in emotions if a != b]
+        names = tuple(map(str, self._clips.table["clip_id"][:MOST_LISTED]))
+        typed = {"placeholder": "type or choose", "continuous_update": False}
+        titles = [(name.replace("_", " "), name) for name in methods]
+        targets, off = [*targets, *differences], {"disabled": not targets}
         self._choices = {
-            "clip_id": control(
-                widgets.Combobox, "Clip", width="220px", placeholder="type or choose", continuous_update=False,
-                options=tuple(map(str, self._clips.table["clip_id"][:MOST_LISTED])), tooltip="Type a part of the name",
-            ),
-            "target": control(
-                widgets.Dropdown, "Target", width="280px", options=[*targets, *differences], disabled=not targets,
-                tooltip="An emotion, an AU, a branch's part of an emotion score, the gate, the norm of a feature",
-            ),
-            "method": control(
-                widgets.Dropdown, "Method", width="220px", options=[(name.replace("_", " "), name) for name in methods],
-                disabled=not targets,
-            ),
-            "partner": control(
-                widgets.Dropdown, "Compare with", width="340px", options=[("no other clip", "")], disabled=not targets,
-            ),
-        }  # fmt: skip
+            "clip_id": control(widgets.Combobox, "Clip", width="220px", options=names, **typed),
+            "target": control(widgets.Dropdown, "Target", width="280px", options=targets, **off),
+            "method": control(widgets.Dropdown, "Method", width="220px", options=titles, **off),
+            "partner": control(widgets.Dropdown, "Compare with", width="340px", options=[("no other clip", "")], **off),
+        }
         for name, one in self._choices.items():
-            one.observe(lambda change, name=name: self._on_choice(name, change.new), "value")
-        self._check = control(
-            widgets.Button, "Check", width="92px", icon="check", disabled=True, style={},
-            tooltip="Measure infidelity, sensitivity and the map of random weights; takes some seconds",
-        )  # fmt: skip
-        self._check.on_click(lambda _: self._try(self.check))
+            one.observe(lambda _, name=name: self._soon() if name in self._chosen() else None, "value")
+        hint = "Measure infidelity, sensitivity and the map of random weights; takes some seconds"
+        self._check = self._button("Check", "check", hint, self.check, width="92px", disabled=True)
         return [*self._choices.values(), self._check]
 
-    def _shown_as(self, name: str) -> str | None:
-        """The value of a control; the target of a pair is a difference, which is not a choice of the list."""
-        return None if name == "target" and self.partner else str(getattr(self, name))
+    def _values(self) -> dict[str, str | None]:
+        """The values of the controls; the target of a pair is a difference, which is not a choice of the list."""
+        return {name: None if name == "target" and self.partner else getattr(self, name) for name in _SHOWN}
 
-    def _on_choice(self, name: str, value: str | None) -> None:
-        if value not in (None, self._shown_as(name)):
-            self._soon()
+    def _chosen(self) -> dict[str, str]:
+        """What the controls name and is not shown."""
+        shown = self._values()
+        return {name: one.value for name, one in self._choices.items() if one.value not in (None, shown[name])}
 
     def _choose(self) -> None:
-        """Show what the controls name."""
-        chosen = {name: one.value for name, one in self._choices.items()}
-        new = {name: value for name, value in chosen.items() if value not in (None, self._shown_as(name))}
-        if new:
-            self._try(lambda: self._show(**new))
+        if chosen := self._chosen():
+            self._try(lambda: self._show(**chosen))
+            self._fill()
 
     def _fill(self) -> None:
         """Set the controls to what is shown."""
         if self._attribute is not None and self.clip_id != self._compared:
             self._compared, others, why = self.clip_id, [], "The difference between two clips of different emotions"
             try:
-                others = partners(self._clips.table, self.clip_id)
+                others = clips_to_compare(self._clips.table, self.clip_id)
             except ValueError as problem:
                 why = f"No pair: {problem}"
             self._choices["partner"].options = [("no other clip", ""), *others]
             self._choices["partner"].tooltip = why
-        for name, one in self._choices.items():
+        for name, value in self._values().items():
             try:
-                one.value = self._shown_as(name)
+                self._choices[name].value = value
             except traitlets.TraitError:  # a partner that is not listed
-                one.value = None
+                self._choices[name].value = None
 
-    @traitlets.validate(*_SHOWN)
-    def _can_be_shown(self, proposal: traitlets.Bunch) -> str:
-        with trait_errors():
-            self._make(self._wanted(**{proposal.trait.name: proposal.value}))
-        return proposal.value
-
-    @traitlets.validate("frame")
-    def _within_clip(self, proposal: traitlets.Bunch) -> int:
-        return self.view.check("frame", proposal.value)
+    @validates(*_SHOWN)
+    def _can_be_shown(self, name: str, value: str) -> str:
+        self._make(self._wanted(**{name: value}))
+        return value
 
     def _wanted(self, **new: str) -> dict[str, str]:
         """What is shown, with these in its place; another clip or target ends a pair."""
@@ -311,43 +252,32 @@ class AttributionViewer(Panel):
 
     def _show(self, **new: str) -> None:
         """Show another map; ValueError where it cannot be made, and nothing has changed then."""
-        try:
-            with self.hold_trait_notifications():
-                for name, value in self._wanted(**new).items():
-                    setattr(self, name, value)
-        except traitlets.TraitError as problem:
-            self._fill()
-            raise ValueError(str(problem)) from None
+        with self.hold_trait_notifications():
+            for name, value in self._wanted(**new).items():
+                setattr(self, name, value)
 
     def _make(self, wanted: dict[str, str]) -> Attribution | None:
         """The map; ValueError where it cannot be made."""
-        attribute = self._attribute
         positions(self._clips.table, [wanted["clip_id"], *filter(None, [wanted["partner"]])], owner="this viewer")
-        if attribute is None:
+        if self._attribute is None:
             if any(wanted[name] for name in _SHOWN[1:]):
                 raise ValueError(f"no attributor was given, so there is no map: {_GIVE}")
             return None
-        if attribute.is_made(**wanted):
-            return attribute(**wanted)
-        before, begun = self._message.value, time.perf_counter()
+        before = self._message.value
         what = f"against {wanted['partner']}" if wanted["partner"] else f"of {wanted['target']}"
         self._say(f"Computing {wanted['method'].replace('_', ' ')} {what} ...")
         try:
-            found = attribute(**wanted)
-        except ValueError:
+            return self._attribute(**wanted)
+        finally:
             self._message.value = before
-            raise
-        self._seconds[_key(found)] = time.perf_counter() - begun
-        return found
 
     def _on_change(self, change: traitlets.Bunch) -> None:
+        """Show the map of the traits."""
         if self.partner and change.name in ("clip_id", "target"):
             self.partner = ""  # which draws
-        elif self._wanted() != self._drawn:
-            self._draw()
-
-    def _draw(self) -> None:
-        """Show the map of the traits."""
+            return
+        if self._wanted() == self._drawn:
+            return
         self._drawn = self._wanted()
         found = self._make(self._drawn)
         self._fill()
@@ -356,41 +286,28 @@ class AttributionViewer(Panel):
         self._heading.value = f"<div class='medn-line'>{lines}</div>"
         if found is None:
             self.view.show(self.clip_id)
-            self._warn(f"No attributor was given, so there is no map: {_GIVE}.")
+            self._say(f"No attributor was given, so there is no map: {_GIVE}.", warn=True)
             return
+        self._say("")
         self._put(found)
-        seconds = self._seconds.get(_key(found))
-        self._say("" if seconds is None else f"Computed in {seconds:.2f} s and stored.")
 
     def _put(self, found: Attribution) -> None:
         """Show a map: over the faces, its checks, and its row in the selection."""
-        row: dict[str, object] = dict(zip(("clip_id", "target", "method"), _key(found), strict=True))
-        row["score"] = None if found.scores is None else float(found.scores[0])
-        row |= {name: float(value) for name, value in found.sanity.items()}
-        self._rows.append(row | {"seconds": self._seconds.get(_key(found), np.nan)})
+        row: dict[str, Any] = {"clip_id": " | ".join(found.table["clip_id"]), "target": found.target}
+        row |= {"method": found.method, "score": None if found.scores is None else float(found.scores[0])}
+        rows = [*self.selection.to_dict("records"), row | {name: float(value) for name, value in found.sanity.items()}]
         self.set_trait("attribution", found)
+        self.set_trait("selection", pd.DataFrame(rows).drop_duplicates(_KEY, keep="last", ignore_index=True))
         self.view.give(kept=self._attribute.kept(self.clip_id), attribution=found)
         self.view.show(*found.table["clip_id"], restart=False)
         self._check.disabled = "randomised_threshold" in found.sanity
-        table = pd.DataFrame(self._rows).drop_duplicates(["clip_id", "target", "method"], keep="last")
-        self.set_trait("selection", table.reset_index(drop=True))
         truth = self._clips.truth
         of_flow = found.target if truth is not None and found.target in truth.aus else "AUs"
-        rows = "".join(
+        checks = "".join(
             f"<tr title='{html.escape(reading, quote=True)}'><td class='medn-left'>{html.escape(name)}</td>"
             f"<td class='medn-left' style='white-space:normal'>{value}</td></tr>"
             for name, value, reading in sanity_rows(found, region_of_flow=of_flow)
         )
         sentence, warn = verdict(found)
-        table = f"<table class='medn-table'>{rows}</table>{note(sentence, warn=warn)}"
+        table = f"<table class='medn-table'>{checks}</table>{note(sentence, warn=warn)}"
         self._checks.value = f"<div class='medn-title'>Sanity checks</div>{table}"
-
-    def _warn(self, text: str) -> None:
-        self._message.value = note(text, warn=True)
-
-    def _say(self, text: str) -> None:
-        self._message.value = note(text)
-
-
-def _key(attribution: Attribution) -> tuple[str, str, str]:
-    return " | ".join(attribution.table["clip_id"]), attribution.target, attribution.method

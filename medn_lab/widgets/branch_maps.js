@@ -1,4 +1,4 @@
-// Maps of the same clips: axes, points by shape and colour, hover, click, lasso, pan, zoom, rings, and a legend that
+// Maps of the same clips: points by shape and colour, hover, click, lasso, pan, zoom, rings, and a legend that
 // filters. All points together are kept as one picture, so that a selection draws only the lit points anew.
 
 /**
@@ -7,7 +7,7 @@
  *   on(event: string, act: Function): void, off(event: string, act: Function): void}} Model
  */
 
-const MARGIN = { left: 30, right: 8, top: 24, bottom: 22 };
+const MARGIN = 4, TOP = 24; // pixels around a map, whose axes have no unit
 const NEAR = 12; // pixels between the pointer and a point that it touches
 const STILL = 4; // pixels that a click may move
 const LIT_DIMS = 0.16;
@@ -56,8 +56,7 @@ function stamp({ colour, symbol }, size, scale) {
     }
   } else if (shape) outlined(pen, shape.map(([x, y]) => [radius * x, radius * y]));
   else pen.arc(0, 0, radius, 0, 2 * Math.PI);
-  if (symbol.endsWith("-open")) pen.stroke();
-  else pen.fill();
+  pen[symbol.endsWith("-open") ? "stroke" : "fill"]();
   return { canvas, half };
 }
 
@@ -75,14 +74,6 @@ function inside(outline, [x, y]) {
     if (ay > y !== by > y && x < (bx - ax) * (y - ay) / (by - ay) + ax) odd = !odd;
   }
   return odd;
-}
-
-/** Round numbers of an axis, three to six of them. */
-function ticks(low, high) {
-  const raw = (high - low) / 4, power = 10 ** Math.floor(Math.log10(raw));
-  const step = power * ([1, 2, 5, 10].find(k => k * power >= raw) ?? 10);
-  const first = Math.ceil(low / step);
-  return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, k) => +((first + k) * step).toPrecision(6));
 }
 
 function element(tag, className, parent, text = "") {
@@ -130,22 +121,20 @@ function render({ model, el }) {
   /** Size of a map's plot, and from places to pixels and back. */
   const box = map => {
     const { clientWidth: wide, clientHeight: high } = map.canvas, [left, right, low, up] = map.view ??= home(map);
-    const width = wide - MARGIN.left - MARGIN.right, height = high - MARGIN.top - MARGIN.bottom;
-    const x = value => MARGIN.left + (value - left) / (right - left) * width;
-    const y = value => MARGIN.top + (up - value) / (up - low) * height;
+    const width = wide - 2 * MARGIN, height = high - TOP - MARGIN;
+    const x = value => MARGIN + (value - left) / (right - left) * width;
+    const y = value => TOP + (up - value) / (up - low) * height;
     return {
       width, height, x, y,
       pixel: place => [x(place[0]), y(place[1])],
-      place: (px, py) => [
-        left + (px - MARGIN.left) / width * (right - left), up - (py - MARGIN.top) / height * (up - low),
-      ],
+      place: (px, py) => [left + (px - MARGIN) / width * (right - left), up - (py - TOP) / height * (up - low)],
     };
   };
 
   const clipped = (pen, { width, height }, act) => {
     pen.save();
     pen.beginPath();
-    pen.rect(MARGIN.left, MARGIN.top, width, height);
+    pen.rect(MARGIN, TOP, width, height);
     pen.clip();
     act();
     pen.restore();
@@ -158,22 +147,15 @@ function render({ model, el }) {
     pen.drawImage(canvas, x - half / scale, y - half / scale, 2 * half / scale, 2 * half / scale);
   };
 
-  const axes = (pen, map, { width, height, x, y }) => {
-    const [left, right, low, high] = map.view, ink = getComputedStyle(el).color;
-    pen.font = "11px system-ui, sans-serif";
-    pen.fillStyle = pen.strokeStyle = ink;
-    pen.globalAlpha = 0.75;
-    pen.textAlign = "center";
-    for (const value of ticks(left, right)) pen.fillText(String(value), x(value), MARGIN.top + height + 14);
-    pen.textAlign = "right";
-    for (const value of ticks(low, high)) pen.fillText(String(value), MARGIN.left - 4, y(value) + 4);
+  const frameOf = (pen, map, { width, height }) => {
+    const ink = getComputedStyle(el).color;
+    pen.strokeStyle = ink;
     pen.globalAlpha = 0.3;
-    pen.strokeRect(MARGIN.left + 0.5, MARGIN.top + 0.5, width - 1, height - 1);
+    pen.strokeRect(MARGIN + 0.5, TOP + 0.5, width - 1, height - 1);
     pen.globalAlpha = 1;
-    pen.textAlign = "left";
     pen.font = "600 13px system-ui, sans-serif";
     pen.fillStyle = look.titles[map.place] || ink;
-    pen.fillText(map.title, MARGIN.left, 15);
+    pen.fillText(map.title, MARGIN, 15);
   };
 
   const drawMap = map => {
@@ -194,7 +176,7 @@ function render({ model, el }) {
     const pen = canvas.getContext("2d");
     pen.setTransform(scale, 0, 0, scale, 0, 0);
     pen.clearRect(0, 0, clientWidth, clientHeight);
-    axes(pen, map, places);
+    frameOf(pen, map, places);
     pen.globalAlpha = lit.length ? LIT_DIMS : 1;
     pen.drawImage(ground, 0, 0, clientWidth, clientHeight);
     pen.globalAlpha = 1;
@@ -220,12 +202,11 @@ function render({ model, el }) {
     Object.assign(canvas.dataset, { clips: n, lit: lit.length, rings: model.get("rings").length, hovered });
   };
 
-  const soon = () => {
-    frame ||= requestAnimationFrame(() => {
-      frame = 0;
-      maps.forEach(drawMap);
-    });
+  const drawAll = () => {
+    frame = 0;
+    maps.forEach(drawMap);
   };
+  const soon = () => { frame ||= requestAnimationFrame(drawAll); };
 
   // Gestures -----------------------------------------------------------------------------------------------------------
 
@@ -246,10 +227,9 @@ function render({ model, el }) {
       soon();
       send("hovered", k);
     }
-    const text = model.get("texts")[k];
-    tip.hidden = k < 0 || !text;
+    tip.textContent = model.get("texts")[k] ?? "";
+    tip.hidden = !tip.textContent;
     if (tip.hidden) return;
-    tip.textContent = text;
     const [x, y] = box(map).pixel(clip(map, k)), left = map.canvas.offsetLeft + x;
     const over = left + 14 + tip.offsetWidth > el.clientWidth;
     tip.style.left = `${over ? left - 14 - tip.offsetWidth : left + 14}px`;
@@ -304,20 +284,19 @@ function render({ model, el }) {
     const on = (name, act, options) => canvas.addEventListener(
       name, event => act(event, event.offsetX, event.offsetY), options);
     on("pointerdown", (event, x, y) => {
-      start = { x, y, view: [...map.view], pans: tool === "pan" || event.button !== 0, moved: false };
+      start = { x, y, pans: tool === "pan" || event.button !== 0, moved: false };
       canvas.setPointerCapture(event.pointerId);
     });
     on("pointermove", (event, x, y) => {
       if (!start) return hover(nearest(map, x, y), map);
       if (!start.moved && Math.hypot(x - start.x, y - start.y) < STILL) return;
-      const { width, height, place } = box(map);
+      const { place } = box(map), [fromX, fromY] = place(start.x, start.y), [toX, toY] = place(x, y);
       if (start.pans) {
-        const [left, right, low, high] = start.view;
-        const dx = (x - start.x) / width * (right - left), dy = (y - start.y) / height * (high - low);
-        map.view = [left - dx, right - dx, low + dy, high + dy];
+        map.view = map.view.map((edge, k) => edge - (k < 2 ? toX - fromX : toY - fromY));
+        Object.assign(start, { x, y });
       } else {
-        if (!start.moved) outline = { map, corners: [place(start.x, start.y)] };
-        outline.corners.push(place(x, y));
+        if (!start.moved) outline = { map, corners: [[fromX, fromY]] };
+        outline.corners.push([toX, toY]);
       }
       start.moved = true;
       tip.hidden = true;

@@ -17,7 +17,6 @@ from medn_lab.view.colouring import Colouring
 from medn_lab.view.maps import marker_look
 
 _HERE = Path(__file__).parent
-_BINARY = {"sync": True, "from_json": lambda value, _: bytes(value)}
 
 
 class BranchMaps(anywidget.AnyWidget):
@@ -53,7 +52,7 @@ class BranchMaps(anywidget.AnyWidget):
     legend_title = traitlets.Unicode().tag(sync=True)
     kept = traitlets.Bytes().tag(sync=True)
     hidden: traitlets.List[Any] = traitlets.List().tag(sync=True)
-    lit = traitlets.Bytes().tag(**_BINARY)
+    lit = traitlets.Bytes().tag(sync=True, from_json=lambda value, _: bytes(value))
     hovered = traitlets.Int(-1).tag(sync=True)
     clicked: traitlets.List[Any] = traitlets.List([-1, 0]).tag(sync=True)
     rings: traitlets.List[Any] = traitlets.List().tag(sync=True)

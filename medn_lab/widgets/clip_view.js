@@ -337,10 +337,10 @@ function render({ model, el }) {
     };
   };
 
-  let asked = 0;
+  let loads = 0;
   const load = async () => {
-    const turn = ++asked, opened = await Promise.all(model.get("faces").map(open));
-    if (turn !== asked) return; // other clips came meanwhile
+    const turn = ++loads, opened = await Promise.all(model.get("faces").map(open));
+    if (turn !== loads) return; // other clips came meanwhile
     faces = opened;
     row.replaceChildren(...faces.map(face => face.box));
     axis.replaceChildren(...model.get("moments").flatMap(({ name }, place) => {
@@ -364,7 +364,7 @@ function render({ model, el }) {
   return () => {
     clearTimeout(timer);
     cancelAnimationFrame(due);
-    asked += 1;
+    loads += 1;
     for (const [name, act] of events) model.off(`change:${name}`, act);
     el.replaceChildren();
   };

@@ -14,15 +14,10 @@ from medn_lab.view import images, theme
 from medn_lab.view.attribution import mapped_clip
 from medn_lab.view.clips import cover_text
 from medn_lab.view.rows import clip_moments, clip_row, shown_frames
-from medn_lab.widgets.timing import Dwell
+from medn_lab.widgets.panel import Later, validates
 
 _HERE = Path(__file__).parent
-_PARTS = {
-    "frames": "this frame",
-    "all frames": "all frames after the onset",
-    "flow": "the flow, one map for the whole clip",
-}
-NO_CLIPS = "No clips were given, so there are no faces to play."
+_PARTS = {"frames": "this frame", "all frames": "all frames after the onset", "flow": "the flow, onset to apex"}
 PAGE_FACE = 128  # pixels: the longer side of a face of the viewing copy in a written page
 _LONGEST = 16383  # pixels: the side that a WebP file can have
 _BLUR = 1.0  # pixels by which an attribution is smoothed: single pixels are noisy
@@ -34,10 +29,8 @@ OVERLAYS = {
     "arrows": ("flow arrows", "Direction and length of the motion"),
     "magnitude": ("flow length", "Length of the motion"),
     "kept": ("kept tokens", "The positions of the face that the emotion branch kept, one keep rate at a time"),
-    "attribution": ("attribution", "What raised the target (red) and what lowered it (blue), frame by frame"),
+    "attribution": ("attribution", "What the target depends on; the colours are explained below the faces"),
 }
-
-_LACKING = {"kept": "; give kept=medn.diagnose.kept_tokens(model, clips)", "none": "; these clips have no frames"}
 
 
 class ClipView(anywidget.AnyWidget):
@@ -98,16 +91,11 @@ class ClipView(anywidget.AnyWidget):
     attributed = traitlets.Unicode("frames").tag(sync=True)
 
     def __init__(
-        self,
-        clips: Clips | None,
-        *,
-        kept: KeptTokens | None = None,
-        attribution: Attribution | None = None,
-        size: int = 320,
-        **traits: Any,
-    ) -> None:
+        self, clips: Clips | None, *, kept: KeptTokens | None = None, attribution: Attribution | None = None,
+        size: int = 320, **traits: Any,
+    ) -> None:  # fmt: skip
         self._clips = clips
-        self._soon = Dwell(self._show_viewing_copy, seconds=_SETTLED)
+        self._soon = Later(self._show_viewing_copy, seconds=_SETTLED)
         super().__init__(
             size=size,
             scale=[[stop, [int(code[i : i + 2], 16) for i in (1, 3, 5)]] for stop, code in theme.MAGNITUDE_SCALE],
@@ -118,12 +106,9 @@ class ClipView(anywidget.AnyWidget):
                 setattr(self, name, value)
 
     def give(
-        self,
-        *,
-        clips: Clips | None = None,
-        kept: KeptTokens | None = None,
+        self, *, clips: Clips | None = None, kept: KeptTokens | None = None,
         attribution: Attribution | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Set what the overlays draw; clips that are shown follow at the next :meth:`show`.
 
         Parameters
@@ -160,25 +145,30 @@ class ClipView(anywidget.AnyWidget):
         Without `restart` the frame stays, so that clips that replace each other play on. A clip that is not among the
         clips is named under the faces.
         """
-        self._soon.cancel()
-        clips = self._clips
-        there = [one for one in clip_ids if one in self._ids]
-        lacking = [f"{one} is not among the clips that were given." for one in clip_ids if one not in there]
-        if clips is None or not there:
-            with self.hold_sync():
-                self.faces, self.moments = [], []
-                self.notes = [NO_CLIPS] if clips is None and clip_ids else lacking
-            return
-        faces = self._faces(clips, there)
-        about = clip_moments(clips, there[0]).note if clips.frames is not None else ""
-        network = clips.frames is not None and f"Frames at {max(clips.size)} px, as the network gets them"
+        self._soon.close()
+        clips, there = self._clips, [one for one in clip_ids if one in self._ids]
+        notes = [f"{one} is not among the clips that were given." for one in clip_ids if one not in there]
+        faces: list[dict[str, Any]] = []
+        moments: list[dict[str, str]] = []
+        viewing = False
+        if clips is None:
+            notes = ["No clips were given, so there are no faces to play."] if clip_ids else []
+        elif there:
+            faces, (moments, self.interval) = self._faces(clips, there), _timing(clips, there[0])
+            viewing, no_flow = clips.viewing is not None, images.motion_field(clips, 0)[1]
+            if clips.frames is None:
+                viewing = False
+                notes.append(f"These clips have no frames. {no_flow or 'Their flow is drawn on a plain background.'}")
+            else:
+                about = clip_moments(clips, there[0]).note
+                amplified = no_flow and f"{no_flow} Differences between frames are amplified instead."
+                notes += filter(None, (about, amplified, f"Frames at {max(clips.size)} px, as the network gets them"))
         with self.hold_sync():
-            self.moments, self.interval = _timing(clips, there[0])
-            if restart or self.frame >= max(len(self.moments), 1):
+            self.moments, self.notes = moments, notes
+            if there and (restart or self.frame >= max(len(moments), 1)):
                 self.frame = 0
-            self.notes = [*lacking, *filter(None, (about, _lacks(clips), network))]
             self.faces = faces
-        if clips.frames is not None and clips.viewing is not None:
+        if viewing:
             self._soon(clips, there)
 
     def _show_viewing_copy(self, clips: Clips, clip_ids: list[str]) -> None:
@@ -203,25 +193,20 @@ class ClipView(anywidget.AnyWidget):
         moments, interval = _timing(self._clips, clip_id)
         return {"face": face, "moments": moments, "interval": interval}
 
-    def check(self, name: str, value: Any) -> Any:
-        """Return the value of a trait; TraitError where these clips do not allow it."""
+    @validates("frame", "magnify", "speed", "overlay", "keep_rate", "attributed")
+    def _check(self, name: str, value: Any) -> Any:
         ranges = {"frame": (0, max(len(self.moments) - 1, 0)), "magnify": (1, self.most), "speed": (0.001, 1)}
-        low, high = ranges.get(name, (0, 0))
-        if name in ranges and not low <= value <= high:
-            raise traitlets.TraitError(f"{name} must lie between {low:g} and {high:g} here; it cannot be {value:g}")
-        there = {
-            "overlay": [key for key, *_ in self.overlays] or ["none"],
-            "keep_rate": self.keep_rates or [1.0],
-            "attributed": self.parts or ["frames"],
-        }
-        if value not in there.get(name, [value]):
-            known, more = ", ".join(map(str, there[name])), _LACKING.get(value, "") if name == "overlay" else ""
-            raise traitlets.TraitError(f"there is no {name} {value!r} here; there are {known}{more}")
+        if name in ranges:
+            low, high = ranges[name]
+            if not low <= value <= high:
+                raise ValueError(f"{name} must lie between {low:g} and {high:g} here; it cannot be {value:g}")
+            return value
+        overlays = [key for key, *_ in self.overlays]
+        there = {"overlay": overlays, "keep_rate": self.keep_rates, "attributed": self.parts}[name]
+        there = there or [self.trait_defaults(name)]
+        if value not in there:
+            raise ValueError(f"there is no {name} {value!r} here; there are {', '.join(map(str, there))}")
         return value
-
-    @traitlets.validate("frame", "magnify", "speed", "overlay", "keep_rate", "attributed")
-    def _checked(self, proposal: traitlets.Bunch) -> Any:
-        return self.check(proposal.trait.name, proposal.value)
 
     def _faces(
         self, clips: Clips, clip_ids: list[str], *, quality: int = 92, halved: bool = False
@@ -238,12 +223,15 @@ class ClipView(anywidget.AnyWidget):
         alike = ", the same in all clips" if len(known) > 1 else ""
         of_flow = images.SCALED_NOTE if images.scaled_by_clip(clips.recipe) else ""
         height, width = clips.size
-        heats, faces = self._heats(clips, clip_ids), []
-        for clip_id, place, flow in zip(clip_ids, places, flows, strict=True):
-            kept, why = self._kept_of(clip_id)
+        faces = []
+        for clip_id, place, flow, heat in zip(clip_ids, places, flows, self._heats(clips, clip_ids), strict=True):
             face: dict[str, Any] = {
                 "width": width, "height": height, "count": 1, "frames": None, "course": [], "flow": _packed(flow),
-                "push": None, "arrows": [], "gain": gain, "largest": largest, "texts": {"kept": why}, "kept": kept,
+                "push": None, "arrows": [], "gain": gain, "largest": largest, "heat": heat,
+                "kept": self._kept_of(clip_id), "texts": {
+                    "kept": f"There are no kept tokens of {clip_id}.",
+                    "attribution": f"There is no map of {clip_id} for this input and this number of frames.",
+                },
             }  # fmt: skip
             if flow is not None:
                 arrows = of_flow or f"drawn {gain:g} times as long as the motion{alike}"
@@ -259,18 +247,14 @@ class ClipView(anywidget.AnyWidget):
                 if flow is not None:
                     face["push"] = _packed(images.steady(flow))
                     face["course"] = images.time_course(frames, clip_moments(clips, clip_id).apex, flow=flow).tolist()
-            face |= heats[clip_id]
-            face["texts"]["attribution"] = face.pop("why")
             faces.append(face)
         return faces
 
-    def _kept_of(self, clip_id: str) -> tuple[list[dict[str, Any]], str]:
-        """The kept positions of a clip at each keep rate, or why there are none."""
+    def _kept_of(self, clip_id: str) -> list[dict[str, Any]]:
+        """The kept positions of a clip at each keep rate."""
         kept = self._kept
-        if kept is None:
-            return [], ""
-        if clip_id not in set(kept.table["clip_id"]):
-            return [], f"{clip_id} is not among the {len(kept)} clips whose kept tokens were given."
+        if kept is None or clip_id not in set(kept.table["clip_id"]):
+            return []
         row, found = int(positions(kept.table, clip_id, owner="these kept tokens")[0]), []
         for scale, rate in enumerate(kept.keep_rates):
             mask, covered = np.asarray(kept.masks[row, scale]), cover_text(kept, row, scale)
@@ -278,49 +262,38 @@ class ClipView(anywidget.AnyWidget):
                 f"Bright: the {int(mask.sum())} of {mask.size} positions kept at rate {rate:g}, the same in every"
                 f" frame; this scale has weight {float(kept.mix[row, scale]):.2f} of 1 in the branch."
             )
-            text += f" Kept: {covered}." if covered else ""
-            found.append(
-                {"rate": float(rate), "grid": len(mask), "mask": mask.astype(np.uint8).tobytes(), "text": text}
-            )
-        return found, ""
-
-    def _heats(self, clips: Clips, clip_ids: list[str]) -> dict[str, dict[str, Any]]:
-        """The attribution of each clip, in common colours, or why there is none."""
-        maps = self._attribution
-        found: dict[str, dict[str, Any]] = {name: {"heat": {}, "why": ""} for name in clip_ids}
-        if maps is None:
-            return found
-        drawn, known = {}, set(maps.table["clip_id"])
-        for clip_id in clip_ids:
-            if clip_id not in known:
-                found[clip_id]["why"] = f"{clip_id} is not among the {len(maps)} clips of this attribution."
-                continue
-            row = int(positions(maps.table, clip_id, owner="this attribution")[0])
-            one = mapped_clip(maps, row, clips=clips, region=None, blur=_BLUR)
-            parts = {"frames": one.frames, "all frames": one.summed("frames"), "flow": one.flow}
-            if clips.frames is not None and one.frames is not None and len(one.frames) != clips.frames.shape[1]:
-                found[clip_id]["why"] = f"This attribution has {len(one.frames)} frames; the clip has another number."
-                del parts["frames"]
-            drawn[clip_id] = one, {part: heat for part, heat in parts.items() if heat is not None}
-        for clip_id, (one, own) in drawn.items():
-            for part, heat in own.items():
-                largest = images.full_colour(*[others[part] for _, others in drawn.values() if part in others])
-                packed = np.clip(np.round(127 * heat / (largest or 1.0)), -127, 127).astype(np.int8)
-                found[clip_id]["heat"][part] = {
-                    "data": packed.tobytes(), "height": heat.shape[-2], "width": heat.shape[-1], "signed": one.signed,
-                    "course": one.course.tolist() if part == "frames" and one.course is not None else [],
-                    "text": f"{maps.target} by {maps.method.replace('_', ' ')}, {_PARTS[part]}: red raises it, blue"
-                    f" lowers it; full colour is ±{largest:.2g} per pixel.",
-                }  # fmt: skip
+            found.append({
+                "rate": float(rate), "grid": len(mask), "mask": mask.astype(np.uint8).tobytes(),
+                "text": text + (f" Kept: {covered}." if covered else ""),
+            })  # fmt: skip
         return found
 
-
-def _lacks(clips: Clips) -> str:
-    """What the clips lack."""
-    why = images.motion_field(clips, 0)[1]
-    if clips.frames is None:
-        return f"These clips have no frames. {why or 'Their flow is drawn on a plain background.'}"
-    return f"{why} Differences between frames are amplified instead." if why else ""
+    def _heats(self, clips: Clips, clip_ids: list[str]) -> list[dict[str, dict[str, Any]]]:
+        """The maps of the attribution of each clip, by input and in common colours."""
+        maps, mapped, found = self._attribution, {}, dict[str, dict[str, Any]]()
+        if maps is None:
+            return [{} for _ in clip_ids]
+        known = {name: row for row, name in enumerate(maps.table["clip_id"])}
+        for clip_id in known.keys() & set(clip_ids):
+            one = mapped_clip(maps, known[clip_id], clips=clips, region=None, blur=_BLUR)
+            parts = {"frames": one.frames, "all frames": one.summed("frames"), "flow": one.flow}
+            if clips.frames is not None and one.frames is not None and len(one.frames) != clips.frames.shape[1]:
+                del parts["frames"]  # of another number of frames
+            mapped[clip_id] = one, {part: heat for part, heat in parts.items() if heat is not None}
+        for clip_id, (one, own) in mapped.items():
+            for part, heat in own.items():
+                largest = images.full_colour(*[others[part] for _, others in mapped.values() if part in others])
+                packed = np.clip(np.round(127 * heat / (largest or 1.0)), -127, 127).astype(np.int8)
+                colours = "red raises it, blue lowers it"
+                if part != "flow" and not one.signed:
+                    colours = "red is positive, blue is negative, and both cancel in the sum of a frame"
+                found.setdefault(clip_id, {})[part] = {
+                    "data": packed.tobytes(), "height": heat.shape[-2], "width": heat.shape[-1], "signed": one.signed,
+                    "course": one.course.tolist() if part == "frames" and one.course is not None else [],
+                    "text": f"{maps.target} by {maps.method.replace('_', ' ')}, {_PARTS[part]}: {colours}; full colour"
+                    f" is ±{largest:.2g} per pixel.",
+                }  # fmt: skip
+        return [found.get(clip_id, {}) for clip_id in clip_ids]
 
 
 def _timing(clips: Clips, clip_id: str) -> tuple[list[dict[str, str]], float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,7 @@ from medn_lab.records import DecouplingReport
 from medn_lab.view.decoupling import TITLES, explain_row, plot_decoupling
 from medn_lab.view.marks import empty_sheet
 from medn_lab.view.theme import RING
-from medn_lab.widgets.live import LiveFigure
-from medn_lab.widgets.panel import Panel, control, note
+from medn_lab.widgets.panel import LiveFigure, Panel, control, note, validates
 
 MOST_SIDE_BY_SIDE = 5
 """Models that are shown at the same time."""
@@ -72,7 +70,7 @@ class DecouplingPanel(Panel):
     (['tiny'], ['linear_cka'])
     """
 
-    selection = traitlets.Instance(pd.DataFrame, read_only=True)
+    selection = traitlets.Instance(pd.DataFrame, args=(), read_only=True)
     family = traitlets.Unicode("dependence")
     models = traitlets.List(traitlets.Unicode())
     given = traitlets.Unicode("")
@@ -89,58 +87,44 @@ class DecouplingPanel(Panel):
         table = table.reindex(columns=table.columns.union([*_TEXTS, *_NUMBERS], sort=False))
         table[list(_TEXTS)] = table[list(_TEXTS)].astype(object).fillna("")
         self._report, self._table = reports, table
-        self._families = list(dict.fromkeys(["dependence", "leakage", "information", *filter(None, table["kind"])]))
+        families = list(dict.fromkeys(["dependence", "leakage", "information", *filter(None, table["kind"])]))
         givens = list(dict.fromkeys(table.loc[table["kind"] == "dependence", "given"])) or [""]
-        boxes = [
-            control(widgets.Checkbox, name, indent=False, margin="0 14px 0 0", tooltip=f"Show {name}")
-            for name in reports.models
-        ]
+        self._known = {"models": reports.models, "family": families, "given": givens}
+        self.models, self.given = reports.models[:MOST_SIDE_BY_SIDE], givens[0]
+
+        def tick_box(name: str) -> Any:
+            def ticked(on: bool) -> list[str]:
+                """A model that comes back is the last one."""
+                others = [one for one in self.models if one != name]
+                return self.models if on == (name in self.models) else others + [name] * on
+
+            box = control(widgets.Checkbox, name, indent=False, margin="0 14px 0 0", tooltip=f"Show {name}")
+            return self._bind("models", box, to_control=lambda models: name in models, to_trait=ticked)
+
+        named = [(one.replace("_", " "), one) for one in families]
+        kinds = control(widgets.ToggleButtons, options=named, tooltips=families, style={"button_width": "auto"})
+        titles = [f"given {one.replace('aus', 'AU set')}" if one else "as they are" for one in givens]
+        hint, listed = "Unchanged, or minus the means of a factor", list(zip(titles, givens, strict=True))
         choices = {
-            "family": control(
-                widgets.ToggleButtons, options=[(one.replace("_", " "), one) for one in self._families],
-                style={"button_width": "auto"}, tooltips=[f"Show the rows on {one}" for one in self._families],
-            ),
-            "given": control(
-                widgets.Dropdown, "Features", width="230px", tooltip="Unchanged, or minus the means of a factor",
-                options=[(f"given {one.replace('aus', 'AU set')}" if one else "as they are", one) for one in givens],
-            ),
+            "given": control(widgets.Dropdown, "Features", width="230px", tooltip=hint, options=listed),
             "each_au": control(widgets.Checkbox, "each AU", indent=False, tooltip="Show each AU below the mean"),
             "fused": control(widgets.Checkbox, "fused branch", indent=False, tooltip="Show the fused feature"),
-        }  # fmt: skip
-        self._choices, self._givens = choices, givens
-        self._rows = control(
-            widgets.Dropdown, "Row", width="99%", tooltip="The row that is explained below; or click a value"
-        )
-        self._words, self._figure = widgets.HTML(layout={"min_height": "66px"}), LiveFigure(go.Figure())
-        self._figure.on_click(self._on_click)
-        wrap = {"flex_flow": "row wrap", "align_items": "center"}
-        super().__init__(
-            [
-                widgets.HBox([widgets.HTML("Models"), *boxes], layout=wrap),
-                widgets.HBox(list(choices.values()), layout=wrap), self._figure, self._rows, self._words,
-            ],
-            name="decoupling-panel", width="100%", results={"selection": table.iloc[:0]},
-            models=reports.models[:MOST_SIDE_BY_SIDE], given=givens[0],
-        )  # fmt: skip
-        self._draw()
-        for trait, one in choices.items():
-            self._bind(trait, one)
+        }
+        self._choices = {name: self._bind(name, one) for name, one in choices.items()}
+        hint = "The row that is explained below; or click a value"
+        self._rows = control(widgets.Dropdown, "Row", width="99%", options=[("choose a row", -1)], tooltip=hint)
         self._bind(
             "row", self._rows, to_control=lambda row: -1 if row is None else row,
             to_trait=lambda row: None if row == -1 else row,
         )  # fmt: skip
-        for box in boxes:
-            name = box.description
-            there = partial(lambda name, models: name in models, name)
-            self._bind("models", box, to_control=there, to_trait=partial(self._ticked, name))
-        self.observe(lambda _: self._draw(), ["models", *choices])
+        self._message, self._figure = widgets.HTML(layout={"min_height": "66px"}), LiveFigure(go.Figure())
+        self._figure.on_click(self._on_click)
+        top = widgets.HBox([widgets.HTML("Models"), *map(tick_box, reports.models)], layout={"align_items": "center"})
+        choice = widgets.HBox([self._bind("family", kinds), *self._choices.values()])
+        super().__init__([top, choice, self._figure, self._rows, self._message])
+        self._draw()
+        self.observe(lambda _: self._draw(), ["models", "family", *choices])
         self.observe(lambda _: self._explain(), "row")
-
-    def _ticked(self, name: str, ticked: bool) -> list[str]:
-        """The models once the box of one is ticked or not; a model that comes back is the last one."""
-        if ticked == (name in self.models):
-            return self.models
-        return [*self.models, name] if ticked else [one for one in self.models if one != name]
 
     def compare(self, models: list[str]) -> pd.DataFrame:
         """Show these models and return the rows shown.
@@ -171,12 +155,9 @@ class DecouplingPanel(Panel):
         ValueError
             If there is no such kind, or no measure given this factor.
         """
-        try:
-            self.family = family
-            if family == "dependence":
-                self.given = given
-        except traitlets.TraitError as problem:
-            raise ValueError(str(problem)) from None
+        self.family = family
+        if family == "dependence":
+            self.given = given
         self.each_au = each_au
         return self.selection
 
@@ -197,10 +178,7 @@ class DecouplingPanel(Panel):
         ValueError
             If there is no such row.
         """
-        try:
-            self.row = int(number)
-        except traitlets.TraitError as problem:
-            raise ValueError(str(problem)) from None
+        self.row = int(number)
         return " ".join(explain_row(self.selection.iloc[number].to_dict()))
 
     def export(self, path: str | os.PathLike[str] = "decoupling.html") -> Path:
@@ -216,26 +194,22 @@ class DecouplingPanel(Panel):
         Path
         """
         rows = self._table[self._table["model"].isin(self.models)]
-        kinds = [kind for kind in self._families if kind in set(rows["kind"])]
+        kinds = [kind for kind in self._known["family"] if kind in set(rows["kind"])]
         figures = {TITLES.get(kind, kind.replace("_", " ")): plot_decoupling(rows, kind=kind) for kind in kinds}
         return self._report.only(self.models).to_html(path, figures=figures)
 
-    @traitlets.validate("models", "family", "given")
-    def _known(self, proposal: traitlets.Bunch) -> Any:
-        name, value = proposal.trait.name, proposal.value
-        there = {"models": self._report.models, "family": self._families, "given": self._givens}[name]
+    @validates("models", "family", "given", "row")
+    def _check(self, name: str, value: Any) -> Any:
+        if name == "row":
+            if value is not None and not 0 <= value < len(self.selection):
+                raise ValueError(f"there is no row {value}; there are {len(self.selection)}, from 0")
+            return value
         wanted = list(value) if name == "models" else [value]
-        wrong = [one for one in wanted if one not in there or wanted.count(one) > 1]
-        if wrong:
-            known = ", ".join(map(repr, there))
-            raise traitlets.TraitError(f"{wrong[0]!r} is twice in {name}, or not known; there are {known}")
+        for one in wanted:
+            if one not in self._known[name] or wanted.count(one) > 1:
+                known = ", ".join(map(repr, self._known[name]))
+                raise ValueError(f"{one!r} is twice in {name}, or not known; there are {known}")
         return value
-
-    @traitlets.validate("row")
-    def _known_row(self, proposal: traitlets.Bunch) -> int | None:
-        if proposal.value is not None and not 0 <= proposal.value < len(self.selection):
-            raise traitlets.TraitError(f"there is no row {proposal.value}; there are {len(self.selection)}, from 0")
-        return proposal.value
 
     def _draw(self) -> None:
         """Show the rows that models, family and the other choices name."""
@@ -275,30 +249,23 @@ class DecouplingPanel(Panel):
             self.row = int(number) if number != "" else None
 
     def _explain(self) -> None:
-        """State what the row means and frame it in the figure."""
+        """State what the row means and frame it in the figure: a cell of a matrix, or a line of a forest."""
         frames = [shape for shape in self._figure.drawn.layout.shapes if shape.name != "row"]
         if self.row is None:
             rest = len(self.models) - MOST_SIDE_BY_SIDE
-            more = f" {rest} more models are ticked: the first {MOST_SIDE_BY_SIDE} are shown." if rest > 0 else ""
-            self._words.value = note(f"Click a value, or choose a row, to read what it means.{more}")
+            more = f" Of {len(self.models)} ticked models the first {MOST_SIDE_BY_SIDE} are shown." if rest > 0 else ""
+            self._say(f"Click a value, or choose a row, to read what it means.{more}")
         else:
             what, reading = explain_row(self.selection.iloc[self.row].to_dict())
-            self._words.value = f"<div class='medn-line'><b>{html.escape(what)}</b></div>{note(reading)}"
+            self._message.value = f"<div class='medn-line'><b>{html.escape(what)}</b></div>{note(reading)}"
             for trace in self._figure.drawn.data:
-                if trace.ids is not None and str(self.row) in trace.ids:
-                    frames.append(_frame(trace, list(trace.ids).index(str(self.row))))
+                if trace.ids is None or str(self.row) not in trace.ids:
+                    continue
+                place = list(trace.ids).index(str(self.row))
+                y, x = divmod(place, len(trace.x)) if trace.type == "heatmap" else (trace.y[place], 0)
+                edges = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
+                if trace.type != "heatmap":  # a line of a forest
+                    edges |= {"xref": f"{trace.xaxis or 'x'} domain", "yref": trace.yaxis or "y", "x0": 0, "x1": 1}
+                frames.append({"type": "rect", "name": "row", "line": {"color": RING, "width": 3}, **edges})
         self._figure.drawn.layout.shapes = frames
         self._figure.send_figure()
-
-    def _warn(self, text: str) -> None:
-        self._words.value = note(text, warn=True)
-
-
-def _frame(trace: Any, place: int) -> dict[str, Any]:
-    """A frame around a cell of a matrix or a line of a forest."""
-    look = {"type": "rect", "name": "row", "line": {"color": RING, "width": 3}}
-    if trace.type == "heatmap":
-        y, x = divmod(place, len(trace.x))
-        return look | {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
-    axes = {"xref": f"{trace.xaxis or 'x'} domain", "yref": trace.yaxis or "y"}
-    return look | axes | {"x0": 0, "x1": 1, "y0": trace.y[place] - 0.5, "y1": trace.y[place] + 0.5}

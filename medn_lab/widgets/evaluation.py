@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
@@ -15,29 +16,23 @@ from medn_lab.view import theme
 from medn_lab.view.answers import UNLABELLED, confusion_cells
 from medn_lab.view.evaluation import plot_evaluation
 from medn_lab.view.marks import counted
-from medn_lab.view.rows import au_set_names, au_set_texts, persons
-from medn_lab.widgets.live import LiveFigure
-from medn_lab.widgets.panel import Panel, control, count, note, number, plain, share, table_html, trait_errors
+from medn_lab.view.rows import au_set_texts, persons
+from medn_lab.widgets.panel import LiveFigure, Panel, control, note, table_html, validates
 from medn_lab.widgets.player import ClipPair
 
 MOST_LISTED = 400
 """Clips in the list; a browser is slow with many more."""
-TABLES = {
+_TABLES = {
     "subjects": {
-        "subject": ("subject", plain), "accuracy": ("accuracy", share), "n_clips": ("clips", count),
-        "most_missed": ("missed most often", plain),
+        "subject": "subject", "accuracy": "accuracy", "n_clips": "clips", "most_missed": "missed most often",
     },
     "AUs": {
-        "au": ("AU", plain), "auc": ("AUC", number), "auc_low": ("from", number), "auc_high": ("to", number),
-        "f1": ("F1", number), "n_positive": ("positive clips", count), "n_subjects": ("of subjects", count),
-        "reason": ("remark", plain),
+        "au": "AU", "auc": "AUC", "auc_low": "from", "auc_high": "to", "f1": "F1", "n_positive": "positive clips",
+        "n_subjects": "of subjects", "reason": "remark",
     },
-    "folds": {
-        "held_out": ("held out", plain), "accuracy": ("accuracy", share), "n_test": ("clips", count),
-        "error": ("reason of the failure", plain),
-    },
+    "folds": {"held_out": "held out", "accuracy": "accuracy", "n_test": "clips", "error": "reason of the failure"},
 }  # fmt: skip
-"""The tables of the panel: column, its title and how it is shown."""
+_LISTED = ["clip_id", "au_set", "score_label", "score_predicted"]
 _SORTS = {
     "highest score first": ("score_predicted", False),
     "lowest score first": ("score_predicted", True),
@@ -51,7 +46,6 @@ _MISSING = {
     "AUs": "There is no AU table.",
     "folds": "These predictions have no folds: they come from one model.",
 }
-_ROW = {"flex_flow": "row wrap", "width": "100%"}
 
 
 class EvaluationPanel(Panel):
@@ -97,11 +91,12 @@ class EvaluationPanel(Panel):
     ['d']
     """
 
-    selection = traitlets.Instance(pd.DataFrame, read_only=True)
+    selection = traitlets.Instance(pd.DataFrame, args=(), read_only=True)
     true = traitlets.Unicode("")
     predicted = traitlets.Unicode("")
     mistakes = traitlets.Bool(False)
     clip_id = traitlets.Unicode("")
+    _chosen: tuple[str, str, bool] | None = None
 
     def __init__(
         self, summary: EvaluationSummary | Predictions, *, clips: Clips | None = None, magnify: float = 6.0
@@ -109,69 +104,60 @@ class EvaluationPanel(Panel):
         if isinstance(summary, Predictions):
             missing = "No scores: give medn.evaluate.evaluation_summary(predictions)."
             summary = EvaluationSummary(summary, notes=(missing,))
-        if not len(summary.predictions):
+        predictions = summary.predictions
+        if not len(predictions):
             raise ValueError("there are no clips to show: the predictions are empty")
         self._summary = summary
-        self._cells, counts = confusion_cells(summary.predictions, label=summary.label)
+        self._cells, counts = confusion_cells(predictions, label=summary.label)
         self._classes = {"true": list(counts.index), "predicted": list(counts.columns)}
-        self._frame, self._rows = summary.predictions.to_frame(), _list_rows(summary.predictions, self._cells["true"])
-        self._chosen: tuple[str, str, bool] | None = None
-        self._places = np.arange(len(self._cells))
+        self._frame, table, chances = predictions.to_frame(), predictions.table, predictions.probabilities
+        place, known = {str(name): k for k, name in enumerate(predictions.classes)}, self._cells["true"]
+        self._rows = pd.DataFrame({
+            "clip_id": table["clip_id"].astype(str).to_numpy(), "au_set": au_set_texts(table),
+            "subject": persons(table).astype(str).to_numpy() if "subject" in table else "",
+            "score_label": [chances[k, place[name]] if name in place else np.nan for k, name in enumerate(known)],
+            "score_predicted": chances.max(axis=1),
+        })  # fmt: skip
         hints = ("There are no clips in this cell.", "")
-        self._pair = ClipPair(
-            summary.predictions.table, clips=clips, predictions=summary.predictions, magnify=magnify, hints=hints
-        )
-        edge = {"color": theme.RING, "width": 3}
+        self._pair = ClipPair(predictions.table, clips=clips, predictions=predictions, magnify=magnify, hints=hints)
         figure = plot_evaluation(summary).update_layout(width=None)
-        figure.add_shape(type="rect", name="chosen", xref="x", yref="y", line=edge)
+        figure.add_shape(type="rect", name="chosen", xref="x", yref="y", line={"color": theme.RING, "width": 3})
         self._figure = LiveFigure(figure)
         self._figure.on_click(self._on_cell)
         true, predicted = ([("all", ""), *zip(names, names, strict=True)] for names in self._classes.values())
         choices = {
-            "true": control(widgets.Dropdown, "true", width="200px", options=true, tooltip="The class of the label"),
-            "predicted": control(
-                widgets.Dropdown, "predicted", width="220px", options=predicted, tooltip="The class that was predicted"
-            ),
-            "mistakes": control(
-                widgets.ToggleButton, "mistakes only", width="130px", tooltip="Leave out the diagonal", icon="times"
-            ),
+            "true": control(widgets.Dropdown, "true", width="200px", options=true),
+            "predicted": control(widgets.Dropdown, "predicted", width="220px", options=predicted),
+            "mistakes": control(widgets.ToggleButton, "mistakes only", width="130px", icon="times"),
         }
-        hint = "The order of the list"
-        self._sorts = control(widgets.Dropdown, "Sort", width="190px", options=list(_SORTS), tooltip=hint)
-        self._line, self._head = widgets.HTML(), widgets.HTML()
-        self._list = widgets.Select(rows=12, layout={"width": "calc(100% - 6px)"}, tooltip="Click a clip to play it")
+        self._sorts = control(widgets.Dropdown, "Sort", width="190px", options=list(_SORTS))
+        self._message, self._head = widgets.HTML(), widgets.HTML()
+        self._list = widgets.Select(rows=12, layout={"width": "calc(100% - 6px)"}, tooltip="The clip that plays")
         self._list.add_class("medn-listed")
-        steps = []
-        for way, what, by in (("backward", "previous", -1), ("forward", "next", 1)):
-            hint = f"The {what} clip of the list"
-            steps.append(control(widgets.Button, width="40px", icon=f"step-{way}", tooltip=hint, style={}))
-            steps[-1].on_click(lambda _, by=by: self._step(by))
+        steps = [
+            self._button("", f"step-{way}", f"The {what} clip of the list", partial(self._step, by), width="40px")
+            for way, what, by in (("backward", "previous", -1), ("forward", "next", 1))
+        ]
         look = {"flex": "1 1 400px", "min_width": "300px"}
         left = widgets.VBox([self._head, self._list, widgets.HBox(steps)], layout=look)
         self._pair.widget.layout.flex, self._pair.cards[1].layout.display = "2 1 620px", "none"
-        tables = control(
-            widgets.ToggleButtons, options=list(TABLES), style={"button_width": "80px"},
-            tooltips=["One row per subject", "One row per AU", "One row per fold"],
-        )  # fmt: skip
+        names = list(_TABLES)
+        tables = control(widgets.ToggleButtons, options=names, tooltips=names, style={"button_width": "80px"})
         self._table = widgets.HTML(layout={"max_height": "252px", "overflow": "auto", "margin": "4px 0"})
-        super().__init__(
-            [
-                self._figure, widgets.HBox([*choices.values(), self._sorts], layout=_ROW), self._line,
-                widgets.HBox([left, self._pair.widget], layout=_ROW), tables, self._table,
-                widgets.HTML("".join(note(text) for text in summary.notes)),
-            ],
-            name="evaluation-panel", width="100%", results={"selection": self._frame.iloc[:0]},
-        )  # fmt: skip
-        for name, one in choices.items():
-            self._bind(name, one)
-        self.observe(lambda _: self._choose(), list(choices))
-        self._sorts.observe(lambda _: self._fill(), "value")
-        self.observe(lambda change: self._pair.show(*filter(None, [change.new])), "clip_id")
+        bound = [self._bind(name, one) for name, one in choices.items()]
         self._bind(
             "clip_id", self._list,
             to_control=lambda name: name if name in dict(self._list.options).values() else None,
             to_trait=lambda name: name or (self.clip_id if self._list.options else ""),
         )  # fmt: skip
+        super().__init__([
+            self._figure, widgets.HBox([*bound, self._sorts]), self._message,
+            widgets.HBox([left, self._pair.widget], layout={"width": "100%"}), tables, self._table,
+            widgets.HTML("".join(map(note, summary.notes))),
+        ])  # fmt: skip
+        self.observe(lambda _: self._choose(), list(choices))
+        self._sorts.observe(lambda _: self._fill(), "value")
+        self.observe(lambda change: self._pair.show(*filter(None, [change.new])), "clip_id")
         tables.observe(lambda change: self._draw_table(change.new), "value")
         self._choose()
         self._draw_table("subjects")
@@ -192,11 +178,8 @@ class EvaluationPanel(Panel):
         ValueError
             If there is no such class.
         """
-        try:
-            with self.hold_trait_notifications():
-                self.true, self.predicted, self.mistakes = true or "", predicted or "", False
-        except traitlets.TraitError as problem:
-            raise ValueError(str(problem)) from None
+        with self.hold_trait_notifications():
+            self.true, self.predicted, self.mistakes = true or "", predicted or "", False
         return self.selection
 
     def show(self, clip_id: str) -> None:
@@ -207,23 +190,15 @@ class EvaluationPanel(Panel):
         ValueError
             If it is not among the predictions.
         """
-        positions(self._summary.predictions.table, clip_id, owner="this panel")
         self.clip_id = str(clip_id)
 
-    @traitlets.validate("true", "predicted")
-    def _a_class(self, proposal: traitlets.Bunch) -> str:
-        name, value = proposal.trait.name, proposal.value
-        if value and value not in self._classes[name]:
-            known = ", ".join(self._classes[name])
-            raise traitlets.TraitError(f"no {name} class {value!r} here; there are {known}")
+    @validates("true", "predicted", "clip_id")
+    def _check(self, name: str, value: str) -> str:
+        if value and name == "clip_id":
+            positions(self._summary.predictions.table, value, owner="this panel")
+        elif value and value not in self._classes[name]:
+            raise ValueError(f"no {name} class {value!r} here; there are {', '.join(self._classes[name])}")
         return value
-
-    @traitlets.validate("clip_id")
-    def _a_clip(self, proposal: traitlets.Bunch) -> str:
-        with trait_errors():
-            if proposal.value:
-                positions(self._summary.predictions.table, proposal.value, owner="this panel")
-        return proposal.value
 
     def _on_cell(self, trace: Any, cell: list[int]) -> None:
         if trace.type == "heatmap" and trace.meta == "value":
@@ -231,9 +206,10 @@ class EvaluationPanel(Panel):
 
     def _choose(self) -> None:
         """Find the clips of the cell, mark it in the figure, and show them: in words, as the list, as the selection."""
-        if self._chosen == (self.true, self.predicted, self.mistakes):
+        chosen = self.true, self.predicted, self.mistakes
+        if chosen == self._chosen:
             return
-        self._chosen = self.true, self.predicted, self.mistakes
+        self._chosen = chosen
         inside, edges = np.ones(len(self._cells), dtype=bool), dict[str, float]()
         for name, axis in (("true", "y"), ("predicted", "x")):
             value, known = getattr(self, name), self._classes[name]
@@ -243,34 +219,29 @@ class EvaluationPanel(Panel):
         if self.mistakes:
             true = self._cells["true"]
             inside &= ((true != self._cells["predicted"]) & (true != UNLABELLED)).to_numpy()
-        self._places = np.flatnonzero(inside)
         self._figure.drawn.update_shapes(edges, selector={"name": "chosen"})
         self._figure.send_figure()
-        chosen = self._frame.iloc[self._places]
-        subjects = self._rows["subject"].iloc[self._places].replace("", np.nan).nunique()
-        sets = pd.Series(au_set_names(chosen), dtype=object).value_counts()
-        classes = (html.escape(name or "any") for name in (self.true, self.predicted))
-        parts = [f"<b>{counted(len(chosen), 'clip')}</b>", "true <b>{}</b>, predicted <b>{}</b>".format(*classes)]
-        parts += ["mistakes only"] * self.mistakes + [counted(subjects, "subject")] * bool(subjects)
-        parts += [html.escape(f"{name}: {n}") for name, n in sets.head(4).items()]
-        self._line.value = f"<div class='medn-line'>{' · '.join(parts)}</div>"
+        self._places = np.flatnonzero(inside)
+        rows, classes = self._rows.iloc[self._places], [html.escape(one or "any") for one in chosen[:2]]
+        parts = [f"<b>{counted(len(rows), 'clip')}</b>", "true <b>{}</b>, predicted <b>{}</b>".format(*classes)]
+        parts += ["mistakes only"] * self.mistakes
+        if subjects := rows["subject"].replace("", np.nan).nunique():
+            parts.append(counted(subjects, "subject"))
+        parts += [html.escape(f"{name}: {n}") for name, n in rows["au_set"].value_counts().head(4).items()]
+        self._message.value = f"<div class='medn-line'>{' · '.join(parts)}</div>"
         self._fill()
-        self.set_trait("selection", chosen)
+        self.set_trait("selection", self._frame.iloc[self._places])
 
     def _fill(self) -> None:
         """List the clips of the cell; the first one plays."""
         by, ascending = _SORTS[self._sorts.value]
         rows = self._rows.iloc[self._places]
         listed = rows.sort_values([by, "clip_id"], ascending=[ascending, True], kind="stable").head(MOST_LISTED)
-        wide = max([12, *listed["clip_id"].str.len()])
-        heads = _columns("clip", "AUs", "label", "predicted", wide=wide)
-        more = f"the first {MOST_LISTED} of {len(rows):,} clips" if len(rows) > MOST_LISTED else ""
-        heads = f"<div class='medn-listed-head medn-quiet' style='margin-left:6px'>{heads}</div>"
-        self._head.value = note(more) + heads
-        names = listed[["clip_id", "au_set", "score_label", "score_predicted"]].itertuples(index=False)
+        more = f"the first {MOST_LISTED} of {len(rows):,} clips: " if len(rows) > MOST_LISTED else ""
+        self._head.value = note(f"{more}clip · scores of label and prediction · AUs")
         self._list.options = [
-            (_columns(clip, aus, *("–" if np.isnan(one) else f"{one:.0%}" for one in scores), wide=wide), clip)
-            for clip, aus, *scores in names
+            (f"{clip} · {label:.0%} {predicted:.0%} · {aus}".replace("nan%", "–"), clip)
+            for clip, aus, label, predicted in listed[_LISTED].itertuples(index=False)
         ]
         self._list.index = 0 if len(listed) else None
         self.clip_id = listed["clip_id"].iloc[0] if len(listed) else ""
@@ -285,30 +256,6 @@ class EvaluationPanel(Panel):
         if table is None or not len(table):
             why = [text for text in self._summary.notes if name == "AUs" and "AU table" in text]
             self._table.value = note(why[0] if why else _MISSING[name], warn=True)
-        else:
-            self._table.value = table_html(table, TABLES[name], by="au" if name == "AUs" else "accuracy")
-
-    def _warn(self, text: str) -> None:
-        self._line.value = note(text, warn=True)
-
-
-def _list_rows(predictions: Predictions, true: pd.Series) -> pd.DataFrame:
-    """What the list shows and sorts by, a clip a row: id, AU set, subject, scores of label and prediction."""
-    table, chances = predictions.table, predictions.probabilities
-    place = {str(name): number for number, name in enumerate(predictions.classes)}
-    return pd.DataFrame(
-        {
-            "clip_id": table["clip_id"].astype(str).to_numpy(),
-            "au_set": au_set_texts(table),
-            "subject": persons(table).astype(str).to_numpy() if "subject" in table else "",
-            "score_label": [chances[k, place[name]] if name in place else np.nan for k, name in enumerate(true)],
-            "score_predicted": chances.max(axis=1),
-        }
-    )
-
-
-def _columns(clip: str, aus: str, label: str, predicted: str, *, wide: int) -> str:
-    """A line of the list in columns; spaces that a browser keeps."""
-    fits = max(6, 40 - wide)
-    aus = aus if len(aus) <= fits else f"{aus[: fits - 1]}…"
-    return f"{clip:<{wide}} {aus:<{fits}} {label:>5} {predicted:>9}".replace(" ", "\u00a0")
+            return
+        table = table.sort_values("accuracy", kind="stable") if "accuracy" in table else table
+        self._table.value = table_html(table, _TABLES[name], shares=["accuracy"])

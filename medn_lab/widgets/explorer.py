@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import ipywidgets as widgets
@@ -17,20 +16,24 @@ from medn_lab.view import theme
 from medn_lab.view.colouring import colour_choices, colouring
 from medn_lab.view.maps import CAUTION, joined_table, map_names, params_line
 from medn_lab.view.rows import hover_texts, label_column
+from medn_lab.widgets import selection
 from medn_lab.widgets.branch_maps import BranchMaps, categories
-from medn_lab.widgets.page import state_of, write_page
-from medn_lab.widgets.panel import Panel, control, note, trait_errors
+from medn_lab.widgets.page import WrittenPanel, state_of
+from medn_lab.widgets.panel import Later, control, note, validates
 from medn_lab.widgets.player import ClipPair
-from medn_lab.widgets.selection import FILTERS, Filters, Measure, Partners, SelectionMeasures, describe, partner_places
-from medn_lab.widgets.timing import Dwell
+from medn_lab.widgets.selection import Measure
 
 _DWELL = 0.16  # seconds that the pointer rests on a point before its clip plays
+_BREATH = 0.4  # seconds before the first measure: a page that draws thousands of points needs the processor more
+_BETWEEN = 0.02  # seconds between two measures, in which messages of the page are taken up
 _MOST_MAPS = 3
 _MOST_NAMES = 2000
 _SEVERAL = "several"
+_NO_MEASURE = "Give measure=medn.diagnose.selection_measures(features) to see dependence and leakage here."
+_HINTS = "The clip under the pointer plays here.", "“Confusable partner”: the same AU set, another emotion."
 
 
-class BranchExplorer(Panel):
+class BranchExplorer(WrittenPanel):
     """Explore what each branch holds: the same clips on the motion, emotion and fused map.
 
     Hover a point: it is ringed in every map and its clip plays below with its AUs and scores. Draw a lasso in one map:
@@ -42,7 +45,7 @@ class BranchExplorer(Panel):
     Parameters
     ----------
     embedding : Embedding
-        With at least one map.
+        With at least one map. Without maps of branches the first three layers' are shown.
     clips : Clips or None
         What plays; clips that are not among them are named.
     predictions : Predictions or None
@@ -54,8 +57,6 @@ class BranchExplorer(Panel):
         Of clip ids, returning a table of their dependence and leakage:
         ``medn_lab.diagnose.selection_measures(features)``. It is called as one selects, a step at a time where it has a
         method ``steps``, and the newest selection wins.
-    maps : sequence of str, optional
-        Which maps, at most three. By default the branches', or the first three layers' where there is none.
     colour_by : str
         What the points are coloured by at first; a key of the *Colour by* list.
     magnify : float
@@ -85,7 +86,7 @@ class BranchExplorer(Panel):
     Raises
     ------
     ValueError
-        If `predictions` or `features` share no clip with the embedding, or a map is not there.
+        If `predictions` or `features` share no clip with the embedding.
 
     Examples
     --------
@@ -95,48 +96,49 @@ class BranchExplorer(Panel):
     ['y', 'x']
     """
 
-    selection = traitlets.Instance(pd.DataFrame, read_only=True)
-    measures = traitlets.Instance(pd.DataFrame, read_only=True)
-    shown = traitlets.Instance(pd.DataFrame, read_only=True)
+    selection = traitlets.Instance(pd.DataFrame, args=(), read_only=True)
+    measures = traitlets.Instance(pd.DataFrame, args=(), read_only=True)
+    shown = traitlets.Instance(pd.DataFrame, args=(), read_only=True)
     clip_id = traitlets.Unicode("")
     partner_id = traitlets.Unicode("")
     colour_by = traitlets.Unicode("label")
     filters: Any = traitlets.Dict()
+    _title = "Branch explorer"
 
     def __init__(
-        self,
-        embedding: Embedding,
-        *,
-        clips: Clips | None = None,
-        predictions: Predictions | None = None,
-        features: BranchFeatures | None = None,
-        measure: Measure | None = None,
-        maps: Sequence[str] | None = None,
-        colour_by: str = "label",
-        magnify: float = 6.0,
-    ) -> None:
-        self._embedding, self._predictions = embedding, predictions
-        names = _names_of_maps(embedding, maps)
+        self, embedding: Embedding, *, clips: Clips | None = None, predictions: Predictions | None = None,
+        features: BranchFeatures | None = None, measure: Measure | None = None,
+        colour_by: str = "label", magnify: float = 6.0,
+    ) -> None:  # fmt: skip
+        names = map_names(embedding) or list(embedding.maps)[:_MOST_MAPS]
+        self._embedding, self._predictions, self._measure = embedding, predictions, measure
         table = self._table = joined_table(embedding, predictions, features=features)
-        self._ids = table["clip_id"].to_numpy(dtype=object)
-        self._choices = colour_choices(table)
+        self._ids, self._kept = table["clip_id"].to_numpy(dtype=object), np.ones(len(table), dtype=bool)
+        self._choices, self._masks, self._groups = (
+            colour_choices(table),
+            selection.filter_masks(table),
+            selection.partner_groups(table),
+        )
+        self._places, self._places_name = selection.partner_places(embedding, features, names)
         if colour_by == "label" and "label" not in self._choices:
             colour_by = next(iter(self._choices), "clip_id")
-        self._filters, self._kept = Filters(table), np.ones(len(table), dtype=bool)
-        places, self._places_name = partner_places(embedding, features, names)
-        self._partners = Partners(table, places)
+        self.colour_by = colour_by
         self.branch_maps = BranchMaps({name: embedding.maps[name] for name in names}, texts=hover_texts(table))
-        self._pair = ClipPair(table, clips=clips, predictions=predictions, magnify=magnify)
-        self._measured, self._selected = SelectionMeasures(measure, self._ids), widgets.HTML()
-        self._show_soon = Dwell(self.show, seconds=_DWELL)
-        controls = widgets.HBox(layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
-        foot = widgets.HTML(note(_doubts(table), warn=True) + note(f"{params_line(embedding)}. {CAUTION}"))
-        super().__init__(
-            [controls, self.branch_maps, self._selected, self._pair.widget, self._measured, foot],
-            name="branch-explorer", width="100%", colour_by=colour_by,
-            results={"selection": table.iloc[:0], "measures": self._measured.table, "shown": table},
-        )  # fmt: skip
-        controls.children = self._make_controls()
+        self._pair = ClipPair(table, clips=clips, predictions=predictions, magnify=magnify, hints=_HINTS)
+        self._message, self._selected = self._pair.message, widgets.HTML()
+        self._measured = widgets.HTML(note(_NO_MEASURE))
+        self._of_all, self._of_selected = pd.DataFrame(), pd.DataFrame()
+        self._all_left: Iterator[object] = iter(())
+        self._show_soon = Later(self.show, seconds=_DWELL)
+        self._begin, self._go_on = (Later(self._step, seconds=seconds) for seconds in (_BREATH, _BETWEEN))
+        column, classes = label_column(table), table.attrs.get("classes")
+        strange = table[column][~table[column].isin(classes)].dropna().unique() if classes and column else []
+        why = f"The predictions have no class {', '.join(map(str, strange))}: these clips are neither right nor wrong."
+        why = why if len(strange) else "" if len(table) else "There are no clips on these maps."
+        foot = widgets.HTML(note(why, warn=True) + note(f"{params_line(embedding)}. {CAUTION}"))
+        controls = widgets.HBox(self._controls(), layout={"align_items": "center"})
+        super().__init__([controls, self.branch_maps, self._selected, self._pair.widget, self._measured, foot])
+        self.set_trait("selection", table.iloc[:0])
         self.observe(lambda _: self._recolour(), "colour_by")
         self.observe(lambda _: self._keep(), "filters")
         self.observe(self._show_clips, ["clip_id", "partner_id"])
@@ -144,8 +146,10 @@ class BranchExplorer(Panel):
         self.branch_maps.observe(lambda _: self._on_lit(), "lit")
         self.branch_maps.observe(lambda change: self._on_hover(change.new), "hovered")
         self.branch_maps.observe(lambda change: self._on_click(change.new[0]), "clicked")
-        self._measured.observe(lambda change: self.set_trait("measures", change.new), "table")
         self._recolour()
+        if measure is not None and len(table):
+            self._all_left = self._measuring(self._ids, selected=False)
+            self._follow(self._ids[:0])
 
     def select(self, clip_ids: list[str] | tuple[str, ...] | np.ndarray | pd.Series) -> pd.DataFrame:
         """Select these clips on every map and return their rows.
@@ -155,18 +159,13 @@ class BranchExplorer(Panel):
         ValueError
             If none is named (use :meth:`clear` to select nothing), or one is not on the maps or hidden.
         """
-        rows = np.unique(self._visible(clip_ids))
-        self.branch_maps.light(rows)
+        self.branch_maps.light(np.unique(self._visible(clip_ids)))
         return self.selection
 
     def filter(
-        self,
-        *,
-        au_sets: Sequence[str] = (),
-        aus: Sequence[str] = (),
-        subjects: Sequence[str] = (),
+        self, *, au_sets: Sequence[str] = (), aus: Sequence[str] = (), subjects: Sequence[str] = (),
         datasets: Sequence[str] = (),
-    ) -> pd.DataFrame:
+    ) -> pd.DataFrame:  # fmt: skip
         """Show only the clips that pass every filter given (all where none is), and return their rows.
 
         The others go from the maps, from the selection, and from what plays. Without a filter the categories that the
@@ -185,9 +184,9 @@ class BranchExplorer(Panel):
         Raises
         ------
         ValueError
-            If no clip has what is asked for, or none passes all filters together.
+            If no clip has such a value, or none passes all filters together.
         """
-        self.filters = self._filters.tidy({"au_sets": au_sets, "aus": aus, "subjects": subjects, "datasets": datasets})
+        self.filters = {"au_sets": au_sets, "aus": aus, "subjects": subjects, "datasets": datasets}
         if not self.filters:
             self.branch_maps.hidden = []
         return self.shown
@@ -200,7 +199,7 @@ class BranchExplorer(Panel):
         ValueError
             If it is not on the maps, or hidden by the filter.
         """
-        self._show_soon.cancel()
+        self._show_soon.close()
         self._visible(clip_id)
         self.clip_id, self.partner_id = str(clip_id), ""
 
@@ -216,7 +215,7 @@ class BranchExplorer(Panel):
         ValueError
             If no clip is chosen or its AUs are not known.
         """
-        alike = self._partners.same_aus(self._chosen_row())
+        alike = selection.same_aus(self._groups, self._chosen_row())
         return self.select(self._ids[alike[self._kept[alike]]])
 
     def show_partner(self) -> str:
@@ -227,43 +226,15 @@ class BranchExplorer(Panel):
         ValueError
             If no clip is chosen, it has no partner, or the filter hides all of them; the sentence says why.
         """
-        row, distance = self._partners.nearest(self._chosen_row(), among=self._kept)
+        row, distance = selection.partner(self._groups, self._chosen_row(), places=self._places, among=self._kept)
         self.partner_id = self._ids[row]
-        self._pair.say(
+        self._say(
             f"{self.partner_id} has the same AU set as {self.clip_id} and another emotion; of all such clips it is "
             f"the nearest on the {self._places_name} ({distance:.2f} standard deviations)."
         )
         return self.partner_id
 
-    def to_html(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        title: str = "Branch explorer",
-        faces: bool = True,
-        most_megabytes: float = 20.0,
-    ) -> Path:
-        """Write the explorer as one file that opens from disk in any browser, offline and without a kernel.
-
-        The file holds the maps with hover, click, lasso, colouring, filter and legend, the clips with magnification and
-        overlays, scores, AUs and the confusable partner of each clip, and the measures of all clips where the explorer
-        has them. Figures of a selection need the notebook.
-
-        Parameters
-        ----------
-        path : path-like
-            The file to write; its folder must exist.
-        title : str
-        faces : bool
-            Whether the pictures of the faces are in the file. Faces are biometric data.
-        most_megabytes : float
-            Above this size fewer clips have pictures, and the file says how many.
-
-        Returns
-        -------
-        Path
-        """
-        of_all = self._measured.of_all
+    def _page(self) -> dict[str, Any]:
         colourings = {}
         for key in dict.fromkeys([*self._choices, self.colour_by]):
             colours = colouring(self._table, key)
@@ -272,15 +243,17 @@ class BranchExplorer(Panel):
         data = {
             "maps": state_of(self.branch_maps) | {"rings": [], "lit": b"", "hidden": []},
             "rings": [theme.RING, theme.PARTNER_RING], "colour_by": self.colour_by, "colourings": colourings,
-            "partners": self._partners.all().tolist(),
+            "partners": selection.all_partners(self._groups, self._places).tolist(),
         }  # fmt: skip
-        return write_page(
-            path, data, table=self._table, view=self._pair.view, predictions=self._predictions, title=title,
-            about=_about(self._embedding, self._table), caution=CAUTION, faces=faces, most_megabytes=most_megabytes,
-            tables={} if of_all.empty else {"Dependence and leakage of all clips": of_all},
-        )  # fmt: skip
+        measured = (
+            {"Dependence and leakage of all clips": selection.titled(self._of_all)} if "kind" in self._of_all else {}
+        )
+        return {
+            "view": self._pair.view, "table": self._table, "predictions": self._predictions, "data": data,
+            "about": self._embedding, "caution": CAUTION, "tables": measured,
+        }  # fmt: skip
 
-    def _make_controls(self) -> list[widgets.Widget]:
+    def _controls(self) -> list[widgets.Widget]:
         colours = control(widgets.Dropdown, "Colour by", tooltip="What the colours of the points show")
 
         def colour_option(key: str) -> str:
@@ -290,46 +263,36 @@ class BranchExplorer(Panel):
                 colours.options = known if key in self._choices else [(key, key), *known]
             return key
 
-        self._bind("colour_by", colours, to_control=colour_option)
-        self._groups = control(widgets.Dropdown, "Select", width="180px", tooltip="Select all clips of a category")
-        self._groups.observe(lambda change: self._on_group(change.new), "value")
-        named = control(
-            widgets.Combobox, "Clip", options=tuple(map(str, self._ids[:_MOST_NAMES])), ensure_option=False,
-            continuous_update=False, placeholder="type or choose", tooltip="Show a clip by its name", width="200px",
-        )  # fmt: skip
-        self._bind("clip_id", named)
-        self._at_click = control(
-            widgets.Checkbox, "partner on click", indent=False,
-            tooltip="A click on a point also plays its confusable partner next to it",
-        )  # fmt: skip
-        filters = [name for name, own in self._filters.masks.items() if len(own.columns) > (name != "aus")]  # a choice
+        self._category = control(widgets.Dropdown, "Select", width="180px", tooltip="Select all clips of a category")
+        self._category.observe(self._on_category, "value")
+        typed = {"placeholder": "type or choose", "continuous_update": False, "ensure_option": False}
+        names = tuple(map(str, self._ids[:_MOST_NAMES]))
+        named = control(widgets.Combobox, "Clip", options=names, width="200px", **typed)
+        hint = "A click on a point also plays its confusable partner next to it"
+        self._at_click = control(widgets.Checkbox, "partner on click", indent=False, tooltip=hint)
+
+        def filter_list(name: str) -> Any:
+            title, counts = selection.FILTERS[name], self._masks[name].sum().items()
+            values = [("all", ""), *((f"{value} ({n})", value) for value, n in counts), (_SEVERAL, _SEVERAL)]
+            made = control(widgets.Dropdown, title[0].upper() + title[1:], options=values, width="190px")
+            return self._bind(
+                "filters", made,
+                to_control=lambda own: _SEVERAL if len(own.get(name, ())) > 1 else "".join(own.get(name, ())),
+                to_trait=lambda value: self.filters if value == _SEVERAL else self.filters | {name: value},
+            )  # fmt: skip
+
+        filters = [name for name, mask in self._masks.items() if len(mask.columns) > (name != "aus")]  # a choice
         return [
-            colours, self._groups, named,
+            self._bind("colour_by", colours, to_control=colour_option), self._category, self._bind("clip_id", named),
             self._button("Same AUs", "link", "Select all clips with the AU set of this clip", self.select_same_aus),
-            self._button(
-                "Confusable partner", "exchange",
-                "Play the clip with the same AU set, another emotion and the most similar motion", self.show_partner,
-            ),
+            self._button("Confusable partner", "exchange", _HINTS[1], self.show_partner),
             self._button("Clear", "times", "Select nothing", self.clear),
-            *map(self._filter_list, filters),
-            self._button("Show all", "eye", "Remove all filters", self.filter), self._at_click,
+            *map(filter_list, filters), self._button("Show all", "eye", "Remove all filters", self.filter),
+            self._at_click,
         ]  # fmt: skip
 
-    def _filter_list(self, name: str) -> widgets.Dropdown:
-        what = FILTERS[name]
-        values = [(f"{value} ({count})", value) for value, count in self._filters.masks[name].sum().items()]
-        options = [("all", ""), *values, (_SEVERAL, _SEVERAL)]
-        hint = f"Show only the clips of this {what}"
-        listed = control(widgets.Dropdown, what[0].upper() + what[1:], options=options, tooltip=hint, width="190px")
-        self._bind(
-            "filters", listed,
-            to_control=lambda filters: _SEVERAL if len(filters.get(name, ())) > 1 else "".join(filters.get(name, ())),
-            to_trait=lambda value: self.filters if value == _SEVERAL else {**self.filters, name: value},
-        )  # fmt: skip
-        return listed
-
     def _on_hover(self, row: int) -> None:
-        self._show_soon.cancel()
+        self._show_soon.close()
         if row >= 0 and self._ids[row] != self.clip_id:
             self._show_soon(self._ids[row])
 
@@ -338,9 +301,9 @@ class BranchExplorer(Panel):
         if self._at_click.value:
             self._try(self.show_partner)
 
-    def _on_group(self, name: str) -> None:
-        if name:
-            self.branch_maps.light(self._rows_of(name))
+    def _on_category(self, change: traitlets.Bunch) -> None:
+        if change.new:
+            self.branch_maps.light(self._rows_of(change.new))
 
     def _rows_of(self, group: str) -> np.ndarray:
         return np.flatnonzero((self._colours.values == group) & self._kept)
@@ -350,26 +313,60 @@ class BranchExplorer(Panel):
         if not self._kept[rows].all():  # a lasso round clips that are hidden
             self.branch_maps.light(rows[self._kept[rows]])
             return
-        if not np.array_equal(rows, self._rows_of(self._groups.value)):
-            self._groups.value = ""
-        self._describe_selection()
-        self._measured.follow(self._ids[rows])
+        if not np.array_equal(rows, self._rows_of(self._category.value)):
+            self._category.value = ""
+        self._describe()
+        self._follow(self._ids[rows])
         self.set_trait("selection", self._table.iloc[rows].copy())
 
-    def _describe_selection(self) -> None:
-        shown, n, rows = int(self._kept.sum()), len(self._table), self.branch_maps.rows
+    def _describe(self) -> None:
+        shown, n = int(self._kept.sum()), len(self._table)
         several = [" or ".join(own) for own in self.filters.values() if len(own) > 1]
         about = note("; ".join([f"{shown} of {n} clips shown", *several])) if shown < n else ""
-        sets = self._filters.set_names.iloc[rows]
-        self._selected.value = about + describe(self._table.iloc[rows], sets=sets, of=shown, hidden=n - shown)
+        rows = self._table.iloc[self.branch_maps.rows]
+        self._selected.value = about + selection.describe_selection(rows, of=shown, hidden=n - shown)
+
+    def _follow(self, clip_ids: np.ndarray) -> None:
+        """Measure these clips; what is not done yet of others is given up, except for all clips."""
+        if self._measure is None:
+            return
+        self._chosen, self._of_selected = clip_ids, pd.DataFrame()
+        own = self._measuring(clip_ids, selected=True) if len(clip_ids) else iter([])
+        self._left = chain(own, self._all_left)
+        self._go_on.close()
+        self._show_measures()
+        self._begin()
+
+    def _measuring(self, clip_ids: np.ndarray, *, selected: bool) -> Iterator[object]:
+        """Measure these clips and show it, step by step where the measure has steps."""
+        steps = getattr(self._measure, "steps", lambda ids: iter([self._measure(ids)]))  # type: ignore[misc]
+        name = "_of_selected" if selected else "_of_all"
+        try:
+            for found in steps(clip_ids):
+                setattr(self, name, found)
+                self._show_measures()
+                yield found
+        except ValueError as problem:  # shown on the page, for nobody sees an exception there
+            setattr(self, name, pd.DataFrame([{"reason": str(problem)}]))
+            self._show_measures()
+
+    def _step(self) -> None:
+        if next(self._left, None) is not None:
+            self._go_on()
+
+    def _show_measures(self) -> None:
+        self._measured.value = selection.measures_html(self._of_all, self._of_selected, selected=len(self._chosen))
+        rows = self._of_selected if len(self._chosen) else self._of_all
+        if "kind" in rows:
+            self.set_trait("measures", rows)
 
     def _show_clips(self, change: traitlets.Bunch) -> None:
         if change.name == "clip_id" and self.partner_id:
             self.partner_id = ""  # this draws
             return
         names = [name for name in (self.clip_id, self.partner_id) if name]
-        self.branch_maps.ring([self._row(name) for name in names])
-        self._pair.say("")
+        self.branch_maps.ring([int(self._visible(name)[0]) for name in names])
+        self._say("")
         self._pair.show(*names)
 
     def _recolour(self) -> None:
@@ -379,85 +376,44 @@ class BranchExplorer(Panel):
 
     def _keep(self) -> None:
         """Show the clips that pass the filters and whose category the legend has not switched off."""
-        passed = self._filters.passing(self.filters)
+        _, passed = selection.chosen_filters(self._masks, self.filters)
         kept = self._kept = passed & ~np.isin(self._colours.values, self.branch_maps.hidden)
-        self._show_soon.cancel()
+        self._show_soon.close()
         self.branch_maps.keep(passed)
         rows = self.branch_maps.rows
         self.branch_maps.light(rows[kept[rows]])
-        self._describe_selection()
+        self._describe()
         counts = pd.Series(self._colours.values[kept]).value_counts()
         groups = [(f"{name} ({counts[name]})", name) for name in self._colours.styles if name in counts]
-        self._groups.options = [("–", ""), *groups]
-        gone = self._ids[~kept]
+        self._category.options = [("–", ""), *groups]
         for trait in ("clip_id", "partner_id"):
-            if getattr(self, trait) in gone:
+            if getattr(self, trait) in self._ids[~kept]:
                 setattr(self, trait, "")
         self.set_trait("shown", self._table[kept].copy())
 
-    def _warn(self, text: str) -> None:
-        self._pair.say(text, warn=True)
-
-    @traitlets.validate("clip_id", "partner_id", "colour_by", "filters")
-    def _possible(self, proposal: traitlets.Bunch) -> Any:
-        value, name = proposal.value, proposal.trait.name
-        with trait_errors():
-            if name == "filters":
-                return self._filters.tidy(value)
-            if name == "colour_by":
-                colouring(self._table, value)
-            elif value:
-                self._visible(value)
-                if name == "partner_id" and self._ids[self._chosen_row()] == value:
-                    raise ValueError(f"{value!r} is the clip that is shown; its partner must be another clip")
+    @validates("clip_id", "partner_id", "colour_by", "filters")
+    def _possible(self, name: str, value: Any) -> Any:
+        if name == "filters":
+            return selection.chosen_filters(self._masks, value)[0]
+        if name == "colour_by":
+            colouring(self._table, value)
+        elif value:
+            self._visible(value)
+            if name == "partner_id" and self._ids[self._chosen_row()] == value:
+                raise ValueError(f"{value!r} is the clip that is shown; its partner must be another clip")
         return value
 
     def _visible(self, clip_ids: str | Sequence[str] | np.ndarray | pd.Series) -> np.ndarray:
         """The rows of these clips; ValueError where one is not on the maps or hidden."""
         rows = positions(self._table, clip_ids, owner="this explorer")
         if not (shown := self._kept[rows]).all():
-            name = self._ids[rows[~shown][0]]
             raise ValueError(
-                f"{(~shown).sum()} of {len(rows)} clips are hidden by the filter, such as {name!r}; "
-                "call filter() to show all"
+                f"{(~shown).sum()} of {len(rows)} clips are hidden by the filter, such as "
+                f"{self._ids[rows[~shown][0]]!r}; call filter() to show all"
             )
         return rows
-
-    def _row(self, clip_id: str) -> int:
-        return int(self._visible(clip_id)[0])
 
     def _chosen_row(self) -> int:
         if not self.clip_id:
             raise ValueError("no clip is chosen: hover or click a point first, or call show(clip_id)")
-        return self._row(self.clip_id)
-
-
-def _names_of_maps(embedding: Embedding, wanted: Sequence[str] | None) -> list[str]:
-    """The maps that are shown: those in `wanted`, else the branches', else the first layers'."""
-    there = list(embedding.maps)
-    names = (map_names(embedding) or there[:_MOST_MAPS]) if wanted is None else list(wanted)
-    if not 0 < len(names) <= _MOST_MAPS or len(set(names)) < len(names) or not set(names) <= set(there):
-        raise ValueError(f"maps are {names}; name one to {_MOST_MAPS} different maps, out of {', '.join(there)}")
-    return names
-
-
-def _doubts(table: pd.DataFrame) -> str:
-    """What cannot be shown of these records, as a sentence."""
-    if not len(table):
-        return "There are no clips on these maps."
-    column, classes = label_column(table), table.attrs.get("classes")
-    unknown = sorted(set(table[column].dropna().astype(str)) - {*map(str, classes)}) if classes and column else []
-    why = (
-        f"The predictions have no class {', '.join(unknown)}: clips with these labels count as neither right nor wrong."
-    )
-    return why if unknown else ""
-
-
-def _about(embedding: Embedding, table: pd.DataFrame) -> str:
-    """Data set, model, weights, recipe and versions, as far as the records hold them."""
-    source, run = embedding.source, embedding.source.get("run") or {}
-    recipe = ", ".join(f"{name} {value}" for name, value in (source.get("recipe") or {}).items())
-    known = {"model": source.get("name"), "weights": source.get("sha256"), "recipe:": recipe, **run.get("versions", {})}
-    datasets = ", ".join(table["dataset"].astype(str).unique()) if "dataset" in table else ""
-    parts = [datasets, f"{len(table)} clips", params_line(embedding)]
-    return "; ".join(filter(None, [*parts, *(f"{name} {value}" for name, value in known.items() if value)]))
+        return int(self._visible(self.clip_id)[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,19 +11,19 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import traitlets
 
 from medn_lab.records import Clips, LivePrediction, ViewingCopy
 from medn_lab.view.answers import plot_answers, state_text
 from medn_lab.view.theme import au_name
 from medn_lab.widgets.clip_view import ClipView
-from medn_lab.widgets.live import LiveFigure
-from medn_lab.widgets.panel import Panel, control, emotion_chip, note, number, plain, share, table_html, trait_errors
-from medn_lab.widgets.timing import Dwell, Latest
+from medn_lab.widgets.panel import Later, LiveFigure, Panel, control, emotion_chip, note, table_html, validates
 
 INTENSITIES = ("–", "A", "B", "C", "D", "E")  # of an AU; the first is no movement
 SIDES = {"both": "both", "L": "left", "R": "right"}
 SLOTS = ("A", "B")
+_NOTHING = {"aus": INTENSITIES[0], "sides": "both"}
 STRONGEST = 4.0
 """The largest strength of cue, noise and drift."""
 SOON, SETTLED = 0.015, 0.12
@@ -33,20 +33,14 @@ LEVELS = {
     "noise": ("sensor noise", "Noise of sensor, light and JPEG compression: 1 as in SynthME, 0 none"),
     "drift": ("head drift", "Head motion that remains after registration: 1 as in SynthME, 0 none"),
 }
-COLUMNS = {
-    "slot": ("clip", plain), "action_units": ("AUs", plain), "side": ("side", plain), "cue": ("cue", plain),
-    "label": ("true emotion", plain), "predicted": ("predicted", plain), "p": ("score", share),
+_COLUMNS = {
+    "slot": "clip", "action_units": "AUs", "side": "side", "cue": "cue", "label": "true emotion",
+    "predicted": "predicted", "p": "score",
 }  # fmt: skip
-SHIFTS = {"factor": ("from clip", plain), "branch": ("feature", plain), "value": ("shift (sd)", number)}
+_SHIFTS = {"factor": "from clip", "branch": "feature", "value": "shift (sd)"}
 _NO_MODEL = "No model was given, so there are no predictions: give answer=medn.evaluate.live_predictor(model)."
-_ALONE = (
-    "Frames alone: the flow is set to zero. Flow alone: all frames are the same. Both are interventions on the input of"
-    " the whole model. Frames without change still have a cue, the cue named still."
-)
-_SHIFTED = (
-    "How far each feature moves from the kept clip to the current one: 0 is no change, 1.41 the shift to any other"
-    " clip. The motion feature should move with the AUs alone, the emotion feature with the cue alone."
-)
+_ALONE = "Frames alone: the flow is zero. Flow alone: all frames are the same; they have a cue, the cue named still."
+_SHIFTED = "0: no change, 1.41: as to any other clip. The motion should move with the AUs, the emotion with the cue."
 
 
 class FaceLab(Panel):
@@ -58,8 +52,8 @@ class FaceLab(Panel):
 
     Parameters
     ----------
-    draw : callable, or mapping of str to callable
-        From ``medn_lab.synthme.face_studio`` or ``photo_studio``; several by name to choose from.
+    draw : FaceStudio
+        From ``medn_lab.synthme.face_studio`` or ``photo_studio``.
     answer : callable or None
         From ``medn_lab.evaluate.live_predictor``; without it there are faces and the truth alone.
     shift : callable, optional
@@ -75,8 +69,6 @@ class FaceLab(Panel):
     state : dict
         ``aus, sides, cue, cue_strength, noise, drift``; a trait. Sides are the person's own: ``left`` moves what is on
         the right of the picture. Set it to move the sliders, observe it to follow them.
-    face : str
-        The person whose face is drawn, by the name in `draw`; a trait.
     selection : DataFrame
         A row for the current clip (``now``) and for each that is kept, with truth and predictions; a read-only trait.
     view, pair_view : ClipView
@@ -102,38 +94,30 @@ class FaceLab(Panel):
     """
 
     state = traitlets.Dict()
-    face = traitlets.Unicode()
-    selection = traitlets.Instance(pd.DataFrame, read_only=True)
+    selection = traitlets.Instance(pd.DataFrame, args=(), read_only=True)
 
     def __init__(
-        self,
-        draw: Any,
-        *,
-        answer: Callable[[Clips], LivePrediction] | None = None,
-        shift: Callable[..., pd.DataFrame] | None = None,
-        state: Mapping[str, Any] | None = None,
+        self, draw: Any, *, answer: Callable[[Clips], LivePrediction] | None = None,
+        shift: Callable[..., pd.DataFrame] | None = None, state: Mapping[str, Any] | None = None,
         magnify: float = 8.0,
-    ) -> None:
-        self._studios = dict(draw) if isinstance(draw, Mapping) else {getattr(draw, "name", "face"): draw}
-        self._studio = next(iter(self._studios.values()))
+    ) -> None:  # fmt: skip
+        self._studio = draw
         self._answer, self._shift, self._problem = answer, shift, ""
         self._clip: Clips | None = None
+        self._joined: Clips | None = None
         self._answers: LivePrediction | None = None
-        self._drawn: tuple[str, dict[str, Any]] | None = None
+        self._drawn: dict[str, Any] | None = None
         self._kept: dict[str, tuple[Clips, dict[str, Any], LivePrediction | None]] = {}
-        self._figure: LiveFigure | None = None
-        self._soon, self._figure_soon = Latest(self._update, seconds=SOON), Dwell(self._draw_figure, seconds=SETTLED)
+        self._soon = Later(self._update, seconds=SOON, pause=False)
+        self._figure_soon = Later(self._draw_figure, seconds=SETTLED)
         self.view = ClipView(None, size=300, magnify=magnify, playing=True)
         self.pair_view = ClipView(None, size=256, magnify=magnify, playing=True)
-        self._said, self._between, self._table, self._shifted = (widgets.HTML() for _ in range(4))
-        self._scores, self._pair = widgets.VBox(), widgets.VBox([self._between])
-        self.state, self.face = self._whole(state or {}), next(iter(self._studios))
-        below = [self._scores, self._table, self._shifted, self._pair, widgets.HTML(note(_ALONE))]
-        super().__init__(
-            [self._buttons(), self._sliders(), *below], name="face-lab", width="100%",
-            results={"selection": pd.DataFrame()},
-        )  # fmt: skip
-        self.observe(lambda change: self._soon(), ["state", "face"])
+        self._message, self._between, self._table, self._shifted = (widgets.HTML() for _ in range(4))
+        self._figure, self.pair_view.layout.display = LiveFigure(go.Figure()), "none"
+        self.state = dict(state or {})
+        below = [self._figure, self._table, self._shifted, self._between, self.pair_view, widgets.HTML(note(_ALONE))]
+        super().__init__([self._buttons(), self._sliders(), *below])
+        self.observe(lambda change: self._soon(), "state")
         self._update()
 
     def show(self, state: Mapping[str, Any]) -> None:
@@ -144,7 +128,7 @@ class FaceLab(Panel):
         ValueError
             If the state names something that this face or these sliders do not have.
         """
-        self.state = self._whole(state)
+        self.state = dict(state)
         self._update()
 
     def rest(self) -> None:
@@ -152,22 +136,21 @@ class FaceLab(Panel):
         self.show({name: self.state[name] for name in LEVELS})
 
     def keep(self, slot: str) -> None:
-        """Keep the current clip as ``A`` or ``B``, in place of the one kept there.
-
-        Raises
-        ------
-        ValueError
-            If this clip and the other one differ in size or number of frames.
-        """
+        """Keep the current clip as ``A`` or ``B``, in place of the one kept there."""
         kept = dict(sorted((self._kept | {slot: (self.clip, dict(self.state), self._answers)}).items()))
-        pair = join_clips({name: clip for name, (clip, *_) in kept.items()})
+        pair = self._joined = join_clips({name: clip for name, (clip, *_) in kept.items()})
         self._kept = kept
         tokens = None if self._answer is None or self._answers is None else self._answer(pair).kept
         self.pair_view.give(clips=pair, kept=tokens)
         self.pair_view.show(*kept, restart=False)
-        self._between.value = _compared(pair)
-        self._pair.children = [self._between, self.pair_view]
-        self._tell()
+        same, labels = pair.table[list(pair.aus)].nunique().max() == 1, pair.table["label"]
+        text = f"<b>A and B</b> have {'the same AUs' if same else 'different AUs'}"
+        if same and labels.notna().all() and labels.nunique() == 2:
+            text += f" and mean {' and '.join(map(emotion_chip, labels))}: a <b>confusable pair</b>"
+        alone = note("Keep a second clip to compare the two.")
+        self._between.value = f"<div class='medn-line'>{text}.</div>" if len(pair) == 2 else alone
+        self.pair_view.layout.display = ""
+        self._list_clips()
 
     def recall(self, slot: str) -> None:
         """Move the sliders back to the state of a kept clip.
@@ -229,7 +212,7 @@ class FaceLab(Panel):
             raise ValueError("a shift needs a model and a kept clip: press Keep as A, then move a slider")
         changed = {slot: replace(one.features, table=now.features.table) for slot, one in kept.items()}
         found = self._shift(now.features, changed)
-        self._shifted.value = table_html(found, SHIFTS) + note(_SHIFTED)
+        self._shifted.value = table_html(found, _SHIFTS) + note(_SHIFTED)
         return found
 
     @property
@@ -243,7 +226,7 @@ class FaceLab(Panel):
     @property
     def clips(self) -> Clips:
         """The kept clips, ``A`` and ``B``; the current clip where none is kept."""
-        return join_clips({name: clip for name, (clip, *_) in self._kept.items()}) if self._kept else self.clip
+        return self.clip if self._joined is None else self._joined
 
     @property
     def answers(self) -> LivePrediction | None:
@@ -252,219 +235,167 @@ class FaceLab(Panel):
         return self._answers
 
     def _buttons(self) -> widgets.Box:
-        """The face, and a button for each act."""
-        faces = control(widgets.Dropdown, "Face", options=list(self._studios), tooltip="The person whose face is drawn")
-        self._bind("face", faces)
-        acts: dict[str, tuple[str, str, Callable[[], object]]] = {
-            "Neutral": ("pause", "Set no AU and the cue to still", self.rest),
-            "Same AUs, other cue": ("exchange", "Keep this clip as A, with another cue as B", self.other_cue),
-        }
+        """A button for each act."""
+        acts: list[tuple[str, str, str, Callable[[], object]]] = [
+            ("Neutral", "pause", "Set no AU and the cue to still", self.rest),
+            ("Same AUs, other cue", "exchange", "Keep this clip as A, with another cue as B", self.other_cue),
+        ]
         for slot in SLOTS:
-            acts[f"Keep as {slot}"] = ("bookmark", f"Keep this clip as {slot}", partial(self.keep, slot))
-            acts[f"Back to {slot}"] = ("undo", f"Set the sliders to the values of {slot}", partial(self.recall, slot))
+            hint = f"Set the sliders to the values of {slot}"
+            acts.append((f"Keep as {slot}", "bookmark", f"Keep this clip as {slot}", partial(self.keep, slot)))
+            acts.append((f"Back to {slot}", "undo", hint, partial(self.recall, slot)))
         if self._shift is not None:
             hint = "How far each branch's feature moves from the kept clips to this one"
-            acts["Counterfactual shift"] = ("arrows-h", hint, self.counterfactual_shift)
-        buttons = []
-        for text, (icon, hint, act) in acts.items():
-            buttons.append(control(widgets.Button, text, icon=icon, tooltip=hint, style={}))
-            buttons[-1].on_click(lambda _, act=act: self._try(act))
-        return widgets.HBox([faces, *buttons], layout={"flex_flow": "row wrap"})
+            acts.append(("Counterfactual shift", "arrows-h", hint, self.counterfactual_shift))
+        return widgets.HBox([self._button(*act) for act in acts])
 
     def _sliders(self) -> widgets.Box:
         """A slider and a side for each AU, the cue and the strengths, next to the face."""
 
-        def of_state(one: widgets.Widget, part: str, au: str = "", default: str = "") -> widgets.Widget:
-            """Bind a control to an entry of the state, or to the value of an AU in it."""
-
-            def changed(value: Any) -> dict[str, Any]:
-                return {**self.state, part: {**self.state[part], au: value} if au else value}
+        def of_state(part: str, one: widgets.Widget, au: str = "") -> Any:
+            """Bind a control to a part of the state, or to the value of an AU in it."""
 
             def shown(state: dict[str, Any]) -> Any:
-                return state[part].get(au, default) if au else state[part]
+                return state[part].get(au, _NOTHING[part]) if au else state[part]
 
-            self._bind("state", one, to_control=shown, to_trait=changed)
-            return one
+            def moved(value: Any) -> dict[str, Any]:
+                return {**self.state, part: {**self.state[part], au: value} if au else value}
+
+            return self._bind("state", one, to_control=shown, to_trait=moved)
 
         rows = []
         for au in self._studio.aus:
             free = au in self._studio.one_sided
-            hint = f"{au_name(au)}: intensity A (just visible) to E (strongest), – is none"
-            amount = control(widgets.SelectionSlider, au, options=INTENSITIES, width="196px", margin="0", tooltip=hint,
-                             style={"description_width": "42px"})  # fmt: skip
+            look = {"width": "196px", "margin": "0", "style": {"description_width": "42px"}, "tooltip": au_name(au)}
+            amount = control(widgets.SelectionSlider, au, options=INTENSITIES, **look)
             hint = "The person's own side: L is on the right of the picture" if free else "On the midline: both sides"
-            side = control(widgets.Dropdown, options=list(SIDES.items()), width="62px", margin="1px 8px 1px 0",
-                           disabled=not free, tooltip=hint)  # fmt: skip
-            of_state(amount, "aus", au, INTENSITIES[0])
-            rows.append(widgets.HBox([amount, of_state(side, "sides", au, "both")]))
+            look = {"width": "62px", "margin": "1px 8px 1px 0", "tooltip": hint}
+            side = control(widgets.Dropdown, "", options=list(SIDES.items()), disabled=not free, **look)
+            rows.append(widgets.HBox([of_state("aus", amount, au), of_state("sides", side, au)]))
         half = -(-len(rows) // 2)
-        cue = control(widgets.ToggleButtons, "cue", options=list(self._studio.cues), style={"button_width": "74px"},
-                      tooltips=[f"The cue is {one}" for one in self._studio.cues])  # fmt: skip
+        cues = list(self._studio.cues)
+        cue = control(widgets.ToggleButtons, "cue", options=cues, tooltips=cues, style={"button_width": "74px"})
+        range_of = {"min": 0.0, "max": STRONGEST, "step": 0.25, "readout_format": ".2f"}
+        look = {"width": "360px", "margin": "0", "style": {"description_width": "90px"}}
         levels = [
-            of_state(
-                control(widgets.FloatSlider, title, min=0.0, max=STRONGEST, step=0.25, readout_format=".2f",
-                        tooltip=hint, width="360px", margin="0", style={"description_width": "90px"}), name)
+            of_state(name, control(widgets.FloatSlider, title, tooltip=hint, **range_of, **look))
             for name, (title, hint) in LEVELS.items()
-        ]  # fmt: skip
-        wrap = {"flex_flow": "row wrap"}
-        own = widgets.HTML("<style>.medn-face-lab .widget-readout { min-width: 14px; width: auto; }</style>")
-        sliders = widgets.HBox([widgets.VBox(rows[:half]), widgets.VBox(rows[half:]), own], layout=wrap)
-        left = widgets.VBox([sliders, of_state(cue, "cue"), *levels, self._said],
-                            layout={"width": "560px", "max_width": "100%", "margin": "0 12px 0 0"})  # fmt: skip
+        ]
+        sliders = widgets.HBox([widgets.VBox(rows[:half]), widgets.VBox(rows[half:])])
+        look = {"width": "560px", "max_width": "100%", "margin": "0 12px 0 0"}
+        left = widgets.VBox([sliders, of_state("cue", cue), *levels, self._message], layout=look)
         self.view.layout.flex, self.view.layout.min_width = "1 1 320px", "0"  # a new Layout would outlive close()
-        return widgets.HBox([left, self.view], layout=wrap)
+        return widgets.HBox([left, self.view])
 
-    def _whole(self, state: Mapping[str, Any]) -> dict[str, Any]:
+    @validates("state")
+    def _whole(self, _: str, value: dict[str, Any]) -> dict[str, Any]:
         """A state with what it leaves out; ValueError if it names what no control can show."""
         studio, known = self._studio, ("aus", "sides", "cue", *LEVELS)
-        unknown = [name for name in state if name not in known]
-        if unknown:
+        if unknown := [part for part in value if part not in known]:
             raise ValueError(f"a state has no {unknown[0]!r}; it has {', '.join(known)}")
-        allowed: dict[str, dict[str, tuple[str, ...]]] = {
-            "aus": dict.fromkeys(studio.aus, INTENSITIES),
-            "sides": {au: tuple(SIDES.values()) if au in studio.one_sided else ("both",) for au in studio.aus},
-        }
         whole: dict[str, Any] = {}
-        for part, nothing in (("aus", INTENSITIES[0]), ("sides", "both")):
-            given = {f"AU{str(au).upper().removeprefix('AU')}": one for au, one in dict(state.get(part, {})).items()}
-            for au, value in given.items():
-                if au not in studio.aus:
-                    raise ValueError(f"this face has no {au}; it has {', '.join(studio.aus)}")
-                if value not in allowed[part][au]:
-                    options = ", ".join(allowed[part][au])
-                    raise ValueError(f"{part} of {au}: the value must be one of {options}; it is {value!r}")
+        for part, nothing in _NOTHING.items():
+            given = {f"AU{str(au).upper().removeprefix('AU')}": one for au, one in dict(value.get(part, {})).items()}
+            for au, one in given.items():
+                sides = tuple(SIDES.values()) if au in studio.one_sided else ("both",)
+                _one_of(au, studio.aus, "an AU of this face")
+                _one_of(one, INTENSITIES if part == "aus" else sides, f"{part} of {au}")
             whole[part] = {au: given[au] for au in studio.aus if given.get(au, nothing) != nothing}
-        whole["cue"] = state.get("cue", "still" if "still" in studio.cues else studio.cues[-1])
-        if whole["cue"] not in studio.cues:
-            raise ValueError(f"no cue state {whole['cue']!r}; this face has {', '.join(studio.cues)}")
-        for name in LEVELS:
-            whole[name] = float(state.get(name, 1.0))
-            if not 0 <= whole[name] <= STRONGEST:
-                raise ValueError(f"{name} must lie between 0 and {STRONGEST:g}; it is {whole[name]:g}")
+        whole["cue"] = value.get("cue", "still" if "still" in studio.cues else studio.cues[-1])
+        _one_of(whole["cue"], studio.cues, "the cue of this face")
+        for part in LEVELS:
+            whole[part] = float(value.get(part, 1.0))
+            if not 0 <= whole[part] <= STRONGEST:
+                raise ValueError(f"{part} must lie between 0 and {STRONGEST:g}; it is {whole[part]:g}")
         return whole
-
-    @traitlets.validate("state")
-    def _playable(self, proposal: traitlets.Bunch) -> dict[str, Any]:
-        with trait_errors():
-            return self._whole(proposal.value)
-
-    @traitlets.validate("face")
-    def _known_face(self, proposal: traitlets.Bunch) -> str:
-        if proposal.value not in self._studios:
-            raise traitlets.TraitError(f"there is no face {proposal.value!r}; there are {', '.join(self._studios)}")
-        return proposal.value
-
-    def _warn(self, text: str) -> None:
-        self._said.value = note(text, warn=True)
 
     def _update(self) -> None:
         """Draw the current state and run the model, unless both are shown already."""
-        self._soon.cancel()
-        if self._drawn == (self.face, self.state):
+        self._soon.close()
+        if self._drawn == self.state:
             return
-        self._drawn = (self.face, dict(self.state))
+        self._drawn = dict(self.state)
         self._clip, self._answers, self._problem, self._shifted.value = None, None, "", ""
-        self._figure_soon.cancel()
+        self._figure_soon.close()
         try:
-            self._clip = self._studios[self.face](self.state)
+            self._clip = self._studio(self.state)
             if self._answer is not None:
                 self._answers = self._answer(self._clip)
         except ValueError as problem:
             self._problem = str(problem)
         if self._clip is None:
-            self._warn(self._problem)
+            self._say(self._problem, warn=True)
         else:
             clip_id = self._clip.table["clip_id"].iloc[0]
             self.view.give(clips=self._clip, kept=None if self._answers is None else self._answers.kept)
             self.view.show(clip_id, restart=False)
             now = f"<b>Now:</b> {html.escape(state_text(self._clip, clip_id))}<br>{_verdict(self._clip, self._answers)}"
             why = "" if self._answers is not None else note(self._problem or _NO_MODEL, warn=bool(self._problem))
-            self._said.value = f"<div class='medn-line'>{now}</div>{why}"
-        if self._answers is None:
-            self._scores.children = []
-        else:
-            self._figure_soon(self._answers, self._clip)
-        self._tell()
+            self._message.value = f"<div class='medn-line'>{now}</div>{why}"
+        self._figure.layout.display = "none" if self._answers is None else ""
+        if self._answers is not None:
+            self._figure_soon()
+        self._list_clips()
 
-    def _draw_figure(self, answers: LivePrediction, clip: Clips) -> None:
-        drawn = plot_answers(answers, clips=clip, pictures=False)
-        drawn.layout.width = None
-        if self._figure is None:
-            self._figure = LiveFigure(drawn)
-        else:
-            self._figure.drawn = drawn
-        self._scores.children = [self._figure]
+    def _draw_figure(self) -> None:
+        if self._answers is not None and self._clip is not None:
+            drawn = plot_answers(self._answers, clips=self._clip, pictures=False)
+            self._figure.drawn = drawn.update_layout(width=None)
 
-    def _tell(self) -> None:
+    def _list_clips(self) -> None:
         """Set the selection to the current clip and the kept ones, and show it."""
         now = {} if self._clip is None else {"now": (self._clip, self.state, self._answers)}
-        rows = [_row(slot, clip, answers) for slot, (clip, _, answers) in (now | self._kept).items()]
+        rows = []
+        for slot, (clip, _, answers) in (now | self._kept).items():
+            row = clip.table.iloc[0].reindex(["clip_id", "action_units", "side", "cue", "label"]).to_dict()
+            if answers is not None:
+                row["predicted"] = answers.predictions.predicted[0]
+                row["p"] = float(answers.predictions.probabilities.max())
+            rows.append({"slot": slot, **row})
         self.set_trait("selection", pd.DataFrame(rows))
-        self._table.value = table_html(self.selection, COLUMNS) if self._kept else ""
+        self._table.value = table_html(self.selection, _COLUMNS, shares=["p"]) if self._kept else ""
 
 
 def join_clips(parts: Mapping[str, Clips]) -> Clips:
-    """One record of several one-row records, each under its new clip id; ValueError where their sizes differ.
-
-    It has no truth where one has none, or where they show two faces.
-    """
+    """One record of several one-row records of one face, each under its new clip id, with truth where all have it."""
     records = list(parts.values())
     first, copies = records[0], [one.viewing for one in records if one.viewing is not None]
     makers = tuple(maker for one in copies for maker in one.makers)  # a viewing copy of fewer clips is dropped
     truths = [one.truth for one in records if one.truth is not None]
-    faces = [(one.aus, one.cue_kinds, one.au_masks.tobytes(), one.cue_mask.tobytes()) for one in truths]
-    recipe = {key: value for key, value in first.recipe.items() if all(one.recipe.get(key) == value for one in records)}
-    joined = None
-    if len(truths) == len(records) and len(set(faces)) == 1:
+    truth = None
+    if len(truths) == len(records):
         tables = [one.table.assign(clip_id=name) for name, one in zip(parts, truths, strict=True)]
-        joined = replace(
+        truth = replace(
             truths[0], table=pd.concat(tables, ignore_index=True),
             displacement=np.concatenate([one.displacement for one in truths]),
             cue_course=np.concatenate([one.cue_course for one in truths]),
         )  # fmt: skip
     return Clips(
-        frames=np.concatenate([one.frames for one in records]),
-        flow=np.concatenate([one.flow for one in records]),
-        table=pd.concat([one.table.assign(clip_id=name) for name, one in parts.items()], ignore_index=True),
-        recipe=recipe,
-        truth=joined,
-        viewing=ViewingCopy(copies[0].size, makers) if copies else None,
-    )
+        np.concatenate([one.frames for one in records]), np.concatenate([one.flow for one in records]),
+        pd.concat([one.table.assign(clip_id=name) for name, one in parts.items()], ignore_index=True),
+        recipe={key: value for key, value in first.recipe.items() if all(one.recipe[key] == value for one in records)},
+        truth=truth, viewing=ViewingCopy(copies[0].size, makers) if copies else None,
+    )  # fmt: skip
 
 
-def _row(slot: str, clips: Clips, answers: LivePrediction | None) -> dict[str, Any]:
-    """One clip as a row of the selection."""
-    row = clips.table.iloc[0]
-    found = {"slot": slot, **{key: row.get(key) for key in ("clip_id", "action_units", "side", "cue", "label")}}
-    if answers is not None:
-        found |= {"predicted": answers.predictions.predicted[0], "p": float(answers.predictions.probabilities.max())}
-    return found
+def _one_of(value: Any, allowed: Collection[str], what: str) -> None:
+    if value not in allowed:
+        raise ValueError(f"{what} must be one of {', '.join(allowed)}; it is {value!r}")
 
 
 def _verdict(clips: Clips, answers: LivePrediction | None) -> str:
     """The prediction and whether it is right, or why that is not known, as one line of HTML."""
-    row = clips.table.iloc[0]
-    label, said, verdict = row.get("label"), "", ""
+    row, prediction, verdict = clips.table.iloc[0], "", ""
+    label = row.get("label")
     if answers is not None:
         predicted, classes = answers.predictions.predicted[0], answers.predictions.classes
-        said = f"The model predicts {emotion_chip(predicted)}{answers.predictions.probabilities.max():.0%}. "
+        prediction = f"The model predicts {emotion_chip(predicted)}{answers.predictions.probabilities.max():.0%}. "
         verdict = f": <b>{'right' if predicted == label else 'wrong'}</b>"
         if label not in classes:
             verdict = f", none of this model's classes ({html.escape(', '.join(classes))})"
+    if label is not None and pd.notna(label):
+        return f"{prediction}AUs and cue together mean {emotion_chip(label)}{verdict}."
+    why = "The published table gives no emotion, or several, for these AUs and this cue"
     if not any(row.get(au) == 1 for au in clips.aus):
-        return f"{said}<b>No movement:</b> no AU is set, so there is no true emotion."
-    if label is None or pd.isna(label):
-        none = "The published table gives no emotion, or several, for these AUs and this cue"
-        return f"{said}{none}, so there is no true emotion."
-    return f"{said}AUs and cue together mean {emotion_chip(label)}{verdict}."
-
-
-def _compared(pair: Clips) -> str:
-    """Whether two kept clips are a confusable pair, as one line of HTML."""
-    if len(pair) < 2:
-        return note("Keep a second clip to compare the two.")
-    same, labels = pair.table[list(pair.aus)].nunique().max() == 1, pair.table["label"]
-    text = f"<b>A and B</b> have {'the same AUs' if same else 'different AUs'}"
-    if same and labels.notna().all() and labels.nunique() == 2:
-        text += f" and mean {' and '.join(map(emotion_chip, labels))}: a <b>confusable pair</b>"
-    return f"<div class='medn-line'>{text}.</div>"
+        why = "<b>No movement:</b> no AU is set"
+    return f"{prediction}{why}, so there is no true emotion."

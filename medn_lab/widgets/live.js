@@ -12,19 +12,17 @@ async function load(model) {
 
 async function render({ model, el }) {
   const plot = document.createElement("div");
+  plot.textContent = "loading the figure ...";
   el.append(plot);
-  const note = document.createElement("div");
-  note.textContent = "loading the figure ...";
-  plot.append(note);
   let Plotly;
   try {
     Plotly = await (globalThis.mednPlotly ??= load(model));
   } catch (problem) {
     globalThis.mednPlotly = undefined;
-    note.textContent = `This figure could not be drawn (${problem}). Run the cell again, or reload the page.`;
+    plot.textContent = `This figure could not be drawn (${problem}). Run the cell again, or reload the page.`;
     return;
   }
-  note.remove();
+  plot.textContent = "";
 
   const draw = async () => {
     const { data, layout } = JSON.parse(model.get("figure"));

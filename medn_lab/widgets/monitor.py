@@ -13,8 +13,7 @@ import traitlets
 
 from medn_lab.records import History
 from medn_lab.view.training import plot_history, summary
-from medn_lab.widgets.live import LiveFigure
-from medn_lab.widgets.panel import Panel, control, note
+from medn_lab.widgets.panel import LiveFigure, Panel, control
 
 _RESUMABLE = ("stopped", "interrupted")
 
@@ -60,23 +59,19 @@ class TrainingMonitor(Panel):
         self._loop: asyncio.AbstractEventLoop | None = None
         waiting = History(pd.DataFrame({"epoch": [], "loss": [], "accuracy": []}), status="waiting")
         self._figure = LiveFigure(plot_history(waiting).update_layout(width=None))
-        look: dict[str, Any] = {"disabled": True, "style": {}}
         hint = "End the training after this epoch; the model is kept"
-        self._stop = control(widgets.Button, "Stop after this epoch", icon="stop", width="190px", tooltip=hint, **look)
+        self._stop = self._button("Stop after this epoch", "stop", hint, self.stop, width="190px", disabled=True)
         hint = "Continue the same training to its planned last epoch"
-        self._resume = control(widgets.Button, "Resume", icon="play", width="110px", tooltip=hint, **look)
+        self._resume = self._button("Resume", "play", hint, self._resume_in_main_thread, width="110px", disabled=True)
         self._bar = control(widgets.IntProgress, width="150px", min=0, max=max(1, epochs or 1))
-        self._status = widgets.HTML(layout=widgets.Layout(flex="1 1 auto", margin="0 0 0 10px"))
+        self._message = widgets.HTML(layout={"flex": "1 1 300px", "margin": "0 0 0 10px"})
         for fixed in (self._stop, self._resume, self._bar):
             fixed.layout.flex = "0 0 auto"
-        top = widgets.HBox([self._stop, self._resume, self._bar, self._status])
-        super().__init__([top, self._figure], name="training-monitor", width="100%", results={})
-        self._stop.on_click(lambda _: self.stop())
-        self._resume.on_click(lambda _: self._resume_in_main_thread())
+        super().__init__([widgets.HBox([self._stop, self._resume, self._bar, self._message]), self._figure])
         self._say("Waiting for a training: give this to fit as a callback.")
 
     def stop(self) -> None:
-        """Ask the running training to stop after the epoch that runs; without one, nothing happens."""
+        """Stop the training after the epoch that runs; without one, nothing happens."""
         if self._run is not None and self._running:
             self._stop.disabled = True
             self._run.stop()
@@ -107,7 +102,10 @@ class TrainingMonitor(Panel):
         except RuntimeError:
             self._loop = None
         self._stop.disabled, self._resume.disabled, self._bar.bar_style = False, True, ""
-        self._hear_while_busy()
+        # A click must reach the cell that trains. ipykernel sends what a widget says to the thread that wrote to the
+        # widget last, which has no time; without that mark it goes to the side thread that Lab opens for widgets.
+        channel: Any = getattr(self._stop, "comm", None) or self
+        vars(channel).pop("_reply_subshell_id", None)
         self._show(run.history)
 
     def on_epoch_end(self, run: Any) -> None:
@@ -131,29 +129,21 @@ class TrainingMonitor(Panel):
         """Resume in the main thread, where an interrupt arrives; a click may be handled in another."""
         if self._running or self._run is None:
             return
+
+        def resume() -> None:
+            # Outside of a cell ipykernel ignores an interrupt.
+            before = signal.signal(signal.SIGINT, signal.default_int_handler)
+            try:
+                self._try(self.resume)
+            finally:
+                signal.signal(signal.SIGINT, before)
+
         self._resume.disabled = True
         self._say("The training continues.")
         if threading.current_thread() is threading.main_thread() or self._loop is None:
-            self._resume_interruptible()
+            resume()
         else:
-            self._loop.call_soon_threadsafe(self._resume_interruptible)
-
-    def _resume_interruptible(self) -> None:
-        """Resume so that an interrupt of the kernel arrives: outside of a cell ipykernel ignores it."""
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            self._try(self.resume)
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    def _hear_while_busy(self) -> None:
-        """Let a click on the button reach the running cell.
-
-        ipykernel sends what a widget says to the thread that wrote to the widget last: here the one that trains and has
-        no time. Where that mark is removed, the click goes to the side thread that JupyterLab opens for widgets.
-        """
-        channel: Any = getattr(self._stop, "comm", None) or self
-        vars(channel).pop("_reply_subshell_id", None)
+            self._loop.call_soon_threadsafe(resume)
 
     def _show(self, history: History) -> None:
         """Draw the curves and move the bar."""
@@ -162,9 +152,3 @@ class TrainingMonitor(Panel):
         planned = self._epochs or history.config.get("training", {}).get("epochs", 0)
         self._bar.max, self._bar.value = max(planned, len(history), 1), len(history)
         self._say(f"Epoch {len(history)}{f' of {planned}' if planned else ''}: {summary(history)}")
-
-    def _say(self, text: str, *, warn: bool = False) -> None:
-        self._status.value = note(text, warn=warn)
-
-    def _warn(self, text: str) -> None:
-        self._say(text, warn=True)

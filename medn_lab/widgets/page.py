@@ -6,7 +6,6 @@ import base64
 import gzip
 import json
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,99 +16,87 @@ import pandas as pd
 from medn_lab.records import Predictions
 from medn_lab.view.rows import au_set_names, label_column
 from medn_lab.widgets.clip_view import ClipView
-from medn_lab.widgets.panel import SHEET, clip_heading, score_rows
+from medn_lab.widgets.panel import SHEET, Panel, clip_heading, score_rows
 
 _HERE = Path(__file__).parent
 _TABLE: dict[str, Any] = {"index": False, "border": 0, "na_rep": "–", "float_format": "{:.3f}".format}
 
 
-def write_clips(
-    path: str | os.PathLike[str], items: Sequence[tuple[str, Sequence[str]]], *, table: pd.DataFrame, **options: Any
-) -> Path:
-    """Write a list as one file, with the options of :func:`write_page`.
+class WrittenPanel(Panel):
+    """A widget that can be written as one file."""
 
-    Parameters
-    ----------
-    path : path-like
-    items : sequence of (str, sequence of str)
-        A line of text each, and the ids of the one or two clips that it plays.
-    table : DataFrame
-        A row a clip.
-    **options
-    """
-    at = {str(clip_id): row for row, clip_id in enumerate(table["clip_id"])}
-    listed = [{"text": text, "rows": [at[one] for one in clip_ids]} for text, clip_ids in items]
-    return write_page(path, {"items": listed}, table=table, **options)
+    _title = "Clips"
 
+    def to_html(
+        self, path: str | os.PathLike[str], *, title: str | None = None, faces: bool = True,
+        most_megabytes: float = 20.0,
+    ) -> Path:  # fmt: skip
+        """Write what is shown as one file that opens from disk in any browser, offline and without a kernel.
 
-def write_page(
-    path: str | os.PathLike[str],
-    data: dict[str, Any],
-    *,
-    table: pd.DataFrame,
-    view: ClipView,
-    title: str,
-    about: str,
-    faces: bool,
-    most_megabytes: float,
-    predictions: Predictions | None = None,
-    tables: Mapping[str, pd.DataFrame] | None = None,
-    caution: str = "",
-) -> Path:
-    """Write a page that plays clips.
+        The clips play and are magnified, with their overlays, labels, AUs and scores. An explorer is written with its
+        maps, their hover, click, lasso, colouring, filter and legend, the confusable partner of each clip and the
+        measures of all clips; a list of clips or pairs with a search. New values need the notebook.
 
-    Parameters
-    ----------
-    path : path-like
-    data : dict
-        What ``page.js`` draws next to the clips: ``maps`` or ``items``, and what belongs to them.
-    table : DataFrame
-        A row a clip.
-    view : ClipView
-        It packs the clips; its overlays are those of the page.
-    title, about : str
-        The heading, and the line on data set, model and versions.
-    faces : bool
-        Whether the pictures of the faces are in the file.
-    most_megabytes : float
-        Above this size fewer clips have pictures, and the file says how many.
-    predictions : Predictions or None
-    tables : mapping of str to DataFrame, optional
-        By their headings.
-    caution : str
-        A sentence at the end.
-    """
-    from jinja2 import Environment, FileSystemLoader
+        Parameters
+        ----------
+        path : path-like
+            The file to write; its folder must exist.
+        title : str, optional
+            The heading.
+        faces : bool
+            Whether the pictures of the faces are in the file. Faces are biometric data.
+        most_megabytes : float
+            Above this size fewer clips have pictures, and the file says how many.
 
-    clips, size = _clips(table, view, predictions=predictions, most_bytes=most_megabytes * 1e6 if faces else 0)
-    data |= {"view": state_of(view) | {"faces": [], "notes": [], "moments": [], "frame": 0}, "clips": clips}
-    text = json.dumps(data, default=_as_json, separators=(",", ":"))
-    count = sum(one["face"] is not None for one in clips)
-    kept = f"The pictures of {count} of {len(table)} clips are in this file ({size / 1e6:.1f} MB before compression)."
-    maps = "maps" in data
-    modules = {"ClipView": "clip_view.js", **({"BranchMaps": "branch_maps.js"} if maps else {})}
-    environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True)
-    page = environment.get_template("page.html").render(
-        title=title, about=about, caution=caution, maps=maps,
-        kept=kept if faces else "No pictures of faces are in this file.",
-        style="\n".join([SHEET, *map(_source, ("branch_maps.css", "clip_view.css", "page.css"))]),
-        script="\n".join([*(_module(name, file) for name, file in modules.items()), _source("page.js")]),
-        data=base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode(),
-        tables=[(name, one.to_html(**_TABLE)) for name, one in (tables or {}).items()],
-    )  # fmt: skip
-    target = Path(path)
-    target.write_text(page, encoding="utf-8")
-    return target
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        ValueError
+            If nothing is shown that could be written.
+        """
+        from jinja2 import Environment, FileSystemLoader
+
+        page = self._page()
+        table, view, data = page["table"], page["view"], page["data"]
+        clips, size = _clips(table, view, page.get("predictions"), most_bytes=most_megabytes * 1e6 if faces else 0)
+        if "items" in data:
+            at = {str(clip_id): row for row, clip_id in enumerate(table["clip_id"])}
+            listed = [{"text": text, "rows": [at[str(one)] for one in ids]} for text, *ids in data["items"]]
+            data = {"items": listed}
+        data |= {"view": state_of(view) | {"faces": [], "notes": [], "moments": [], "frame": 0}, "clips": clips}
+        text = json.dumps(data, default=_as_json, separators=(",", ":"))
+        count = sum(one["face"] is not None for one in clips)
+        kept = f"The pictures of {count} of {len(table)} clips are in this file ({size / 1e6:.1f} MB uncompressed)."
+        files = {"ClipView": "clip_view.js"} | ({"BranchMaps": "branch_maps.js"} if "maps" in data else {})
+        source = {name: (_HERE / name).read_text(encoding="utf-8") for name in (*files.values(), "page.js", *_STYLES)}
+        modules = [f"const {name} = (() => {{\n{source[file]}\n}})();" for name, file in files.items()]
+        template = Environment(loader=FileSystemLoader(_HERE), autoescape=True).get_template("page.html")
+        written = template.render(
+            title=self._title if title is None else title, caution=page.get("caution", ""), maps="maps" in data,
+            about="; ".join(map(str.strip, str(page["about"]).splitlines())),
+            kept=kept if faces else "No pictures of faces are in this file.",
+            style="\n".join([SHEET, *(source[name] for name in _STYLES)]),
+            script="\n".join([*modules, source["page.js"]]).replace("export default { render };", "return { render };"),
+            data=base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode(),
+            tables=[(name, one.to_html(**_TABLE)) for name, one in page.get("tables", {}).items()],
+        )  # fmt: skip
+        target = Path(path)
+        target.write_text(written, encoding="utf-8")
+        return target
+
+    def _page(self) -> dict[str, Any]:
+        """What is written: ``view``, ``table`` (a row a clip), ``about`` (for the line below the heading) and ``data``.
+
+        ``data`` holds ``items`` (a line of text and the clips that it plays) or ``maps`` and what belongs to them.
+        ``predictions``, ``tables`` and ``caution`` may be left out.
+        """
+        raise NotImplementedError
 
 
-def _source(file: str) -> str:
-    return (_HERE / file).read_text(encoding="utf-8")
-
-
-def _module(name: str, file: str) -> str:
-    """A component's source as a function that returns it."""
-    source = _source(file).replace("export default { render };", "return { render };")
-    return f"const {name} = (() => {{\n{source}\n}})();"
+_STYLES = ("branch_maps.css", "clip_view.css", "page.css")
 
 
 def state_of(widget: anywidget.AnyWidget) -> dict[str, Any]:
@@ -127,7 +114,7 @@ def _as_json(value: object) -> object:
 
 
 def _clips(
-    table: pd.DataFrame, view: ClipView, *, predictions: Predictions | None, most_bytes: float
+    table: pd.DataFrame, view: ClipView, predictions: Predictions | None, *, most_bytes: float
 ) -> tuple[list[dict[str, Any]], int]:
     """What the page holds of each clip, with what plays as long as there is room, and the bytes of what plays."""
     column, clips, written = label_column(table), [], 0

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import html
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from operator import itemgetter
-from pathlib import Path
 from typing import Any, Literal
 
 import ipywidgets as widgets
@@ -18,20 +17,41 @@ import traitlets
 
 from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions, positions, require
 from medn_lab.view.attribution import sanity_lines
+from medn_lab.view.marks import counted, need
 from medn_lab.view.pair import attribution_figure, attribution_line, motion_figure, pair_lines
-from medn_lab.widgets.live import LiveFigure
-from medn_lab.widgets.page import write_clips
-from medn_lab.widgets.pair_table import FILTERS, NO_FILTERS, PairTable, csv_link, pair_line
-from medn_lab.widgets.panel import Panel, control, note, small_print, trait_errors
+from medn_lab.widgets.page import WrittenPanel
+from medn_lab.widgets.panel import LiveFigure, control, note, validates
 from medn_lab.widgets.player import ClipPair
+from medn_lab.widgets.selection import pair_facts
 
+_ORDERS: dict[str, tuple[str, dict[str, float]]] = {
+    "ranked": ("order of the table", {}),
+    "alike": ("most alike in motion first", {"motion_similarity": 1}),
+    "apart": ("most apart in emotion first", {"emotion_separation": 1}),
+    "missed": ("alike in motion, least apart in emotion first", {"motion_similarity": 1, "emotion_separation": -1}),
+    "leaks": ("most apart in motion compared with controls first", {"motion_beyond": 1}),
+}
+"""Title of each order, and the columns with their weights in the sum of which the largest comes first."""
+_FILTERS: dict[str, tuple[Any, str, str]] = {
+    "aus": ("", "AUs", "Only pairs of this AU set"),
+    "emotion": ("", "emotion", "Only pairs in which one clip has this emotion"),
+    "against": ("", "other emotion", "Only pairs in which the other clip has this emotion"),
+    "subjects": ("", "subjects", "Pairs of one person show the same face: the fairer comparison"),
+    "verdict": ("", "predictions", "What the model predicted for the two clips"),
+    "dataset": ("", "data set", "Only pairs of this data set"),
+    "opposite": (False, "opposite valence", "Only pairs of a positive and a negative emotion"),
+    "bookmarked": (False, "bookmarked", "Only pairs with a bookmark"),
+}
+"""By name: the value that lets all pairs pass, the label and the hint of the control."""
+_NO_FILTERS = {name: none for name, (none, _, _) in _FILTERS.items()}
+_COLUMNS = {name: ["label_a", "label_b"] if name in ("emotion", "against") else [name] for name in _FILTERS}
+_NEEDED = ["clip_a", "clip_b", "action_units", "label_a", "label_b"]
 _NO_PAIR = ("", "")
 _NO_ATTRIBUTE = "no attributor was given; give attribute=medn.diagnose.pair_attributor(model, clips)"
 _NO_SWAP = "To see which branch the difference comes from, give swap=medn.diagnose.pair_swapper(model, clips)."
-_NO_MAP = "To see where the difference comes from, give attribute=medn.diagnose.pair_attributor(model, clips)."
 
 
-class PairBrowser(Panel):
+class PairBrowser(WrittenPanel):
     """Look at confusable pairs one by one: both faces in step, their flows and the difference, the branches' verdicts.
 
     *Next* and *previous* walk through the pairs that the filters leave, in the order chosen. The faces play side by
@@ -102,96 +122,93 @@ class PairBrowser(Panel):
     """
 
     pair = traitlets.Tuple(traitlets.Unicode(), traitlets.Unicode(), default_value=_NO_PAIR)
-    filters: Any = traitlets.Dict()
+    filters: Any = traitlets.Dict(_NO_FILTERS)
     order = traitlets.Unicode("ranked")
     attributed = traitlets.Bool(False)
     part = traitlets.Enum(["frames", "flow"], "frames")
-    selection = traitlets.Instance(pd.DataFrame, read_only=True)
-    bookmarks = traitlets.Instance(pd.DataFrame, read_only=True)
+    selection = traitlets.Instance(pd.DataFrame, args=(), read_only=True)
+    bookmarks = traitlets.Instance(pd.DataFrame, args=(), read_only=True)
+    _title = "Confusable pairs"
 
     def __init__(
-        self,
-        pairs: pd.DataFrame,
-        *,
-        clips: Clips | None = None,
-        predictions: Predictions | None = None,
-        features: BranchFeatures | None = None,
-        attribute: Callable[[str, str], Attribution] | None = None,
+        self, pairs: pd.DataFrame, *, clips: Clips | None = None, predictions: Predictions | None = None,
+        features: BranchFeatures | None = None, attribute: Callable[[str, str], Attribution] | None = None,
         swap: Callable[[str, str], pd.DataFrame] | None = None,
-        order: Literal["ranked", "alike", "apart", "missed", "leaks"] = "ranked",
-        magnify: float = 8.0,
-    ) -> None:
+        order: Literal["ranked", "alike", "apart", "missed", "leaks"] = "ranked", magnify: float = 8.0,
+    ) -> None:  # fmt: skip
+        if len(pairs) or not set(_NEEDED) <= set(pairs.columns):
+            need(pairs, _NEEDED, maker="diagnose.rank_pairs")
+        labelled = pairs[["label_a", "label_b"]].notna().all(axis=1)
+        left_out = int((~labelled).sum())
+        self._left_out = f"; {left_out} without a label on both sides left out" if left_out else ""
+        table = self._table = pairs[labelled & ~pairs.duplicated(["clip_a", "clip_b"])]
+        self._names = list(zip(table["clip_a"].astype(str), table["clip_b"].astype(str), strict=True))
+        self._place_of = {frozenset(two): place for place, two in reversed([*enumerate(self._names)])}
         self._clips, self._predictions, self._features = clips, predictions, features
-        self._about = clips.table if clips is not None else None if predictions is None else predictions.table
-        self._attribute = attribute and lru_cache(32)(attribute)
-        self._swap = swap and lru_cache(32)(swap)
-        self._list = PairTable(pairs, self._about)
-        self._list.passing({}, order=order)
-        self._rows, self._notes = np.array([], dtype=int), dict[int, str]()
-        self._both = ClipPair(
-            self._list.clips(self._about), clips=clips, predictions=predictions, magnify=magnify,
-            names=("clip a", "clip b"), hints=("", ""),
-        )  # fmt: skip
+        about = self._about = clips.table if clips is not None else None if predictions is None else predictions.table
+        self._facts, self._notes, self._rows = pair_facts(table, about), dict[int, str](), np.array([], dtype=int)
+        self._keys = {
+            name: table.reindex(columns=list(weights)).to_numpy(dtype=float) @ np.array(list(weights.values()))
+            for name, (_, weights) in _ORDERS.items()
+            if table.reindex(columns=list(weights)).notna().any(axis=0).all()
+        }
+        self.order = order
+        self._attribute, self._swap = attribute and lru_cache(32)(attribute), swap and lru_cache(32)(swap)
+        own = ["clip_id", "label", "action_units"]
+        sides = [table[[f"clip_{one}", f"label_{one}", "action_units"]].set_axis(own, axis=1) for one in "ab"]
+        known = pd.concat([about, *sides]).drop_duplicates("clip_id")
+        names = ("clip a", "clip b")
+        self._both = ClipPair(known, clips=clips, predictions=predictions, magnify=magnify, names=names)
         self.stage = self._both.view
         self._message, self._verdicts, self._explained = (widgets.HTML() for _ in range(3))
         self._figures = {name: LiveFigure(go.Figure()) for name in ("motion", "attribution")}
-        figures = widgets.HBox([*self._figures.values()], layout=widgets.Layout(flex_flow="row wrap"))
-        wanted = control(
-            widgets.ToggleButton, "attribute the difference", icon="fire", disabled=attribute is None,
-            tooltip="Compute the attribution of the difference between the two clips; about a second per pair",
-        )  # fmt: skip
-        part = control(
-            widgets.Dropdown, options=[("of the frames", "frames"), ("of the flow", "flow")],
-            tooltip="Show the attribution of this input", disabled=attribute is None,
-        )  # fmt: skip
-        shown = [self._both.widget, self._verdicts, figures, self._explained, widgets.HBox([wanted, part])]
-        self._sheet = widgets.VBox(shown)
-        self._make_controls()
-        super().__init__(
-            [self._choice, self._bar, self._message, self._sheet], name="pair-browser", width="100%",
-            results={"bookmarks": self._marked()}, filters=NO_FILTERS, order=order,
-        )  # fmt: skip
-        for name, one in self._controls.items():
-            self._bind(
-                "filters", one, to_control=itemgetter(name),
-                to_trait=lambda value, name=name: self.filters | {name: value},  # type: ignore[misc]
-            )  # fmt: skip
-        for name, one in {"order": self._orders, "attributed": wanted, "part": part}.items():
-            self._bind(name, one)
+        self._choice, self._walk = self._make_controls()
+        what = {"tooltip": "What the difference between the two clips comes from", "disabled": attribute is None}
+        wanted = control(widgets.ToggleButton, "attribute the difference", icon="fire", **what)
+        part = control(widgets.Dropdown, "", options=[("of the frames", "frames"), ("of the flow", "flow")], **what)
+        last = widgets.HBox([self._bind("attributed", wanted), self._bind("part", part)])
+        figures = widgets.HBox(list(self._figures.values()))
+        self._sheet = widgets.VBox([self._both.widget, self._verdicts, figures, self._explained, last])
+        super().__init__([self._choice, self._walk, self._message, self._sheet])
+        self.set_trait("bookmarks", self._table.iloc[:0].assign(note=""))
         self.observe(lambda _: self._choose(), ["filters", "order"])
         self.observe(lambda _: self._show_pair(), "pair")
         self.observe(lambda _: self._show_motion(), ["attributed", "part"])
-        self._show_pair()
         self._choose()
+        if not len(self._rows):
+            self._show_pair()
 
-    def _make_controls(self) -> None:
-        """The controls: filters and order, the walk through the pairs with the bookmark."""
-        self._controls: dict[str, Any] = {}
-        for name, (none, title, hint) in FILTERS.items():
+    def _make_controls(self) -> list[widgets.HBox]:
+        """Filters and order, and the walk through the pairs with the bookmark."""
+        choices = []
+        for name, (none, title, hint) in _FILTERS.items():
+            there = [column for column in _COLUMNS[name] if column in self._facts]
             if none is False:
                 one = control(widgets.Checkbox, title, tooltip=hint, indent=False, margin="2px 10px")
             else:
-                one = control(widgets.Dropdown, title, options=[("all", ""), *self._list.options(name)], tooltip=hint)
-            one.layout.display = "" if self._list.has(name) else "none"
-            self._controls[name] = one
-        titles = [(title, key) for key, title in self._list.orders.items()]
-        self._orders = control(widgets.Dropdown, "order", options=titles, tooltip="Order of the pairs")
-        self._number = control(
-            widgets.BoundedIntText, "pair", value=1, min=1, max=1, width="112px", tooltip="Type the number of a pair"
-        )
+                counts = pd.concat([self._facts[column] for column in there]).value_counts() if there else pd.Series()
+                mark = "AU " if name == "aus" else ""
+                options = [(f"{mark}{value} ({n})", str(value)) for value, n in counts.items()]
+                one = control(widgets.Dropdown, title, options=[("all", ""), *options], tooltip=hint)
+            one.layout.display = "" if there or name == "bookmarked" else "none"
+            choices.append(self._bind(
+                "filters", one, to_control=itemgetter(name),
+                to_trait=lambda value, name=name: self.filters | {name: value},  # type: ignore[misc]
+            ))  # fmt: skip
+        titles = [(_ORDERS[name][0], name) for name in self._keys]
+        order = control(widgets.Dropdown, "order", options=titles, tooltip="Order of the pairs")
         self._mark = control(widgets.ToggleButton, "bookmark", icon="bookmark", tooltip="Bookmark this pair")
         self._note = control(widgets.Text, placeholder="note on this pair", continuous_update=False)
+        self._count, self._link = (widgets.HTML(layout={"margin": "6px 10px 2px 4px"}) for _ in range(2))
+        self._mark.observe(self._on_bookmark, "value")
+        self._note.observe(self._on_bookmark, "value")
         reset = self._button("All pairs", "times", "Remove all filters", self.filter)
-        previous = self._button("previous", "arrow-left", "The pair before this one", self.previous)
-        following = self._button("next", "arrow-right", "The pair after this one", self.next)
-        self._count, self._link = (widgets.HTML(layout=widgets.Layout(margin="6px 10px 2px 4px")) for _ in range(2))
-        choice = [*self._controls.values(), self._orders, reset]
-        walk = [previous, following, self._number, self._count, self._mark, self._note, self._link]
-        rows = (widgets.HBox(own, layout=widgets.Layout(flex_flow="row wrap")) for own in (choice, walk))
-        self._choice, self._bar = rows
-        self._number.observe(lambda change: self._go(change.new - 1), "value")
-        self._mark.observe(lambda change: self._on_mark(change.new), "value")
-        self._note.observe(lambda change: self._on_note(change.new), "value")
+        walk = [
+            self._button("previous", "arrow-left", "The pair before this one", self.previous),
+            self._button("next", "arrow-right", "The pair after this one", self.next),
+            self._count, self._mark, self._note, self._link,
+        ]  # fmt: skip
+        return [widgets.HBox([*choices, self._bind("order", order), reset]), widgets.HBox(walk)]
 
     def show(self, clip_a: str, *, clip_b: str) -> None:
         """Show the pair of these two clips, named in either order; filters that hide it are taken away.
@@ -205,7 +222,6 @@ class PairBrowser(Panel):
         ValueError
             If they are no pair of this table.
         """
-        self._list.find(clip_a, clip_b)
         self.pair = (clip_a, clip_b)
 
     def next(self) -> tuple[str, str]:
@@ -216,27 +232,18 @@ class PairBrowser(Panel):
         ValueError
             If no pair passes the filters.
         """
-        self._check_pair()
-        return self._go(self._at() + 1)
+        return self._step(1)
 
     def previous(self) -> tuple[str, str]:
         """Show the pair before, before the first the last, and return its two clip ids; else as :meth:`next`."""
-        self._check_pair()
-        return self._go(self._at() - 1)
+        return self._step(-1)
 
     def filter(
-        self,
-        *,
-        aus: str = "",
-        emotion: str = "",
-        against: str = "",
-        opposite: bool = False,
+        self, *, aus: str = "", emotion: str = "", against: str = "", opposite: bool = False,
         subjects: Literal["", "same", "different"] = "",
-        verdict: Literal["", "both right", "one right", "swapped", "both wrong"] = "",
-        dataset: str = "",
-        bookmarked: bool = False,
-        order: Literal["ranked", "alike", "apart", "missed", "leaks"] | None = None,
-    ) -> int:
+        verdict: Literal["", "both right", "one right", "swapped", "both wrong"] = "", dataset: str = "",
+        bookmarked: bool = False, order: Literal["ranked", "alike", "apart", "missed", "leaks"] | None = None,
+    ) -> int:  # fmt: skip
         """Choose among the pairs, and show the first that passes; what is not named is not filtered by.
 
         Parameters
@@ -250,7 +257,7 @@ class PairBrowser(Panel):
         subjects : {"", "same", "different"}
             Pairs of one person, of two, or all.
         verdict : {"", "both right", "one right", "swapped", "both wrong"}
-            What the model said.
+            What the model predicted.
         dataset : str
             Both clips are of this data set.
         bookmarked : bool
@@ -272,30 +279,18 @@ class PairBrowser(Panel):
             "aus": aus, "emotion": emotion, "against": against, "subjects": subjects, "verdict": verdict,
             "dataset": dataset, "opposite": opposite, "bookmarked": bookmarked,
         }  # fmt: skip
-        wanted = order or self.order
-        self._list.passing(chosen, order=wanted)
-        self.filters, self.order = chosen, wanted
-        self._go(0)
+        with self.hold_trait_notifications():
+            self.filters, self.order = chosen, order or self.order
+        self._choose()
         return len(self._rows)
 
     @property
     def pairs(self) -> pd.DataFrame:
         """The pairs that pass the filters, in the order in which they are shown."""
-        return self._list.table.iloc[self._rows]
+        return self._table.iloc[self._rows]
 
-    def bookmark(self, *, note: str = "") -> None:
-        """Mark the pair that is shown with this note, or change its note.
-
-        Raises
-        ------
-        ValueError
-            If no pair is shown.
-        """
-        self._check_pair()
-        self._write_note(note)
-
-    def unbookmark(self) -> None:
-        """Take the mark off the pair that is shown.
+    def bookmark(self, *, note: str | None = "") -> None:
+        """Mark the pair that is shown with this note, or change its note; None takes the mark away.
 
         Raises
         ------
@@ -303,144 +298,129 @@ class PairBrowser(Panel):
             If no pair is shown.
         """
         self._check_pair()
-        self._write_note(None)
-
-    def to_html(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        title: str = "Confusable pairs",
-        faces: bool = True,
-        most_megabytes: float = 20.0,
-    ) -> Path:
-        """Write the pairs that pass the filters as one file that plays them, offline and without a kernel.
-
-        Parameters
-        ----------
-        path : path-like
-            The file to write; its folder must exist.
-        title : str
-        faces : bool
-            Whether the pictures of the faces are in the file. Faces are biometric data.
-        most_megabytes : float
-            Above this size fewer clips have pictures, and the file says how many.
-
-        Returns
-        -------
-        Path
-
-        Raises
-        ------
-        ValueError
-            If no pair passes the filters, or neither clips nor predictions were given.
-        """
-        self._check_pair()
-        about = require(self._about, otherwise="there is no information on these clips; give clips= or predictions=")
-        pairs = self.pairs[["clip_a", "clip_b"]].isin(about["clip_id"].to_list()).all(axis=1)
-        rows = self.pairs[pairs].to_dict("records")
-        items = [(pair_line(row), [str(row["clip_a"]), str(row["clip_b"])]) for row in rows]
-        table = about[about["clip_id"].isin({clip_id for _, both in items for clip_id in both})].reset_index(drop=True)
-        return write_clips(
-            path, items, table=table, view=self.stage, predictions=self._predictions, title=title,
-            about=f"{len(items)} pairs of the same AU set and different emotions; {len(table)} clips",
-            faces=faces, most_megabytes=most_megabytes,
-        )  # fmt: skip
-
-    @traitlets.validate("filters", "order", "attributed", "pair")
-    def _possible(self, proposal: traitlets.Bunch) -> Any:
-        value, name = proposal.value, proposal.trait.name
-        with trait_errors():
-            if name == "attributed":
-                require(self._attribute if value else True, otherwise=_NO_ATTRIBUTE)
-            elif name == "order":
-                self._list.passing({}, order=value)
-            elif name == "filters":
-                self._list.passing(value)
-                value = NO_FILTERS | value
-                one = self._controls["aus"]
-                if value["aus"] not in dict(one.options).values():  # an AU set beyond those that are listed
-                    one.options = (*one.options, (value["aus"], value["aus"]))
-            elif value != _NO_PAIR or len(self._rows):
-                place = self._list.find(*value)
-                if place not in self._rows:
-                    self.filters = NO_FILTERS
-                value = self._names(place)
-        return value
-
-    def _check_pair(self) -> None:
-        if not len(self._rows):
-            raise ValueError(self._list.why_none())
-
-    def _choose(self, at: int = 0) -> None:
-        """Find the pairs that pass, and show the one at this position among them."""
-        self._rows = self._list.passing(self.filters, order=self.order, bookmarked=self._notes)
-        self.pair = self._names(self._rows[min(at, len(self._rows) - 1)]) if len(self._rows) else _NO_PAIR
-        self._show_position()
-
-    @property
-    def _place(self) -> int:
-        """Position in the table of the pair that is shown; -1 without a pair."""
-        return self._list.find(*self.pair) if any(self.pair) else -1
-
-    def _at(self) -> int:
-        return int(np.flatnonzero(self._rows == self._place)[0])
-
-    def _go(self, at: int) -> tuple[str, str]:
-        """Show the pair at this position among those that pass; the first follows the last."""
-        if len(self._rows):
-            self.pair = self._names(self._rows[at % len(self._rows)])
-        return self.pair
-
-    def _names(self, place: int) -> tuple[str, str]:
-        row = self._list.table.iloc[place]
-        return str(row["clip_a"]), str(row["clip_b"])
-
-    def _marked(self) -> pd.DataFrame:
-        return self._list.table.iloc[list(self._notes)].assign(note=list(self._notes.values()))
-
-    def _write_note(self, text: str | None) -> None:
-        """Bookmark the pair that is shown with this note; take its bookmark away where None."""
-        place = self._place
-        self._notes = {row: own for row, own in {**self._notes, place: text}.items() if own is not None}
-        self.set_trait("bookmarks", self._marked())
+        place = self._place_of[frozenset(self.pair)]
+        self._notes = {row: own for row, own in {**self._notes, place: note}.items() if own is not None}
+        self.set_trait("bookmarks", self._table.iloc[list(self._notes)].assign(note=list(self._notes.values())))
         if self.filters["bookmarked"]:
             self._choose(self._at())
         self._show_position()
 
-    def _on_mark(self, marked: bool) -> None:
-        if any(self.pair) and marked != (self._place in self._notes):
-            self._write_note(self._note.value if marked else None)
+    def _page(self) -> dict[str, Any]:
+        self._check_pair()
+        about = require(self._about, otherwise="there is no information on these clips; give clips= or predictions=")
+        pairs = self.pairs[self.pairs[["clip_a", "clip_b"]].isin(about["clip_id"].to_list()).all(axis=1)]
+        items = []
+        for row in pairs.to_dict("records"):
+            emotions, both = (f"{row[f'{what}_a']} / {row[f'{what}_b']}" for what in ("label", "clip"))
+            text = filter(None, [f"AU {row['action_units']}", emotions, row.get("verdict"), both])
+            items.append(("  ·  ".join(text), row["clip_a"], row["clip_b"]))
+        shown = about["clip_id"].isin(pairs[["clip_a", "clip_b"]].to_numpy().ravel())
+        table = about[shown].reset_index(drop=True)
+        n = counted(len(items), "pair"), counted(len(table), "clip")
+        return {
+            "view": self.stage, "table": table, "predictions": self._predictions, "data": {"items": items},
+            "about": "{} of the same AU set and different emotions; {}".format(*n),
+        }  # fmt: skip
 
-    def _on_note(self, text: str) -> None:
-        if any(self.pair) and text != self._notes.get(self._place, ""):
-            self._write_note(text)
+    @validates("filters", "order", "attributed", "pair")
+    def _check(self, name: str, value: Any) -> Any:
+        if name == "attributed":
+            require(self._attribute if value else True, otherwise=_NO_ATTRIBUTE)
+        elif name == "order":
+            if value not in self._keys:
+                raise ValueError(f"there is no order {value!r} here; there are {', '.join(self._keys)}")
+        elif name == "filters":
+            self._passing(value)
+            value = _NO_FILTERS | value
+        elif value != _NO_PAIR or len(self._rows):
+            place = self._place_of.get(frozenset(value))
+            if place is None:
+                a, b = value
+                raise ValueError(f"{a!r} and {b!r} are not among the {len(self._table)} pairs of this browser")
+            if place not in self._rows:
+                self.filters = _NO_FILTERS
+            value = self._names[place]
+        return value
+
+    def _passing(self, filters: Mapping[str, Any]) -> np.ndarray:
+        """Which pairs pass, (n,) of bool; ValueError where a choice is not there."""
+        keep = np.ones(len(self._table), dtype=bool)
+        for name, value in filters.items():
+            if name not in _FILTERS:
+                raise ValueError(f"there is no filter {name!r}; there are {', '.join(_FILTERS)}")
+            if name == "bookmarked":
+                keep &= np.isin(np.arange(len(keep)), list(self._notes)) | (not value)
+            elif value:
+                facts = self._facts[self._facts.columns.intersection(_COLUMNS[name])]
+                known = sorted({one for column in facts for one in facts[column].cat.categories})
+                if value not in known:
+                    some = ", ".join(map(str, known[:12])) or "none"
+                    raise ValueError(f"no pair has the {name} {value!r}; there are {some}")
+                keep &= (facts == value).any(axis=1).to_numpy()
+        if filters.get("against") and filters["against"] == filters.get("emotion"):
+            keep[:] = False  # a confusable pair has two emotions
+        return keep
+
+    def _check_pair(self) -> None:
+        if not len(self._rows):
+            why = f"no pair passes these filters, of {counted(len(self._table), 'pair')} in all"
+            none = "none here, because no two clips share an AU set and differ in emotion"
+            none = f"No confusable pairs: {self._table.attrs.get('none') or none}{self._left_out}."
+            raise ValueError(why if len(self._table) else none)
+
+    def _choose(self, at: int = 0) -> None:
+        """Find the pairs that pass, and show the one at this position among them."""
+        rows = np.flatnonzero(self._passing(self.filters))
+        self._rows = rows[np.argsort(-self._keys[self.order][rows], kind="stable")]
+        self.pair = self._names[self._rows[min(at, len(rows) - 1)]] if len(rows) else _NO_PAIR
+        self._show_position()
+
+    def _at(self) -> int:
+        return int(np.flatnonzero(self._rows == self._place_of[frozenset(self.pair)])[0])
+
+    def _step(self, by: int) -> tuple[str, str]:
+        """Show the pair so many places further among those that pass; the first follows the last."""
+        self._check_pair()
+        self.pair = self._names[self._rows[(self._at() + by) % len(self._rows)]]
+        return self.pair
+
+    def _on_bookmark(self, change: traitlets.Bunch) -> None:
+        """The button or the note of the bookmark was changed on the page."""
+        place = self._place_of.get(frozenset(self.pair), -1)
+        shown = place in self._notes if change.owner is self._mark else self._notes.get(place, "")
+        if place >= 0 and change.new != shown:
+            self.bookmark(note=None if change.new is False else self._note.value)
 
     def _show_position(self) -> None:
         """Show which of how many pairs it is, its bookmark and note, and why there is no pair."""
-        n, place = len(self._rows), self._place
-        self._choice.layout.display = "" if len(self._list) else "none"
-        self._bar.layout.display = "" if n else "none"
-        self._message.value = "" if n else note(self._list.why_none(), warn=True)
-        with self._number.hold_trait_notifications():
-            self._number.max, self._number.value = max(1, n), self._at() + 1 if n else 1
-        self._count.value = f"<div class='medn-line'>of {self._list.count_text(n)}</div>"
+        n, of, place = len(self._rows), len(self._table), self._place_of.get(frozenset(self.pair), -1)
+        self._choice.layout.display = "" if of else "none"
+        self._walk.layout.display = "" if n else "none"
+        self._say("")
+        self._try(self._check_pair)  # which says why there is none
+        count = f"{self._at() + 1 if n else 0} of {'' if n == of else f'{n} of '}{counted(of, 'pair')}{self._left_out}"
+        self._count.value = f"<div class='medn-line'>{count}</div>"
         self._mark.value, self._note.value = place in self._notes, self._notes.get(place, "")
-        self._link.value = csv_link(self.bookmarks)
+        link = note("No pair is bookmarked yet.")
+        if self._notes:  # nothing is written on the kernel's machine
+            payload = base64.b64encode(self.bookmarks.to_csv(index=False).encode()).decode()
+            link = (
+                "<a class='medn-line medn-download' style='text-decoration:underline' download='confusable_pairs.csv'"
+                f" href='data:text/csv;base64,{payload}' title='Save the bookmarked pairs and their notes'>"
+                f"↓ save {counted(len(self._notes), 'bookmark')} as csv</a>"
+            )
+        self._link.value = link
 
     def _show_pair(self) -> None:
         """Show the clips of the pair, its verdicts and its flows, and publish its row."""
-        rows = self._list.table.iloc[[self._place] if any(self.pair) else []]
-        self._sheet.layout.display = "" if len(rows) else "none"
         self._both.show(*filter(None, self.pair))
-        if len(rows):
-            self._show_verdicts(rows.iloc[0])
-            self._show_motion()
-            self._show_position()
-        self.set_trait("selection", rows)
-
-    def _show_verdicts(self, row: pd.Series) -> None:
-        """Write the verdict of each branch, the gate of both clips, and what swapping the inputs changes."""
-        lines = pair_lines(row) or ["No verdicts: give the table of medn.diagnose.rank_pairs, which has them."]
+        self._sheet.layout.display = "" if any(self.pair) else "none"
+        selection = self._table.iloc[[self._place_of[frozenset(self.pair)]] if any(self.pair) else []]
+        self.set_trait("selection", selection)
+        if selection.empty:
+            return
+        none = ["No verdicts: give the table of medn.diagnose.rank_pairs, which has them."]
+        lines = pair_lines(selection.iloc[0]) or none
         features = self._features
         if features is not None and features.gate is not None and set(self.pair) <= set(features.table["clip_id"]):
             rows = positions(features.table, list(self.pair), owner="these features")
@@ -453,32 +433,28 @@ class PairBrowser(Panel):
                 lines.append(html.escape(f"Not swapped: {problem}."))
         shown = "".join(f"<div class='medn-line'>{text}</div>" for text in lines)
         self._verdicts.value = shown + note("" if self._swap else _NO_SWAP)
+        self._show_motion()
+        self._show_position()
 
     def _show_motion(self) -> None:
         """Draw the flows of the pair and their difference, and the attribution where it is wanted."""
         if not any(self.pair):
             return
         drawn: dict[str, go.Figure] = {}
-        part, why = self.part, "" if self._attribute else note(_NO_MAP)
+        part, why = self.part, ""
         try:
             clips = require(self._clips, otherwise="No clips were given, so there is no flow to draw.")
             positions(clips.table, list(self.pair), owner="these clips")
             drawn["motion"] = motion_figure(clips, self.pair)
             if self.attributed and self._attribute is not None:
-                self._draw(drawn)
                 self._explained.value = note(f"Computing the attribution of {' and '.join(self.pair)} ...")
                 found = self._attribute(*self.pair)
                 drawn["attribution"] = attribution_figure(found, clips, self.pair, part=part)
-                why = small_print([attribution_line(found, part=part), *sanity_lines(found)])
+                lines = [attribution_line(found, part=part), *sanity_lines(found)]
+                why = "".join(note(line, escape=False) for line in lines)
         except ValueError as problem:
             why = note(f"{'Not attributed: ' if drawn else ''}{problem}", warn=True) + why
         self._explained.value = why
-        self._draw(drawn)
-
-    def _draw(self, drawn: dict[str, go.Figure]) -> None:
         for name, figure in self._figures.items():
             figure.layout.display = "" if name in drawn else "none"
             figure.drawn = drawn.get(name, figure.drawn)
-
-    def _warn(self, text: str) -> None:
-        self._message.value = note(text, warn=True)

@@ -1,24 +1,26 @@
-"""What the eight widgets share: their base class, style sheet, notes, chips, tables and controls."""
+"""What the eight widgets share: base class, controls, figures, work that waits, and clips and tables as HTML."""
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import html
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import anywidget
 import ipywidgets as widgets
-import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import traitlets
+from plotly.offline import get_plotlyjs
 
 from medn_lab.records import Predictions, au_columns
 from medn_lab.view import theme
 from medn_lab.view.answers import clip_au_scores, clip_scores
 from medn_lab.view.rows import au_set_texts, coded_aus, label_column, text_of
-from medn_lab.widgets.timing import Timer
 
 SHEET = Path(__file__).with_name("panel.css").read_text(encoding="utf-8")
 """The style sheet of every widget of this room."""
@@ -33,101 +35,20 @@ def emotion_chip(emotion: object, *, count: int | None = None) -> str:
     return f"<span class='medn-chip'>{dot}{text}</span>"
 
 
-def note(text: str, *, warn: bool = False) -> str:
-    """One quiet sentence, escaped."""
-    return f"<div class='medn-note{' medn-warn' if warn else ''}'>{html.escape(text)}</div>" if text else ""
+def note(text: str, *, warn: bool = False, escape: bool = True) -> str:
+    """One quiet sentence."""
+    text = html.escape(text) if escape else text
+    return f"<div class='medn-note{' medn-warn' if warn else ''}'>{text}</div>" if text else ""
 
 
-def small_print(lines: list[str]) -> str:
-    """Lines of HTML as quiet small print."""
-    return "".join(f"<div class='medn-note'>{line}</div>" for line in lines)
-
-
-def plain(value: object) -> str:
-    """A text, escaped; nothing where it is missing."""
-    return "" if value is None or (np.isscalar(value) and pd.isna(value)) else html.escape(str(value))
-
-
-def number(value: Any) -> str:
-    """A figure with three digits; a dash where it is missing."""
-    return "–" if pd.isna(value) else f"{float(value):.3f}"
-
-
-def count(value: Any) -> str:
-    """A whole number; a dash where it is missing."""
-    return "–" if pd.isna(value) else f"{int(value):,}"
-
-
-def share(value: Any) -> str:
-    """A share as a bar and a percentage; a dash where it is missing."""
-    if pd.isna(value):
-        return "–"
-    width = f"width:{100 * np.clip(value, 0, 1):.0f}%"
-    fill = f"<span class='medn-fill' style='{width};background:#2F7FD0'></span>"
-    return f"<span class='medn-track medn-short'>{fill}</span> {float(value):.0%}"
-
-
-def table_html(
-    table: pd.DataFrame,
-    columns: Mapping[str, tuple[str, Callable[[Any], str]]],
-    *,
-    by: str = "",
-    ascending: bool = True,
-    most: int = 400,
-) -> str:
-    """A table with these columns, sorted; missing values stand last.
-
-    Parameters
-    ----------
-    table : DataFrame
-    columns : mapping of column to (title, how a value is shown)
-        How: from a value to escaped HTML. Columns that the table does not have, or that are empty in every row, are
-        left out.
-    by : str
-        Sort by this column.
-    ascending : bool
-    most : int
-        Rows shown; the number of the others stands below.
-    """
-    there = {
-        name: how for name, how in columns.items()
-        if name in table and (_numeric(table[name]) or table[name].map(plain).ne("").any())
-    }  # fmt: skip
-    rows = table
-    if by in table:
-        rows = table.sort_values(
-            by, ascending=ascending, kind="stable", na_position="last",
-            key=lambda values: values if _numeric(values) else values.map(_padded),
-        )  # fmt: skip
-
-    def line(tag: str, cells: Iterable[str]) -> str:
-        left = [" class='medn-left'" if how is plain else "" for _, how in there.values()]
-        return f"<tr>{''.join(f'<{tag}{a}>{b}</{tag}>' for a, b in zip(left, cells, strict=True))}</tr>"
-
-    head = line("th", (html.escape(title) for title, _ in there.values()))
-    body = "".join(
-        line("td", (how(row[name]) for name, (_, how) in there.items())) for row in rows.head(most).to_dict("records")
-    )
-    more = note(f"{len(rows) - most:,} more rows are not shown.") if len(rows) > most else ""
-    return f"<table class='medn-table'><thead>{head}</thead><tbody>{body}</tbody></table>{more}"
-
-
-def natural_order(names: Iterable[str]) -> list[str]:
-    """Names so that AU2 stands before AU10.
-
-    Examples
-    --------
-    >>> natural_order(["AU10", "AU2", "s1"])
-    ['AU2', 'AU10', 's1']
-    """
-    return sorted(names, key=_padded)
-
-
-def _padded(name: object) -> str:
-    return re.sub(r"\d+", lambda digits: digits[0].zfill(9), str(name))
-
-
-_numeric = pd.api.types.is_numeric_dtype
+def table_html(table: pd.DataFrame, titles: Mapping[str, str], *, shares: Iterable[str] = ()) -> str:
+    """A table with these columns under their titles, `shares` in percent; columns that are empty are left out."""
+    shown = table.reindex(columns=list(titles))
+    shown = shown.loc[:, (shown.notna() & (shown != "")).any()]
+    for name in shown.columns.intersection(list(shares)):
+        shown[name] = shown[name].map("{:.0%}".format, na_action="ignore")
+    how: dict[str, Any] = {"index": False, "border": 0, "na_rep": "–", "float_format": "{:.3f}".format}
+    return str(shown.rename(columns=titles).to_html(classes="medn-table", **how))
 
 
 def clip_heading(row: pd.Series) -> str:
@@ -151,69 +72,81 @@ def score_rows(predictions: Predictions | None, clip_id: str) -> str:
     if clip_id not in set(predictions.table["clip_id"]):
         return note("This clip is not among the predictions.")
     shares, truth = clip_scores(predictions, clip_id)
+    rows = [(name, share, theme.emotion_colour(name), "◀ label" * (name == truth)) for name, share in shares.items()]
     aus = clip_au_scores(predictions, clip_id)
     first = aus.assign(there=aus["coded"].eq(True)).sort_values(["there", "probability"], ascending=False)
-    au_rows = first.head(_MOST_AUS).sort_index()[["au", "probability", "coded"]].to_numpy()
-    bars = {
-        "emotion scores": [
-            (str(name), value, theme.emotion_colour(name), "◀ label" if name == truth else "")
-            for name, value in shares.items()
-        ],
-        "AU scores" if len(au_rows) else "This model gives no AU scores.": [
-            (au, value, theme.branch_colour("motion"), {True: "◆ coded", False: "◇ absent"}.get(coded, ""))
-            for au, value, coded in au_rows
-        ],
-    }
-    return "".join(
-        f"{note(title)}<div class='medn-rows'>{''.join(map(_bar, own))}</div>" for title, own in bars.items()
-    )
+    marks, blue = {True: "◆ coded", False: "◇ absent"}, theme.branch_colour("motion")
+    au_rows = [
+        (row["au"], row["probability"], blue, marks.get(row["coded"], ""))
+        for row in first.head(_MOST_AUS).sort_index().to_dict("records")
+    ]
+    shown = ""
+    for title, bars in (("emotion scores", rows), ("AU scores" if au_rows else "no AU scores", au_rows)):
+        lines = [
+            f"<span>{html.escape(str(name))}</span><div class='medn-track'><div class='medn-fill'"
+            f" style='width:{share:.1%};background:{colour}'></div></div><span>{share:.0%} {mark}</span>"
+            for name, share, colour, mark in bars
+        ]
+        shown += f"{note(title)}<div class='medn-rows'>{''.join(lines)}</div>"
+    return shown
 
 
-def _bar(bar: tuple[str, float, str, str]) -> str:
-    """A line of `score_rows`: a name, a bar from 0 to 1, a percentage and a mark."""
-    name, value, colour, mark = bar
-    fill = f"<div class='medn-fill' style='width:{100 * value:.1f}%;background:{colour}'></div>"
-    return f"<span>{html.escape(name)}</span><div class='medn-track'>{fill}</div><span>{value:.0%} {mark}</span>"
+class Refused(traitlets.TraitError, ValueError):
+    """A value that a trait cannot have; a ValueError for who set it by a method."""
+
+
+def validates(*names: str) -> Callable[[Callable[[Any, str, Any], Any]], Any]:
+    """Make a method the check of these traits: it takes a name and a value, and returns it or raises ValueError."""
+
+    def made(check: Callable[[Any, str, Any], Any]) -> Any:
+        def validate(self: Any, proposal: traitlets.Bunch) -> Any:
+            try:
+                return check(self, proposal.trait.name, proposal.value)
+            except ValueError as problem:
+                raise Refused(str(problem)) from None
+
+        return traitlets.validate(*names)(validate)
+
+    return made
+
+
+def control(
+    kind: type[widgets.Widget], description: str = "", *, width: Any = "auto", margin: Any = "2px", **options: Any
+) -> Any:
+    """A control of ipywidgets with a label as long as its text and a width."""
+    if not issubclass(kind, widgets.Button):
+        options.setdefault("style", {"description_width": "initial"})
+    return kind(description=description, layout=widgets.Layout(width=width, margin=margin), **options)
 
 
 class Panel(widgets.VBox):
-    """A widget of this room.
+    """A widget of this room; its CSS class is ``medn-`` and its name.
+
+    A widget puts `_message`, which holds the sentences of `_say`, on the page before it calls ``__init__``.
 
     Parameters
     ----------
     children : list of Widget
         What is shown below the style sheet.
-    name : str
-        Of its CSS class: ``medn-<name>``.
-    width : str
-        As CSS writes it.
-    results : dict
-        The first values of its read-only traits.
     **traits
-        The first values of its other traits.
+        First values.
     """
 
-    def __init__(
-        self, children: list[widgets.Widget], *, name: str, width: str, results: dict[str, Any], **traits: Any
-    ) -> None:
-        sheet = widgets.HTML(f"<style>{SHEET}</style>", layout=widgets.Layout(height="0px", margin="0", padding="0"))
-        super().__init__(children=[sheet, *children], layout=widgets.Layout(width=width, overflow="hidden"), **traits)
+    _message: widgets.HTML
+
+    def __init__(self, children: list[widgets.Widget], **traits: Any) -> None:
+        sheet = widgets.HTML(f"<style>{SHEET}</style>", layout={"height": "0px", "margin": "0", "padding": "0"})
+        super().__init__([sheet, *children], layout={"width": "100%", "overflow": "hidden"}, **traits)
         self.add_class("medn")
-        self.add_class(f"medn-{name}")
-        for trait, value in results.items():
-            self.set_trait(trait, value)
+        self.add_class("medn" + re.sub("[A-Z]", lambda letter: f"-{letter[0].lower()}", type(self).__name__))
 
     def __repr__(self) -> str:
         return super().__repr__() if self.comm is not None else f"{type(self).__name__} (closed)"
 
     def _bind(
-        self,
-        trait: str,
-        control: widgets.Widget,
-        *,
-        to_control: Callable[[Any], Any] = lambda value: value,
+        self, trait: str, control: Any, *, to_control: Callable[[Any], Any] = lambda value: value,
         to_trait: Callable[[Any], Any] = lambda value: value,
-    ) -> None:
+    ) -> Any:  # fmt: skip
         """Keep a trait and the value of a control equal; a value that the trait refuses is shown and taken back."""
 
         def show(_: object = None) -> None:
@@ -226,63 +159,125 @@ class Panel(widgets.VBox):
         show()
         control.observe(write, "value")
         self.observe(show, trait)
+        return control
 
     def _try(self, act: Callable[[], object]) -> None:
-        """Do what a control asks for; what is refused is shown on the page, where ipywidgets would hide it in a log."""
+        """Do what a control requests; a refusal is shown on the page, where ipywidgets would hide it in a log."""
         try:
             act()
         except (ValueError, traitlets.TraitError) as problem:
-            self._warn(str(problem))
+            self._say(str(problem), warn=True)
 
-    def _button(self, text: str, icon: str, hint: str, act: Callable[[], object]) -> widgets.Button:
-        """A button that does this; what is refused is shown on the page."""
-        made = control(widgets.Button, text, icon=icon, tooltip=hint)
+    def _say(self, text: str, *, warn: bool = False) -> None:
+        self._message.value = note(text, warn=warn)
+
+    def _button(self, text: str, icon: str, hint: str, act: Callable[[], object], **options: Any) -> Any:
+        made = control(widgets.Button, text, icon=icon, tooltip=hint, **options)
         made.on_click(lambda _: self._try(act))
         return made
 
-    def _warn(self, text: str) -> None:
-        """Show a sentence as a warning; each widget that uses `_try` says where."""
-        raise NotImplementedError(f"{type(self).__name__} shows no warning: _warn is abstract")
-
     def close(self) -> None:
         """Take the widget off every page, free all its parts and stop what waits; twice is harmless."""
-        for part in parts_of(self):
-            if isinstance(part, Timer):
-                part.cancel()
-            elif part is not self:
-                part.close()
+        seen, left = {id(self)}, list(vars(self).values())
+        while left:
+            one = left.pop()
+            if id(one) in seen:
+                continue
+            seen.add(id(one))
+            if isinstance(one, (dict, list, tuple)):
+                left += one.values() if isinstance(one, dict) else one
+            elif isinstance(one, widgets.Widget) or type(one).__module__.startswith("medn_lab.widgets."):
+                left += getattr(one, "__dict__", {}).values()
+                if isinstance(one, (widgets.Widget, Later)):
+                    one.close()
         super().close()
 
 
-def control(
-    kind: type[widgets.Widget], description: str = "", *, width: str = "auto", margin: str = "2px", **options: Any
-) -> Any:
-    """A control of ipywidgets with a label as long as its text and a width."""
-    if not issubclass(kind, widgets.Button):
-        options.setdefault("style", {"description_width": "initial"})
-    return kind(description=description, layout=widgets.Layout(width=width, margin=margin), **options)
+class Later:
+    """A call that waits in the kernel's event loop; where none runs (scripts, tests) it is made at once.
+
+    Parameters
+    ----------
+    act : callable
+        Called with the arguments of the last request.
+    seconds : float
+    pause : bool
+        Whether the requests must have paused for `seconds`. Else the call comes `seconds` after the first request:
+        while a slider is dragged the picture follows.
+    """
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def __init__(self, act: Callable[..., object], *, seconds: float, pause: bool = True) -> None:
+        self._act, self._seconds, self._pause = act, seconds, pause
+
+    def __call__(self, *arguments: object) -> None:
+        """Request ``act(*arguments)`` in place of an earlier request that still waits."""
+        self._arguments = arguments
+        if self._pause:
+            self.close()
+        if self._waiting is None:
+            try:
+                self._waiting = asyncio.get_running_loop().call_later(self._seconds, self._go)
+            except RuntimeError:
+                self._go()
+
+    def close(self) -> None:
+        """Forget a request that still waits."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _go(self) -> None:
+        self._waiting = None
+        self._act(*self._arguments)
 
 
-@contextmanager
-def trait_errors() -> Iterator[None]:
-    """Raise a ValueError from inside as a TraitError, so that a validator can use the checks of the methods."""
-    try:
-        yield
-    except ValueError as problem:
-        raise traitlets.TraitError(str(problem)) from None
+class _Library(anywidget.AnyWidget):
+    """plotly's code, which all figures of a page share."""
+
+    _esm = "export default {};"
+    code = traitlets.Bytes().tag(sync=True)
 
 
-def parts_of(root: widgets.Widget) -> list[Any]:
-    """Every widget and every timer that a widget holds, however deep, itself included."""
-    seen: dict[int, Any] = {}
-    left: list[Any] = [root]
-    while left:
-        one = left.pop()
-        if id(one) in seen:
-            continue
-        seen[id(one)] = one
-        if isinstance(one, (dict, list, tuple)):
-            left += one.values() if isinstance(one, dict) else one
-        elif isinstance(one, widgets.Widget) or type(one).__module__.startswith("medn_lab.widgets."):
-            left += getattr(one, "__dict__", {}).values()
-    return [one for one in seen.values() if isinstance(one, (widgets.Widget, Timer))]
+_library: list[_Library] = []
+
+
+class LiveFigure(anywidget.AnyWidget):
+    """A plotly figure on the page that is drawn again when ``drawn`` is set.
+
+    A figure without a width follows the width of the page. plotly's own FigureWidget is not used: each one sends 5 MB
+    of code to the page, and a page that opens it later shows the data that it was made with.
+
+    Parameters
+    ----------
+    drawn : Figure
+
+    Attributes
+    ----------
+    drawn : Figure
+        What the page shows; set it to show another figure. After a change in place call ``send_figure()``.
+    clicked : list
+        The last click: number of the trace, number of the point (row and column in a matrix), number of the click.
+    """
+
+    _esm = Path(__file__).parent / "live.js"
+    drawn = traitlets.Instance(go.Figure)
+    clicked: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    figure = traitlets.Unicode().tag(sync=True)
+    config = traitlets.Dict({"displaylogo": False, "displayModeBar": False}).tag(sync=True)
+    library = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, drawn: go.Figure) -> None:
+        if not _library or _library[0].comm is None:  # it was closed
+            _library[:] = [_Library(code=gzip.compress(get_plotlyjs().encode(), compresslevel=6))]
+        super().__init__(drawn=drawn, library=_library[0].model_id)
+
+    @traitlets.observe("drawn")
+    def send_figure(self, _: object = None) -> None:
+        """Show what was changed in place in ``drawn``."""
+        self.figure = str(self.drawn.to_json(validate=False))
+
+    def on_click(self, listener: Callable[[Any, Any], object]) -> None:
+        """Call a function with the trace and the number of the point at each click."""
+        self.observe(lambda change: listener(self.drawn.data[change.new[0]], change.new[1]), "clicked")

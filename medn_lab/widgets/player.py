@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import html
-import os
-from pathlib import Path
 from typing import Any, Literal
 
 import ipywidgets as widgets
@@ -15,14 +13,13 @@ from medn_lab.records import Attribution, Clips, KeptTokens, Predictions
 from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.rows import clip_row, describe
 from medn_lab.widgets.clip_view import ClipView
-from medn_lab.widgets.page import write_clips
-from medn_lab.widgets.panel import Panel, clip_heading, control, note, score_rows, small_print, trait_errors
+from medn_lab.widgets.page import WrittenPanel
+from medn_lab.widgets.panel import clip_heading, control, note, score_rows, validates
 
 _MOST_LISTED = 400  # more clips are found by typing: a list of thousands of entries is slow to draw
-_STATE = ("frame", "overlay", "keep_rate", "attributed", "magnify", "speed", "loop")
 
 
-class ClipPlayer(Panel):
+class ClipPlayer(WrittenPanel):
     """Play a clip, frame by frame or slowly, with its flow and with its motion magnified.
 
     Magnified motion is drawn by pushing each frame further along the clip's own onset-to-apex flow, as far as that
@@ -50,18 +47,16 @@ class ClipPlayer(Panel):
 
     Attributes
     ----------
-    clip_id, frame, overlay, keep_rate, attributed, magnify, speed, loop
-        Traits: set them to steer the player, observe them to follow it. `frame` is a position from 0, `speed` a share
-        of real time, `attributed` the input whose attribution is drawn (``frames`` or ``flow``).
+    clip_id : str
+        The clip that plays; a trait: set it to play another, observe it to follow.
     view : ClipView
-        What is drawn in the page.
+        What is drawn in the page. Its traits ``frame``, ``playing``, ``overlay``, ``keep_rate``, ``attributed``,
+        ``magnify``, ``speed`` and ``loop`` can be set and observed.
 
     Raises
     ------
     ValueError
-        If there are no clips, or no clip of that name.
-    TraitError
-        If there is no such overlay here, or a factor or frame is out of range.
+        If there are no clips, no clip of that name, no such overlay here, or a factor or frame is out of range.
 
     See Also
     --------
@@ -74,55 +69,37 @@ class ClipPlayer(Panel):
     >>> from medn_lab.records import Clips
     >>> table = pd.DataFrame({"clip_id": ["a"], "subject": ["s01"]})
     >>> player = ClipPlayer(Clips(np.zeros((1, 5, 16, 16, 3), np.uint8), None, table))
-    >>> player.frame = 3
-    >>> player.view.moments[player.frame]["text"]
+    >>> player.view.frame = 3
+    >>> player.view.moments[player.view.frame]["text"]
     'frame 4 of 5'
     """
 
     clip_id = traitlets.Unicode()
-    frame = traitlets.Int(0)
-    overlay = traitlets.Unicode("none")
-    keep_rate = traitlets.Float(1.0)
-    attributed = traitlets.Unicode("frames")
-    magnify = traitlets.Float(1.0)
-    speed = traitlets.Float(0.125)
-    loop = traitlets.Bool(True)
 
     def __init__(
-        self,
-        clips: Clips,
-        *,
-        clip_id: str | None = None,
-        kept: KeptTokens | None = None,
+        self, clips: Clips, *, clip_id: str | None = None, kept: KeptTokens | None = None,
         attribution: Attribution | None = None,
-        overlay: Literal["none", "arrows", "magnitude", "kept", "attribution"] = "none",
-        magnify: float = 1.0,
+        overlay: Literal["none", "arrows", "magnitude", "kept", "attribution"] = "none", magnify: float = 1.0,
         size: int = 320,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if not len(clips):
             raise ValueError("there are no clips to play: the record is empty")
         names = list(map(str, clips.table["clip_id"]))
-        first = names[0] if clip_id is None else str(clip_row(clips, clip_id)[1]["clip_id"])
         wanted = {} if overlay == "none" else {"overlay": overlay}
         self._clips = clips
-        self._checked = [] if attribution is None else sanity_lines(attribution)
+        checks = [] if attribution is None else sanity_lines(attribution)
+        self._checks = "".join(note(line, escape=False) for line in checks)
         self.view = ClipView(clips, kept=kept, attribution=attribution, size=size, magnify=magnify, **wanted)
         self._heading, self._message = widgets.HTML(), widgets.HTML()
-        listed: dict[str, Any] = {"options": names[:_MOST_LISTED], "tooltip": f"Any of {len(names)} clips"}
-        if len(names) > _MOST_LISTED:
-            chooser = control(widgets.Combobox, "clip", continuous_update=False, placeholder="type a name", **listed)
-        else:
-            chooser = control(widgets.Dropdown, "clip", **listed)
+        self.clip_id = names[0] if clip_id is None else str(clip_id)
+        typed = {"continuous_update": False, "placeholder": "type a name"} if len(names) > _MOST_LISTED else {}
+        kind, hint = widgets.Combobox if typed else widgets.Dropdown, f"Any of {len(names)} clips"
+        chooser = control(kind, "clip", options=names[:_MOST_LISTED], tooltip=hint, **typed)
         look = {"flex": "1 1 240px", "max_width": "560px", "margin": "0 0 0 18px"}
-        side = widgets.VBox([self._heading, chooser, self._message], layout=look)
-        body = widgets.HBox([self.view, side], layout={"flex_flow": "row wrap"})
-        state = {name: getattr(self.view, name) for name in _STATE}
-        super().__init__([body], name="clip-player", width="100%", results={}, clip_id=first, **state)
-        for name in _STATE:
-            traitlets.link((self, name), (self.view, name))
-        self._bind("clip_id", chooser)
+        side = widgets.VBox([self._heading, self._bind("clip_id", chooser), self._message], layout=look)
+        super().__init__([widgets.HBox([self.view, side])])
         self.observe(lambda change: self._show_clip(), "clip_id")
-        self.observe(lambda change: self._show_checks(), "overlay")
+        self.view.observe(lambda change: self._show_checks(), "overlay")
         self._show_clip()
 
     def show(self, clip_id: str) -> None:
@@ -137,35 +114,13 @@ class ClipPlayer(Panel):
         ValueError
             If there is no such clip.
         """
-        self.clip_id = str(clip_row(self._clips, clip_id)[1]["clip_id"])
-        self.frame = 0
+        self.clip_id = str(clip_id)
+        self.view.frame = 0
 
-    def to_html(
-        self, path: str | os.PathLike[str], *, title: str = "Clips", faces: bool = True, most_megabytes: float = 20.0
-    ) -> Path:
-        """Write the player as one file that plays every clip, with its overlays, offline and without a kernel.
-
-        Parameters
-        ----------
-        path : path-like
-            The file to write; its folder must exist.
-        title : str
-        faces : bool
-            Whether the pictures of the faces are in the file. Faces are biometric data.
-        most_megabytes : float
-            Above this size fewer clips have pictures, and the file says how many.
-
-        Returns
-        -------
-        Path
-        """
+    def _page(self) -> dict[str, Any]:
         table = self._clips.table
-        items = [(html.unescape(describe(row)), [str(row["clip_id"])]) for _, row in table.iterrows()]
-        about = "; ".join(line.strip() for line in repr(self._clips).splitlines())
-        return write_clips(
-            path, items, table=table, view=self.view, title=title, about=about, faces=faces,
-            most_megabytes=most_megabytes,
-        )  # fmt: skip
+        items = [(html.unescape(describe(row)), row["clip_id"]) for _, row in table.iterrows()]
+        return {"view": self.view, "table": table, "about": self._clips, "data": {"items": items}}
 
     def _show_clip(self) -> None:
         self.view.show(self.clip_id)
@@ -173,20 +128,12 @@ class ClipPlayer(Panel):
         self._show_checks()
 
     def _show_checks(self) -> None:
-        self._message.value = small_print(self._checked) if self.overlay == "attribution" else ""
+        self._message.value = self._checks if self.view.overlay == "attribution" else ""
 
-    def _warn(self, text: str) -> None:
-        self._message.value = note(text, warn=True)
-
-    @traitlets.validate("clip_id")
-    def _among_clips(self, proposal: traitlets.Bunch) -> str:
-        with trait_errors():
-            clip_row(self._clips, proposal.value)
-        return proposal.value
-
-    @traitlets.validate(*_STATE)
-    def _checked_by_view(self, proposal: traitlets.Bunch) -> object:
-        return self.view.check(proposal.trait.name, proposal.value)
+    @validates("clip_id")
+    def _among_clips(self, _: str, value: str) -> str:
+        clip_row(self._clips, value)
+        return value
 
 
 class ClipPair:
@@ -217,25 +164,16 @@ class ClipPair:
     """
 
     def __init__(
-        self,
-        table: pd.DataFrame,
-        *,
-        clips: Clips | None,
-        predictions: Predictions | None,
-        magnify: float,
-        names: tuple[str, str] = ("", ""),
-        hints: tuple[str, str] = (
-            "Move the pointer to a point, click it, or choose a clip by name: it plays here.",
-            "“Confusable partner” shows the clip that has the same AU set and another emotion.",
-        ),
-    ) -> None:
+        self, table: pd.DataFrame, *, clips: Clips | None, predictions: Predictions | None, magnify: float,
+        names: tuple[str, str] = ("", ""), hints: tuple[str, str] = ("", ""),
+    ) -> None:  # fmt: skip
         self._rows, self._predictions = table.set_index("clip_id", drop=False), predictions
         self._names, self._hints = names, hints
         self.view = ClipView(clips, size=200, magnify=magnify, playing=True)
         self.message = widgets.HTML()
         self.cards = [widgets.HTML(layout={"flex": "1 1 170px", "min_width": "0"}) for _ in range(2)]
         middle = widgets.VBox([self.view, self.message], layout={"width": "420px", "margin": "0 8px"})
-        look = {"margin": "6px 0 0 0", "flex_flow": "row wrap", "min_height": "" if clips is None else "320px"}
+        look = {"margin": "6px 0 0 0", "min_height": "" if clips is None else "320px"}
         self.widget = widgets.HBox([self.cards[0], middle, self.cards[1]], layout=look)
         self.show()
 
@@ -249,7 +187,3 @@ class ClipPair:
             card.value = f"<div class='medn-card'>{note(name)}{text}</div>"
         self.view.show(*clip_ids)
         self.view.layout.display = "" if clip_ids else "none"
-
-    def say(self, text: str, *, warn: bool = False) -> None:
-        """Write one sentence under the faces."""
-        self.message.value = note(text, warn=warn)
