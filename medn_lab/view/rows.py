@@ -90,7 +90,7 @@ def rightness(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return known.to_numpy(), (known & (label == predicted)).to_numpy()
 
 
-def coded_aus(row: pd.Series, names: list[str]) -> dict[str, bool | None]:
+def coded_aus(row: pd.Series | Mapping[str, Any], names: list[str]) -> dict[str, bool | None]:
     """Whether each AU of `names` was coded in this clip; None where that is unknown."""
     return {name: None if _is_missing(row.get(name)) else float(row[name]) == 1 for name in names}
 

@@ -16,7 +16,7 @@ import pandas as pd
 from medn_lab.records import Predictions
 from medn_lab.view.rows import au_set_names, label_column
 from medn_lab.widgets.clip_view import ClipView
-from medn_lab.widgets.panel import SHEET, Panel, clip_heading, score_rows
+from medn_lab.widgets.panel import SHEET, Panel, clip_headings, score_rows
 
 _HERE = Path(__file__).parent
 _TABLE: dict[str, Any] = {"index": False, "border": 0, "na_rep": "–", "float_format": "{:.3f}".format}
@@ -120,12 +120,12 @@ def _clips(
     column, clips, written = label_column(table), [], 0
     about = pd.DataFrame({"id": table["clip_id"], "subject": table.get("subject", ""), "aus": au_set_names(table)})
     about["label"] = table[column].astype(object).where(table[column].notna(), "unknown") if column else "unknown"
-    for row, own in enumerate(about.astype(str).to_dict("records")):
+    for own, heading in zip(about.astype(str).to_dict("records"), clip_headings(table), strict=True):
         played = view.packed(own["id"]) if written < most_bytes else None
         size = len(json.dumps(played, default=_as_json)) if played else 0
         if written + size > most_bytes:
             played, size = None, 0
         written += size
-        card = clip_heading(table.iloc[row]) + (score_rows(predictions, own["id"]) if predictions is not None else "")
+        card = heading + (score_rows(predictions, own["id"]) if predictions is not None else "")
         clips.append({**own, "card": card, "face": None, "moments": [], "interval": 20.0, **(played or {})})
     return clips, written

@@ -51,18 +51,19 @@ def table_html(table: pd.DataFrame, titles: Mapping[str, str], *, shares: Iterab
     return str(shown.rename(columns=titles).to_html(classes="medn-table", **how))
 
 
-def clip_heading(row: pd.Series) -> str:
-    """Clip id, subject and data set, emotion, and the coded AUs as chips (or one that says why there are none)."""
-    table = row.to_frame().T
-    label = label_column(table)
-    subject, dataset = text_of(row, "subject"), text_of(row, "dataset")
-    who = f"<br><span class='medn-note'>subject {', '.join(filter(None, (subject, dataset)))}</span>" if subject else ""
-    coded = [name for name, there in coded_aus(row, au_columns(table)).items() if there]
-    chips = [emotion_chip(row[label])] if label and text_of(row, label) else []
-    quiet = "" if coded else " medn-quiet"
-    chips += [f"<span class='medn-chip{quiet}'>{html.escape(one)}</span>" for one in coded or au_set_texts(table)]
-    title = f"<span class='medn-title'>{text_of(row, 'clip_id')}</span>"
-    return f"<div class='medn-line'>{title}{who}<br>{''.join(chips)}</div>"
+def clip_headings(table: pd.DataFrame) -> list[str]:
+    """Id, subject and data set, emotion, and coded AUs as chips (or one that says why there are none), of each clip."""
+    label, names, found = label_column(table), au_columns(table), []
+    for row, reason in zip(table.to_dict("records"), au_set_texts(table), strict=True):
+        subject, coded = text_of(row, "subject"), [name for name, there in coded_aus(row, names).items() if there]
+        who = ", ".join(filter(None, (subject, text_of(row, "dataset"))))
+        who = f"<br><span class='medn-note'>subject {who}</span>" if subject else ""
+        chips = [emotion_chip(row[label])] if label and text_of(row, label) else []
+        quiet = "" if coded else " medn-quiet"
+        chips += [f"<span class='medn-chip{quiet}'>{html.escape(one)}</span>" for one in coded or [reason]]
+        title = f"<span class='medn-title'>{text_of(row, 'clip_id')}</span>"
+        found.append(f"<div class='medn-line'>{title}{who}<br>{''.join(chips)}</div>")
+    return found
 
 
 def score_rows(predictions: Predictions | None, clip_id: str) -> str:

@@ -14,7 +14,7 @@ from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.rows import clip_row, describe
 from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.page import WrittenPanel
-from medn_lab.widgets.panel import clip_heading, control, note, score_rows, validates
+from medn_lab.widgets.panel import clip_headings, control, note, score_rows, validates
 
 _MOST_LISTED = 400  # more clips are found by typing: a list of thousands of entries is slow to draw
 
@@ -124,7 +124,7 @@ class ClipPlayer(WrittenPanel):
 
     def _show_clip(self) -> None:
         self.view.show(self.clip_id)
-        self._heading.value = clip_heading(clip_row(self._clips, self.clip_id)[1])
+        self._heading.value = clip_headings(self._clips.table.iloc[[clip_row(self._clips, self.clip_id)[0]]])[0]
         self._show_checks()
 
     def _show_checks(self) -> None:
@@ -183,7 +183,7 @@ class ClipPair:
         for card, clip_id, name, hint in zip(self.cards, shown, self._names, self._hints, strict=True):
             text = note(hint)
             if clip_id:
-                text = clip_heading(self._rows.loc[clip_id]) + score_rows(self._predictions, clip_id)
+                text = clip_headings(self._rows.loc[[clip_id]])[0] + score_rows(self._predictions, clip_id)
             card.value = f"<div class='medn-card'>{note(name)}{text}</div>"
         self.view.show(*clip_ids)
         self.view.layout.display = "" if clip_ids else "none"
