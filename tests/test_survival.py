@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ def fails_after(calls: int, error: BaseException):
     return fsync
 
 
-@pytest.mark.parametrize("calls", mostly_slow([5, 0, *range(1, 5), *range(6, 12)]))
+@pytest.mark.parametrize("calls", mostly_slow([5, 0, *range(1, 5), *range(6, 10)]))
 def test_a_disk_that_fills_up_keeps_the_finished_clips(check, tmp_path, monkeypatch, capsys, calls):
     out = tmp_path / "set"
     with monkeypatch.context() as patch:
@@ -121,8 +122,9 @@ def test_a_worker_that_is_killed_costs_its_clips_alone(check, tmp_path):
         while not done.wait(0.05):
             for children in Path("/proc/self/task").glob("*/children"):
                 for child in children.read_text().split():
-                    if b"popen_loky" in Path("/proc", child, "cmdline").read_bytes():
-                        os.kill(int(child), signal.SIGKILL)
+                    with suppress(OSError):  # it has ended meanwhile
+                        if b"popen_loky" in Path("/proc", child, "cmdline").read_bytes():
+                            os.kill(int(child), signal.SIGKILL)
 
     killer = threading.Thread(target=kill_workers)
     killer.start()
