@@ -1,5 +1,7 @@
 """What a reader does with the attribution viewer and the face that answers."""
 
+import re
+
 from lab_page import PATIENCE_MS, SETTLE_MS, LabPage
 from pictures_shown import IMAGE, expect_other_picture
 from playwright.sync_api import expect
@@ -37,7 +39,7 @@ def move_a_face_and_make_a_pair(lab: LabPage) -> None:
     lab.page.wait_for_timeout(2 * SETTLE_MS)
     lab.screenshot("face-pair")
     face.get_by_role("button", name="Back to A").click()
-    face.get_by_text("AU 4A, cue flush").first.wait_for()
+    expect(face.get_by_role("button", name="flush")).to_have_class(re.compile("mod-active"))  # A's cue, not B's
     brow.locator(".noUi-handle").focus()
     lab.page.keyboard.press("ArrowRight")
     face.get_by_text("AU 4B, cue flush").first.wait_for()
