@@ -39,9 +39,10 @@ def need(table: pd.DataFrame, columns: Iterable[str], *, maker: str) -> None:
 
 
 def decimals(values: Iterable[float]) -> int:
-    """Decimals that all numbers of a figure have: 3, or 4 where one of them is smaller than 0.01."""
+    """Decimals that all numbers of a figure have: 3, 4 where one is smaller than 0.01, 5 where one is below 0.001."""
     sizes = np.abs(np.asarray(list(values), dtype=float))
-    return 4 if ((sizes > 0) & (sizes < 0.00995)).any() else 3
+    smallest = np.nanmin(sizes[sizes > 0], initial=np.inf)
+    return 3 + int(smallest < 0.00995) + int(smallest < 0.000995)
 
 
 def interval_text(value: float, low: float = np.nan, high: float = np.nan, *, digits: int = 3, sign: str = "") -> str:
