@@ -87,7 +87,7 @@ def test_values_thresholds_and_p_are_drawn_on_the_lines_of_their_rows():
     without = view.plot_dependence(table.assign(allowed=np.nan, p=np.nan, null_95=np.nan))
     assert [(mark in texts(figure), mark in texts(without)) for mark in ("◇", "●", "grey")] == [(True, False)] * 3
     small = view.plot_dependence(table.assign(value=[0.1, -0.00275] * 3))
-    assert {"0.1000  p .010", "-0.0027  p .010"} <= set(words(small))  # one number of decimals
+    assert {"0.100  p .010", "-0.003  p .010"} <= set(words(small))  # one number of decimals
 
 
 def test_lines_name_the_models_and_hold_their_values_whatever_the_order_of_the_rows():

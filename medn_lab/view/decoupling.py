@@ -142,11 +142,11 @@ def plot_decoupling(
     )  # fmt: skip
     factors = ", ".join(dict.fromkeys(filter(None, rows["target"]))) or "factor"
     allowed = f"entropy of the {factors}" if kind == "information" else "allowed"
-    digits = marks.decimals(rows[["value", "low", "high"]].to_numpy().ravel())
     notes: list[dict[str, Any]] = []
     for number, own in enumerate(groups.values()):
         own = own.sort_values("label", key=lambda labels: labels.map(first.index)) if aligned else own
         where: dict[str, Any] = {"row": number // n_columns + 1, "col": number % n_columns + 1}
+        digits = marks.decimals(own[["value", "low", "high"]].to_numpy().ravel())
         colours = np.select([own["judged"] <= LEVEL, own["judged"] > LEVEL], [ABOVE, WITHIN], ESTIMATE)
         marks.forest(
             figure, own, labels=list(own["label"]), colour=list(colours), open_marker=own["judged"] > LEVEL,
@@ -357,7 +357,12 @@ def plot_leakage(
     )  # fmt: skip
     figure.data[-1].ids = numbers.ravel()
     figure.data[-1].colorbar.update(tickformat="+.1f", len=min(1.0, 240 / (34 * len(targets))))
-    facts = [_sample(table), "(clips with it)", "AUC <b>of</b> the allowed AUC", "▲ interval of the excess above 0"]
+    facts = [
+        _sample(table),
+        "in brackets: clips with it",
+        "AUC <b>of</b> the allowed AUC",
+        "▲ interval of the excess above 0",
+    ]
     theme.finish(
         figure, width=width or left + 118 * len(columns) + 96, height=top + 34 * len(targets) + 20,
         title="<b>Leakage</b>", margin=(left, 96, top, 20), subtitle=" · ".join(filter(None, facts)),

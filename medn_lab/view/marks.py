@@ -39,10 +39,9 @@ def need(table: pd.DataFrame, columns: Iterable[str], *, maker: str) -> None:
 
 
 def decimals(values: Iterable[float]) -> int:
-    """Decimals that all numbers of a figure have: 3, 4 where one is smaller than 0.01, 5 where one is below 0.001."""
-    sizes = np.abs(np.asarray(list(values), dtype=float))
-    smallest = np.nanmin(sizes[sizes > 0], initial=np.inf)
-    return 3 + int(smallest < 0.00995) + int(smallest < 0.000995)
+    """Decimals that all numbers of a panel have: 3, 4 where the largest is below 0.01, 5 where it is below 0.001."""
+    largest = np.nanmax(np.abs(np.asarray(list(values), dtype=float)), initial=0.0)
+    return 3 + int(0 < largest < 0.00995) + int(0 < largest < 0.000995)
 
 
 def interval_text(value: float, low: float = np.nan, high: float = np.nan, *, digits: int = 3, sign: str = "") -> str:
