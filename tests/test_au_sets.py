@@ -134,6 +134,16 @@ def test_two_codings_differ_in_sides_and_doubt(casme2):
     ]
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "n_differences"),
+    [("(1+2) or 4", "1 or (2+4)", 1), ("12 or 14", "12?+14?", 1), ("12 or 14", "14 or 12", 0)],
+)
+def test_codings_in_doubt_differ_unless_their_alternatives_are_the_same(a, b, n_differences):
+    plain = pd.DataFrame({"clip_id": ["x"], "subject": "1", "dataset": "d"})
+    both = [ClipIndex(pd.concat([plain, au_codings([text]), au_table([text])], axis=1)) for text in (a, b)]
+    assert len(compare_codings(*both)) == n_differences
+
+
 def test_joined_indexes_keep_doubt_as_doubt():
     def one(name, ids, texts):
         table = pd.DataFrame({"clip_id": ids, "subject": "1", "dataset": name})

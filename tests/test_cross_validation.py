@@ -1,6 +1,7 @@
 """Cross-validation and its audit: the same everywhere, resumable, honest about failures, at chance where it must be."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -137,12 +138,17 @@ class TestResuming:
         with pytest.raises(FileExistsError, match="nothing was written"):  # something else is left alone
             loso(clips, folder=folder / "fold_000")
         assert not (folder / "fold_000" / "run.json").exists()
+        (folder / "fold_000" / ".DS_Store").write_text("of a file manager")
+        loso(clips, folder=folder)
         note = next(file for file in (folder / "fold_001").rglob("*.json") if '"seconds"' in file.read_text())
         whole = note.read_text()
         for text in ("{", whole.replace('"seconds": ', '"seconds": 1')):
             note.write_text(text)
             with pytest.raises(ValueError, match=r"fold_001 cannot be read .* remove that folder"):
                 loso(clips, folder=folder)
+        shutil.rmtree(folder / "fold_001" / "last_epoch")
+        with pytest.raises(ValueError, match=r"fold_001 cannot be read"):
+            loso(clips, folder=folder)
 
 
 def test_a_fold_that_fails_is_reported_with_its_kind_and_the_others_finish(clips, monkeypatch):
@@ -226,6 +232,7 @@ def test_what_does_not_fit_is_refused_with_the_numbers(clips):
         "2 subjects": lambda: loso(clips.where(subject="00")),
         "at least 2 data sets": lambda: evaluate.evaluate_cross_dataset(config, clips, **HERE),
         "none of 2 folds finished": lambda: evaluate.selection_audit(config, clips.where(subject=["00", "01"]), **HERE),
+        "'label' itself.*label='emotion'": lambda: loso(clips, protocol="megc2019", label="emotion"),
         r"validation_share.*1": lambda: evaluate.selection_audit(config, clips, validation_share=1, **HERE),
     }
     for fact, folds in (
@@ -237,6 +244,23 @@ def test_what_does_not_fit_is_refused_with_the_numbers(clips):
     for fact, call in call_of.items():
         with pytest.raises(ValueError, match=fact):
             call()
+    for unknown in ({"trainnig": QUICK}, {"validation_share": 0.4}):
+        with pytest.raises(TypeError, match=next(iter(unknown))):
+            evaluate.evaluate_folds(config, clips, folds=leave_one_subject_out(clips.table), **HERE, **unknown)
+
+
+class Deadly:
+    """Ends every process that unpickles it."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_leaves_a_sentence(clips):
+    deadly = replace(clips, recipe={"corpus": Deadly()})
+    with joblib.parallel_config(backend="loky"), pytest.raises(ValueError, match="a worker process was killed"):
+        loso(deadly, n_jobs=2)
 
 
 AUDITED = HERE | {"training": TrainConfig(epochs=6, batch_size=8, learning_rate=0.01, seed=1)}

@@ -211,7 +211,8 @@ def test_a_box_or_none_places_the_crop(folder_of):
     assert by_box.table[placed].values.tolist() == [[60, 130, "box"]]
     np.testing.assert_array_equal(by_box.frames, by_face_box.frames)
     assert by_points.table[placed[1:]].values.tolist() == [[125, "landmarks"]]
-    for place, fact in (({"box": (-90, 10, 50)}, "256x256"), ({"crop": "face"}, "auto, detect, none.*'face'")):
+    lost = [({"box": box}, "256x256") for box in ((-90, 10, 50), (0, 0, 1000), (0, 0, 0.2), (0, 0, float("nan")))]
+    for place, fact in (*lost, ({"crop": "face"}, "auto, detect, none.*'face'")):
         with pytest.raises(ValueError, match=fact):
             read_clip(folder, apex=2, recipe=SMALL, **place)
     with pytest.raises(ValueError, match=r"\(1, 2\)"):

@@ -127,6 +127,12 @@ def test_a_file_that_is_no_whole_picture_is_named(tmp_path):
 # --- the user's own clip --------------------------------------------------------------------------------------------
 
 
+def test_a_damaged_frame_that_is_not_looked_at_does_not_cost_a_clip_without_an_apex(tmp_path):
+    fill(tmp_path, "png", 255, np.uint8, numbers=range(1, 121))
+    (tmp_path / "2.png").write_bytes((tmp_path / "2.png").read_bytes()[:60])
+    assert len(own(tmp_path, apex=None)) == 1
+
+
 def test_a_clip_is_called_by_its_folder_and_frames_that_are_not_there_are_reported(tmp_path, monkeypatch):
     folder = tmp_path / "clip.v2"
     folder.mkdir()

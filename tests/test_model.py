@@ -210,6 +210,11 @@ class TestDecouplingLosses:
         assert cross_covariance_loss(x, x.square()).item() < 1e-6
         assert hsic_loss(x, x.square()).item() > 0.1
 
+        for loss in (cross_covariance_loss, hsic_loss, adversarial_loss):
+            for rows in (1, 3):
+                with pytest.raises(ValueError, match=f"{rows} and 1 rows"):
+                    loss(torch.randn(rows, 4), torch.randn(1, 4))
+
     def test_the_adversary_learns_to_guess_while_the_emotion_feature_learns_to_hide(self):
         model = MEDN(replace(SMALL, decoupling="adversarial"))
         out = model(torch.rand(64, 8, 3, 32, 32), torch.rand(64, 2, 32, 32))
@@ -263,6 +268,7 @@ def test_a_configuration_fits_its_clips_and_a_wrong_field_or_input_is_refused_by
         (lambda: replace(SMALL, size=62), "62.*multiple of patch 4"),
         (lambda: replace(SMALL, dim=30), "30.*multiple of 8"),
         (lambda: replace(SMALL, classes=("one",)), "classes.*at least two"),
+        (lambda: replace(SMALL, classes=(0, 1)), "different names"),
         (lambda: replace(SMALL, fusion="magic"), "fusion.*cofm, concat, sum.*'magic'"),
         (lambda: replace(SMALL, flow_channels=1), "flow_channels.*1"),
         (lambda: replace(SMALL, dropout=1.0), "dropout.*1.0"),

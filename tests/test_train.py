@@ -220,6 +220,7 @@ def test_what_cannot_be_trained_is_named(clips):
         (lambda: TrainConfig(learning_rate=0.0), "learning_rate"),
         (lambda: TrainConfig(max_shift=-1), "max_shift"),
         (lambda: TrainConfig(decoupling_ramp=(0.6, 0.2)), "decoupling_ramp"),
+        (lambda: TrainConfig(decoupling_ramp=(0.4,)), "decoupling_ramp"),
     ):
         with pytest.raises(ValueError, match=fact):
             call()

@@ -10,6 +10,7 @@ from sample_records import sample_clips, sample_features
 from scipy.stats import kstwo
 
 from medn_lab import view
+from medn_lab.diagnose import branch_correlation
 from medn_lab.records import DecouplingReport
 from medn_lab.view.decoupling import EXCESS_RANGE, explain_row
 
@@ -62,6 +63,11 @@ def test_a_cell_of_leakage_holds_the_auc_and_what_is_allowed_and_its_colour_is_t
     row = two.iloc[int(np.reshape(unknown.data[-1].ids, (4, 4))[0, 2])]
     assert (row["model"], row["branch"], row["target"]) == ("sec<ond", "motion", "AUs")
     assert len(view.plot_leakage(two, each_au=False).layout.yaxis.ticktext) == 2
+    gaps = view.plot_leakage(two.drop(index=two.query("model == 'first' and target == 'AU4'").index)).data[-1]
+    assert sorted(set(gaps.ids))[0] == ""  # a cell without a row
+    assert all(isinstance(text, str) for text in gaps.customdata.ravel())
+    with pytest.raises(ValueError, match="the same model, branch and target"):
+        view.plot_leakage(pd.concat([two, two]))
 
 
 def test_values_thresholds_and_p_are_drawn_on_the_lines_of_their_rows():
@@ -81,7 +87,7 @@ def test_values_thresholds_and_p_are_drawn_on_the_lines_of_their_rows():
     without = view.plot_dependence(table.assign(allowed=np.nan, p=np.nan, null_95=np.nan))
     assert [(mark in texts(figure), mark in texts(without)) for mark in ("◇", "●", "grey")] == [(True, False)] * 3
     small = view.plot_dependence(table.assign(value=[0.1, -0.00275] * 3))
-    assert {"0.1000  p .010", "-0.0027  p .010"} <= set(words(small))  # one number of decimals
+    assert {"0.100  p .010", "-0.003  p .010"} <= set(words(small))  # one number of decimals
 
 
 def test_lines_name_the_models_and_hold_their_values_whatever_the_order_of_the_rows():
@@ -117,6 +123,10 @@ def test_a_row_is_explained_with_all_its_figures():
     assert all(fact in what for fact in (*facts, "excess +0.300 [+0.100, +0.400]"))
     assert all(fact in reading for fact in ("a leak", "0.5 is chance", "37 clips with it, 200 clips, 8 subjects"))
     missing = explain_row({"kind": "leakage", "branch": "motion", "target": "AU9", "reason": "no clip has it"})
+    small = {"kind": "dependence", "measure": "hsic", "value": 4e-5, "null_95": 2e-5, "within": "by shifts"}
+    what, reading = explain_row(small)
+    assert "0.00004;" in what
+    assert "stationary in time" in reading
     assert missing == ("AU9 from the motion branch: no value, no clip has it.", "")
 
 
@@ -135,7 +145,8 @@ def test_the_interval_of_the_excess_or_p_decides_what_is_concluded():
 
 def test_correlations_are_sorted_by_strength_and_compared_with_chance():
     table = pd.DataFrame([[0.1, -0.9, np.nan], [0.2, 0.3, np.nan]])
-    table.attrs["n_clips"] = 101
+    measured = branch_correlation(np.random.default_rng(0).normal(size=(101, 2)), np.eye(101)[:, :3])
+    table.attrs = measured.attrs
     figure = view.plot_branch_correlation(table)
     check_look(figure, "Correlation between the branches' features")
     cells = figure.data[-1]

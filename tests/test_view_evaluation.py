@@ -80,6 +80,7 @@ def test_each_fold_is_a_bar_with_its_clips_next_to_the_pooled_score_and_the_floo
     assert "[0.500, 0.900], 46 clips of 3 subjects" in texts(figure)
     near = view.plot_folds(folds, scores=scores.assign(floor=0.73)).layout.annotations
     assert {note.yanchor for note in near} == {"bottom", "top"}  # two labels do not cover each other
+    assert words(view.plot_folds(folds, scores=scores.assign(floor=np.nan))) == ["pooled 0.740"]
     many = view.plot_folds(pd.concat([folds] * 25, ignore_index=True), scores=scores).layout
     assert not many.xaxis.tickvals
     assert many.width <= 980

@@ -20,7 +20,7 @@ from medn_lab.view import theme
 from medn_lab.widgets import BranchExplorer
 from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.panel import Later
-from medn_lab.widgets.selection import all_partners, partner, partner_groups
+from medn_lab.widgets.selection import all_partners, measures_html, partner, partner_groups
 
 MAPS = ["motion", "emotion", "fused"]
 N = 80
@@ -278,7 +278,9 @@ def test_the_measures_of_all_clips_and_of_the_selection_are_shown(records, ids, 
     measure = selection_measures(records["features"])
     tables = {n: list(measure.steps(ids[:n])) for n in (N, 40, 3)}
     given = SimpleNamespace(steps=lambda clip_ids: iter(tables[len(clip_ids)]))
-    explorer = BranchExplorer(**records, measure=given)
+    made = {"name": "mine.v1", "sha256": "c0ffee", "recipe": {"size": 64}, "run": {"versions": {"torch": "2.13"}}}
+    source = dataclasses.replace(records["embedding"], source=made)
+    explorer = BranchExplorer(**records | {"embedding": source}, measure=given)
     every, own = tables[N][-1], tables[40][-1]
     pd.testing.assert_frame_equal(explorer.measures, every)
     lasso(explorer, range(40))
@@ -293,6 +295,14 @@ def test_the_measures_of_all_clips_and_of_the_selection_are_shown(records, ids, 
     cells = re.findall("<td>AUs from the emotion branch</td>\\s*<td>(.*?)</td>", page)
     leak = every.query("branch == 'emotion' and target == 'AUs'")["value"].iloc[0]
     assert cells == [f"{leak:.3f}"]
+    for fact in (
+        "model mine.v1",
+        "weights c0ffee",
+        "recipe: size 64",
+        "torch 2.13",
+        records["clips"].table["dataset"][0],
+    ):
+        assert fact in page
     explorer.select(ids[:3])
     for why in ("at least 4 clips, there are 3", "at least 20 clips of 2 subjects, there are 3 of 3"):
         assert f"needs {why}" in text_of(explorer)
@@ -354,3 +364,10 @@ def test_what_was_not_given_is_named_and_the_rest_is_shown(records, table, ids):
     assert all(name in text_of(explorer) for name in ("no class", "disgust", "happiness", "surprise"))
     explorer.select(ids)
     assert f"of {(table['label'] == 'others').sum()} predicted correctly" in text_of(explorer)
+
+
+def test_values_of_a_selection_are_blank_while_they_are_computed(records, ids):
+    every = list(selection_measures(records["features"]).steps(ids))[-1]
+    shown = measures_html(every, pd.DataFrame(), selected=7)
+    assert "Computing for 7 selected clips" in shown
+    assert re.findall("<th>(.*?)</th>", shown) == ["Dependence and leakage", "all", "chance", "allowed", "better"]

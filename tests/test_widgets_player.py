@@ -57,7 +57,8 @@ def test_the_page_gets_the_frames_the_flow_and_the_times_of_the_clip(clips):
     # Frames are pushed along the flow, without what hardly moves, as far as they are on the way to the apex.
     assert [face["course"][place] for place in (0, apex)] == pytest.approx([0, 1])
     assert np.abs(flow_of(face["push"])).max() <= 1.01 * np.abs(flow_of(face["flow"])).max()
-    player.view.frame = 5
+    player.frame, player.magnify = 5, 4
+    assert (player.view.frame, player.view.magnify, player.loop) == (5, 4, True)
     player.show(clips.table["clip_id"][3])
     assert player.view.frame == 0
     assert np.abs(sent(player.view) - clips.frames[3]).mean() < 3

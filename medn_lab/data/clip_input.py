@@ -160,16 +160,28 @@ def _find_box(onset: np.ndarray, recipe: FlowRecipe, number: int, crop: CropRule
     return box
 
 
+class _Faces(Sequence):
+    """Small crops of some of a clip's frames, made when they are needed: one damaged frame does not cost the clip."""
+
+    def __init__(self, frames: Sequence[np.ndarray], box: FaceBox, places: Sequence[int]) -> None:
+        self.frames, self.box, self.places = frames, box, places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, place: int) -> np.ndarray:  # type: ignore[override]  # one frame, no slices
+        return crop_face(self.frames[self.places[place]], box=self.box, size=SPOTTING_SIDE)
+
+
 def _spotted(numbers: np.ndarray, frames: Sequence[np.ndarray], box: FaceBox, look: bool) -> tuple[int, float]:
     """Number of the apex and its confidence, among the frames that show the face where the best of all does not."""
     places = list(range(len(numbers)))
-    faces = [crop_face(frame, box=box, size=SPOTTING_SIDE) for frame in frames]
-    position, confidence = spot_apex(faces)
+    position, confidence = spot_apex(_Faces(frames, box, places))
     if look and not has_face(frames[position], box):
         with_face = [place for place in places if has_face(frames[place], box)]
         if len(with_face) >= 2:
             places = with_face
-            position, confidence = spot_apex([faces[place] for place in places])
+            position, confidence = spot_apex(_Faces(frames, box, places))
         elif box.detector == "centerface":
             raise ClipError(f"no face in {len(numbers) - len(with_face)} of {len(numbers)} frames")
     return int(numbers[places[position]]), confidence
@@ -273,6 +285,14 @@ def read_clip(
     if box is not None and not isinstance(box, FaceBox):
         x, y, side = map(float, box)
         box = FaceBox(x, y, side)
+    if box is not None:
+        (height, width), middle = frames[0].shape[:2], (box.x + box.side / 2, box.y + box.side / 2)
+        inside = 0 <= middle[0] <= width and 0 <= middle[1] <= height
+        if not (inside and 1 <= box.side <= 2 * max(width, height)):
+            raise ValueError(
+                f"the box at ({box.x:.0f}, {box.y:.0f}) of {box.side:.0f} px is no face's square in a frame of"
+                f" {width}x{height} px; give x and y of its upper left corner and its side, in pixels"
+            )
     apex = None if apex is None else int(apex)
     try:
         note, arrays = input_of_frames(numbers, frames, apex=apex, recipe=recipe, box=box, crop=crop, viewing=VIEWING)

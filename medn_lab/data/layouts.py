@@ -23,10 +23,10 @@ LayoutName: TypeAlias = str
 """The name of a data set in ``LAYOUTS``."""
 
 FIELD_NAMES = {
-    "subject": "subject sub subjectid",
-    "filename": "filename clip video sequence filenameo",
+    "subject": "subject subid sub subjectid",
+    "filename": "filename foldname clip video sequence filenameo",
     "onset": "onsetframe onset onsetf",
-    "apex": "apexframe apex apexf",
+    "apex": "apexframe apex apexf apexf1",
     "offset": "offsetframe offset offsetf",
     "action_units": "actionunits aus au actionunit",
     "emotion": "estimatedemotion emotion emotionlabel label",

@@ -11,6 +11,7 @@ import pandas as pd
 from medn_lab.data.index import FrameFolders, make_index, problem_table
 from medn_lab.data.layouts import LAYOUTS, AnyPath, LayoutName, open_spreadsheet
 from medn_lab.records import CODING_COLUMNS, AlternativeRule, ClipIndex, au_columns, parse_action_units
+from medn_lab.records.action_unit_grammar import Expression, Unit, bare
 
 
 def read_dataset(
@@ -396,13 +397,19 @@ def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
 
 
 def _meaning(field: str, value: object) -> object:
-    """What is compared of a cell: of AUs those of every reading, those in doubt, and whether there may be more."""
+    """What is compared of a cell: of AUs the set, or the alternatives where it is in doubt, in any order."""
     if pd.isna(value):
         return None
     if field not in ("action_units", "action_units_sided"):
         return value
-    read = parse_action_units(value, side="keep", alternatives="all")
-    return read.units, read.disputed, read.known, read.complete
+    read = parse_action_units(value, side="keep")
+    disputed = None if read.certain or read.parsed is None else _unordered(bare(read.parsed, keep_side=True))
+    return disputed or frozenset(read.units), read.known, read.complete
+
+
+def _unordered(part: Expression) -> object:
+    """An expression whose alternatives have no order."""
+    return part if isinstance(part, Unit) else (part.sign, frozenset(map(_unordered, part.parts)))
 
 
 def _in_words(value: object) -> str:

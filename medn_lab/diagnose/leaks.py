@@ -320,6 +320,7 @@ def branch_measures(
     for place, (branch, target) in enumerate(leaks, start=len(values)):
         if n < ENOUGH_FOR_A_PROBE or n_subjects < 2:
             few = f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects, there are {n} of {n_subjects}"
+            few = "the subjects are not known, so none can be held out" if who is None else few
             found.loc[place, "reason"] = few
         else:
             try:

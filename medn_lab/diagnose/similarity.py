@@ -231,7 +231,7 @@ def branch_correlation(x: ArrayLike, y: ArrayLike) -> pd.DataFrame:
     (p, q) DataFrame
         Pearson's correlations in [-1, 1]; NaN for a column without variation. Lower is better decoupled. ``attrs``
         holds ``mean_square``, the mean of the squares without bias (at most 1, around 0 for independent features), the
-        one value that ``permutation_test`` and ``dependence`` use.
+        one value that ``permutation_test`` and ``dependence`` use, and ``n_clips``.
 
     Raises
     ------
@@ -252,7 +252,7 @@ def branch_correlation(x: ArrayLike, y: ArrayLike) -> pd.DataFrame:
     x, y = check_pair(x, y)
     a, b = _unit_columns(x), _unit_columns(y)
     found = pd.DataFrame(np.clip(a.T @ b, -1.0, 1.0)).where(np.outer(a.any(axis=0), b.any(axis=0)))
-    found.attrs = {"mean_square": _value(branch_correlation, x, y)}
+    found.attrs = {"mean_square": _value(branch_correlation, x, y), "n_clips": len(x)}
     return found
 
 

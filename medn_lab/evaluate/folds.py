@@ -10,6 +10,7 @@ import time
 import warnings
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -64,11 +65,16 @@ class Plan:
 
 def plan_folds(
     config: MEDNConfig, clips: Clips, call: str, split: Sequence[Fold] | Split, *, protocol: ProtocolName | None = None,
-    label: str = "label", training: TrainConfig | None = None, **settings: Any,
+    label: str = "label", training: TrainConfig | None = None, validation_share: float | None = None,
 ) -> Plan:  # fmt: skip
     """Decide classes, clips and folds; ValueError if labels, clips, classes and folds do not fit together."""
     table = clips.table
+    if validation_share is not None and call != "selection_audit":
+        raise TypeError(f"{call} has no option validation_share")
+    settings = {} if validation_share is None else {"validation_share": validation_share}
     if protocol is not None:
+        if label != "label":
+            raise ValueError(f"a protocol makes the column 'label' itself; leave out label={label!r} or the protocol")
         table, _ = to_classes(table, protocol)
         there = set(table["label"])
         config = replace(config, classes=tuple(name for name in PROTOCOLS[protocol].classes if name in there))
@@ -191,6 +197,8 @@ def train_fold(plan: Plan, fold: Fold) -> tuple[dict[str, Predictions], pd.DataF
         watchers = [SimpleNamespace(on_epoch_end=look)]
     there = set(train.table[plan.label])
     known = tuple(name for name in classes if name in there)
+    if len(known) < 2:
+        raise ValueError(f"all {len(train)} training clips are of {' and '.join(known)}; a network needs two classes")
     model = MEDN(replace(plan.config, classes=known), seed=plan.training.seed)
     history = fit(model, train, training=plan.training, label=plan.label, callbacks=watchers, progress=False)
     if history.status == "interrupted":  # fit keeps a half-trained model; its fold must not count as finished.
@@ -258,13 +266,14 @@ def run_folds(
     What the folds warned of is a warning here, each sentence once.
     """
     outcomes: dict[int, Outcome] = {}
+    rules = (LAST, *CHOSEN_BY) if "validation_share" in plan.settings else (LAST,)
     identity, numbers = identity_of(plan), range(len(plan.folds))
     store = None if folder is None else open_store(folder, identity)
     places = {number: store / f"fold_{number:03d}" for number in numbers} if store else {}
     for number, place in places.items():
         if place.is_dir():
             try:
-                outcomes[number] = {path.name: Predictions.load(path) for path in place.iterdir()}
+                outcomes[number] = {rule: Predictions.load(place / rule) for rule in rules}
             except (OSError, ValueError) as error:
                 text = f"the finished fold {place} cannot be read ({error}); remove that folder"
                 raise ValueError(text) from error
@@ -285,6 +294,12 @@ def run_folds(
                         for rule, predictions in outcome.items():
                             predictions.save(draft / rule)
                 bar.update()
+        except BrokenExecutor as error:
+            text = (
+                f"a worker process was killed, mostly for want of memory ({type(error).__name__}); a smaller n_jobs"
+                " needs less, and with a folder the finished folds are kept"
+            )
+            outcomes |= {number: text for number in todo if number not in outcomes}
         finally:
             if streams and results is not None:  # After an error or an interrupt here, the workers stop at once.
                 results.close()

@@ -99,10 +99,13 @@ class Comparison:
 
     def __repr__(self) -> str:
         row = self.table.iloc[0]
+        clear = "clear of 0" if row["low"] > 0 or row["high"] < 0 else "not clear of 0"
+        folds = "" if row["same_folds"] else "\n  the two were not trained on the same folds"
         return (
             "{measure}: {model_a} {a:.3f}, {model_b} {b:.3f}\n  difference {difference:+.3f} [{low:+.3f}, {high:+.3f}]"
-            " ({level:.0%}, {n_subjects} subjects, {n_clips} clips), p {p:.3f}"
-        ).format(**row) + ("" if row["same_folds"] else "\n  the two were not trained on the same folds")
+            ", {clear} ({level:.0%}, {n_subjects} subjects, {n_clips} clips)\n"
+            "  {other} of {n_resamples} resamples at 0 or on the other side"
+        ).format(**row, clear=clear, other=round(row["p"] * row["n_resamples"])) + folds
 
 
 def compare_predictions(
@@ -118,15 +121,14 @@ def compare_predictions(
 ) -> Comparison:
     """The difference of two models' scores on the same clips, with a paired interval over subjects.
 
-    A person who is hard for one model is mostly hard for the other, so the difference is far surer than two intervals
-    side by side suggest: both models are scored on the same resampled subjects. The interval speaks of other subjects,
-    not of other training runs: two seeds of one model can differ by more than it allows.
+    A subject who is difficult for one model is often difficult for the other. Both models are scored on the same
+    resampled subjects, so the interval of the difference is narrower than two separate intervals suggest. It describes
+    other subjects, not other training runs: two seeds of one model can differ by more.
 
     Parameters
     ----------
     a, b : Predictions
-        Of the same clips, in any order; rows are joined by ``clip_id``. The AU-only floor's ``predictions`` are such
-        too.
+        Of the same clips, in any order; rows are joined by ``clip_id``. The AU-only floor is such a record.
     measure : callable
         :func:`accuracy`, :func:`uf1`, :func:`uar`, :func:`pair_auc` (pairs within the folds of both models), or any
         function of (true, predicted).
@@ -163,7 +165,8 @@ def compare_predictions(
     >>> wrong = Predictions(np.eye(2)[[0, 1, 0, 0, 1, 1]], table, ("x", "y"))
     >>> compare_predictions(right, wrong, names=("ours", "theirs"))
     accuracy: ours 1.000, theirs 0.667
-      difference +0.333 [-0.686, +1.000] (95%, 3 subjects, 6 clips), p 0.038
+      difference +0.333 [-0.686, +1.000], not clear of 0 (95%, 3 subjects, 6 clips)
+      76 of 2000 resamples at 0 or on the other side
     """
     ids_a, ids_b = set(a.table["clip_id"]), set(b.table["clip_id"])
     if ids_a != ids_b:

@@ -99,7 +99,7 @@ class MEDNConfig:
                 raise ValueError(f"{name} must be a whole number, at least 1; got {value!r}")
         for name in ("classes", "aus"):
             names = getattr(self, name)
-            if isinstance(names, str) or len({*names}) < len(names):
+            if isinstance(names, str) or not all(isinstance(one, str) for one in names) or len({*names}) < len(names):
                 raise ValueError(f"{name} must be different names in a list; got {names!r}")
         for name in ("classes", "aus", "keep_rates"):
             object.__setattr__(self, name, tuple(getattr(self, name)))

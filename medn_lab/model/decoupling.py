@@ -71,6 +71,7 @@ def cross_covariance_loss(motion: Tensor, emotion: Tensor) -> Tensor:
     >>> round(cross_covariance_loss(x, 5 * x).item(), 4)
     1.0
     """
+    _check_batch(motion, emotion)
     return (_standardise(motion).T @ _standardise(emotion) / len(motion)).square().mean()
 
 
@@ -97,6 +98,7 @@ def hsic_loss(motion: Tensor, emotion: Tensor) -> Tensor:
     >>> round(hsic_loss(x, x).item(), 4), hsic_loss(x, x.abs()).item() > 0.05
     (1.0, True)
     """
+    _check_batch(motion, emotion)
     first, second = _centred_kernel(motion), _centred_kernel(emotion)
     return (first * second).sum() / (first.norm() * second.norm()).clamp_min(1e-12)
 
@@ -129,6 +131,7 @@ def adversarial_loss(motion: Tensor, guess: Tensor) -> Tensor:
     >>> adversarial_loss(torch.tensor([[-1.0], [1.0]]), torch.zeros(2, 1)).item()
     0.99...
     """
+    _check_batch(motion, guess)
     return F.mse_loss(guess, _standardise(motion.detach()))
 
 
@@ -175,6 +178,11 @@ class GaussianCode(nn.Module):
         else:
             code = mean + (torch.round(mean / self.bin_width) * self.bin_width - mean).detach()
         return code, self.expand(code), nats
+
+
+def _check_batch(motion: Tensor, emotion: Tensor) -> None:
+    if len(motion) != len(emotion) or len(motion) < 2:
+        raise ValueError(f"there are {len(motion)} and {len(emotion)} rows; dependence needs the same 2 or more clips")
 
 
 def _standardise(x: Tensor) -> Tensor:

@@ -243,6 +243,7 @@ def draw_table(
 def draw_scripts(recipe: Mapping[str, Any]) -> dict[int, list[Script]]:
     """The scripts of each person of a corpus; ValueError if a number of the recipe is out of its range."""
     n_subjects, n_clips = recipe["n_subjects"], recipe["clips_per_subject"]
+    act.check_range(0, 2**63, seed=recipe["seed"])
     act.check_range(1, 100_000, n_subjects=n_subjects, clips_per_subject=n_clips)
     act.check_range(0, 4, cue_strength=recipe["cue_strength"], noise=recipe["noise"])
     emotions = check_emotions(recipe.get("emotions_given_aus"))

@@ -96,10 +96,11 @@ class TrainConfig:
         for name, lowest in least.items():
             if (value := getattr(self, name)) is not None and value < lowest:
                 raise ValueError(f"{name} must be at least {lowest}; got {value}")
+        ramp = self.decoupling_ramp
         for right, name, rule in (
             (self.learning_rate > 0, "learning_rate", "above 0"),
             (0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)"),
-            (0 <= self.decoupling_ramp[0] <= self.decoupling_ramp[1] <= 1, "decoupling_ramp", "in order, in [0, 1]"),
+            (len(ramp) == 2 and 0 <= ramp[0] <= ramp[1] <= 1, "decoupling_ramp", "two values in order, in [0, 1]"),
         ):
             if not right:
                 raise ValueError(f"{name} must be {rule}; got {getattr(self, name)}")

@@ -142,11 +142,11 @@ def plot_decoupling(
     )  # fmt: skip
     factors = ", ".join(dict.fromkeys(filter(None, rows["target"]))) or "factor"
     allowed = f"entropy of the {factors}" if kind == "information" else "allowed"
-    digits = marks.decimals(rows[["value", "low", "high"]].to_numpy().ravel())
     notes: list[dict[str, Any]] = []
     for number, own in enumerate(groups.values()):
         own = own.sort_values("label", key=lambda labels: labels.map(first.index)) if aligned else own
         where: dict[str, Any] = {"row": number // n_columns + 1, "col": number % n_columns + 1}
+        digits = marks.decimals(own[["value", "low", "high"]].to_numpy().ravel())
         colours = np.select([own["judged"] <= LEVEL, own["judged"] > LEVEL], [ABOVE, WITHIN], ESTIMATE)
         marks.forest(
             figure, own, labels=list(own["label"]), colour=list(colours), open_marker=own["judged"] > LEVEL,
@@ -268,7 +268,10 @@ def explain_row(row: Mapping[str, Any]) -> tuple[str, str]:
         (judged > LEVEL, "The value lies within its null: no effect is shown, which does not prove that none exists."),
     ]
     verdict = next((text for holds, text in verdicts if holds), "")
-    reading = [MEANINGS.get(measure, ""), DIRECTIONS.get(n["direction"], ""), verdict, basis]
+    assumed = "stationary in time" if "by shifts" in str(n["within"]) else "exchangeable, without a drift in time"
+    assumed = f"The null assumes that the clips of a group are {assumed}." * bool(np.isfinite(n["null_95"]))
+    of_null = assumed if n["kind"] == "dependence" else ""
+    reading = [MEANINGS.get(measure, ""), DIRECTIONS.get(n["direction"], ""), verdict, of_null, basis]
     return f"{title}: {known}.", " ".join(filter(None, reading))
 
 
@@ -319,6 +322,8 @@ def plot_leakage(
     table = leakage.leakage if isinstance(leakage, DecouplingReport) else leakage
     need(table, ("branch", "target", "value", "allowed", "excess", "n_positive"), maker="diagnose.leakage")
     table = _completed(table.assign(kind="leakage", measure="auc", number=table.index.astype(str)))
+    if table.duplicated(["model", "branch", "target"]).any():
+        raise ValueError("several rows have the same model, branch and target; name the runs apart in a column 'model'")
     there = list(dict.fromkeys(table["target"]))
     single = [name for name in there if name.startswith("AU") and name[2:].isdigit()]
     first = sorted({*there} - {*single}, key=lambda name: (name != "AUs", there.index(name)))
@@ -335,6 +340,7 @@ def plot_leakage(
     columns = list(dict.fromkeys(zip(table["model"], table["branch"], strict=True)))
     wanted = [(name, *one) for name in targets for one in columns]
     cells = cells.set_index(["target", "model", "branch"]).reindex(wanted)
+    cells[["text", "hover", "number"]] = cells[["text", "hover", "number"]].fillna("")
     excess, shown, hover, numbers = (
         cells[name].to_numpy().reshape(len(targets), -1) for name in ("excess", "text", "hover", "number")
     )
@@ -347,11 +353,16 @@ def plot_leakage(
     figure = go.Figure()
     marks.heat(
         figure, excess, rows=labels, columns=heads, scale=EXCESS_SCALE, bar="excess",
-        limits=(-EXCESS_RANGE, EXCESS_RANGE), texts=np.where(pd.isna(shown), "", shown), hover=hover,
+        limits=(-EXCESS_RANGE, EXCESS_RANGE), texts=shown, hover=hover,
     )  # fmt: skip
     figure.data[-1].ids = numbers.ravel()
     figure.data[-1].colorbar.update(tickformat="+.1f", len=min(1.0, 240 / (34 * len(targets))))
-    facts = [_sample(table), "(clips with it)", "AUC <b>of</b> the allowed AUC", "▲ interval of the excess above 0"]
+    facts = [
+        _sample(table),
+        "in brackets: clips with it",
+        "AUC <b>of</b> the allowed AUC",
+        "▲ interval of the excess above 0",
+    ]
     theme.finish(
         figure, width=width or left + 118 * len(columns) + 96, height=top + 34 * len(targets) + 20,
         title="<b>Leakage</b>", margin=(left, 96, top, 20), subtitle=" · ".join(filter(None, facts)),

@@ -147,6 +147,8 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None =
         ("value", "pooled", ESTIMATE, "solid", "top" if below else "bottom"),
         ("floor", scores.attrs.get("floor", "AU-only floor"), theme.INK, "dash", "bottom" if below else "top"),
     ):
+        if not np.isfinite(row[key]):  # there are scores without a floor
+            continue
         label = {"text": f"{as_text(name)} {row[key]:.3f}", "font": {"size": 12, "color": colour}, "yanchor": side}
         line = {"color": colour, "width": 1.5, "dash": dash}
         figure.add_hline(y=row[key], line=line, annotation=label, annotation_position="right")

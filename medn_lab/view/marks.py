@@ -39,9 +39,9 @@ def need(table: pd.DataFrame, columns: Iterable[str], *, maker: str) -> None:
 
 
 def decimals(values: Iterable[float]) -> int:
-    """Decimals that all numbers of a figure have: 3, or 4 where one of them is smaller than 0.01."""
-    sizes = np.abs(np.asarray(list(values), dtype=float))
-    return 4 if ((sizes > 0) & (sizes < 0.00995)).any() else 3
+    """Decimals that all numbers of a panel have: 3, 4 where the largest is below 0.01, 5 where it is below 0.001."""
+    largest = np.nanmax(np.abs(np.asarray(list(values), dtype=float)), initial=0.0)
+    return 3 + int(0 < largest < 0.00995) + int(0 < largest < 0.000995)
 
 
 def interval_text(value: float, low: float = np.nan, high: float = np.nan, *, digits: int = 3, sign: str = "") -> str:

@@ -205,7 +205,8 @@ class ClipView(anywidget.AnyWidget):
         there = {"overlay": overlays, "keep_rate": self.keep_rates, "attributed": self.parts}[name]
         there = there or [self.trait_defaults(name)]
         if value not in there:
-            raise ValueError(f"there is no {name} {value!r} here; there are {', '.join(map(str, there))}")
+            more = "; give kept=medn.diagnose.kept_tokens(model, clips)" if value == "kept" else ""
+            raise ValueError(f"there is no {name} {value!r} here; there are {', '.join(map(str, there))}{more}")
         return value
 
     def _faces(
@@ -320,3 +321,13 @@ def _packed(flow: np.ndarray | None) -> dict[str, Any] | None:
     scale = float(np.abs(flow).max()) / 127 or 1.0
     values = np.round(flow / scale).astype(np.int8)
     return {"data": values.tobytes(), "height": flow.shape[0], "width": flow.shape[1], "scale": scale}
+
+
+def of_view(name: str) -> property:
+    """A property of a widget that reads and sets a trait of its ``view``."""
+
+    def get(panel: Any) -> Any:
+        return getattr(panel.view, name)
+
+    get.__doc__ = f"``{name}`` of ``view``."
+    return property(get, lambda panel, value: setattr(panel.view, name, value))

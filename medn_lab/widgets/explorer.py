@@ -250,8 +250,18 @@ class BranchExplorer(WrittenPanel):
         )
         return {
             "view": self._pair.view, "table": self._table, "predictions": self._predictions, "data": data,
-            "about": self._embedding, "caution": CAUTION, "tables": measured,
+            "about": self._about(), "caution": CAUTION, "tables": measured,
         }  # fmt: skip
+
+    def _about(self) -> str:
+        """Data set, model, weights, recipe and versions, as far as the records hold them."""
+        source, run = self._embedding.source, self._embedding.source.get("run") or {}
+        recipe = ", ".join(f"{name} {value}" for name, value in (source.get("recipe") or {}).items())
+        known = {"model": source.get("name"), "weights": source.get("sha256"), "recipe:": recipe}
+        datasets = ", ".join(self._table["dataset"].astype(str).unique()) if "dataset" in self._table else ""
+        parts = [datasets, f"{len(self._table)} clips", params_line(self._embedding)]
+        parts += [f"{name} {value}" for name, value in {**known, **run.get("versions", {})}.items() if value]
+        return "; ".join(filter(None, parts))
 
     def _controls(self) -> list[widgets.Widget]:
         colours = control(widgets.Dropdown, "Colour by", tooltip="What the colours of the points show")

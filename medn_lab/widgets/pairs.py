@@ -48,6 +48,7 @@ _COLUMNS = {name: ["label_a", "label_b"] if name in ("emotion", "against") else 
 _NEEDED = ["clip_a", "clip_b", "action_units", "label_a", "label_b"]
 _NO_PAIR = ("", "")
 _NO_ATTRIBUTE = "no attributor was given; give attribute=medn.diagnose.pair_attributor(model, clips)"
+_NO_MAP = "To see where the difference comes from, give attribute=medn.diagnose.pair_attributor(model, clips)."
 _NO_SWAP = "To see which branch the difference comes from, give swap=medn.diagnose.pair_swapper(model, clips)."
 
 
@@ -441,7 +442,7 @@ class PairBrowser(WrittenPanel):
         if not any(self.pair):
             return
         drawn: dict[str, go.Figure] = {}
-        part, why = self.part, ""
+        part, why = self.part, "" if self._attribute else note(_NO_MAP)
         try:
             clips = require(self._clips, otherwise="No clips were given, so there is no flow to draw.")
             positions(clips.table, list(self.pair), owner="these clips")

@@ -12,7 +12,7 @@ import traitlets
 from medn_lab.records import Attribution, Clips, KeptTokens, Predictions
 from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.rows import clip_row, describe
-from medn_lab.widgets.clip_view import ClipView
+from medn_lab.widgets.clip_view import ClipView, of_view
 from medn_lab.widgets.page import WrittenPanel
 from medn_lab.widgets.panel import clip_headings, control, note, score_rows, validates
 
@@ -51,7 +51,7 @@ class ClipPlayer(WrittenPanel):
         The clip that plays; a trait: set it to play another, observe it to follow.
     view : ClipView
         What is drawn in the page. Its traits ``frame``, ``playing``, ``overlay``, ``keep_rate``, ``attributed``,
-        ``magnify``, ``speed`` and ``loop`` can be set and observed.
+        ``magnify``, ``speed`` and ``loop`` can be set and observed; ``player.frame`` and so on read and set them too.
 
     Raises
     ------
@@ -75,6 +75,9 @@ class ClipPlayer(WrittenPanel):
     """
 
     clip_id = traitlets.Unicode()
+    frame, playing, loop, speed, magnify, overlay, keep_rate, attributed = map(
+        of_view, ("frame", "playing", "loop", "speed", "magnify", "overlay", "keep_rate", "attributed")
+    )
 
     def __init__(
         self, clips: Clips, *, clip_id: str | None = None, kept: KeptTokens | None = None,

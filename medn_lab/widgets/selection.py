@@ -257,7 +257,7 @@ def measures_html(every: pd.DataFrame, chosen: pd.DataFrame, *, selected: int) -
     if "kind" not in rows:
         return note("".join(rows.get("reason", ["Computing dependence and leakage …"])), warn=len(rows) > 0)
     of_all = rows[_KEYS].merge(every, how="left", on=_KEYS)["value"] if "kind" in every else np.nan
-    shown = titled(rows).assign(selected=rows["value"] if selected else np.nan, every=of_all)
+    shown = titled(rows).assign(selected=rows["value"] if len(chosen) else np.nan, every=of_all)
     reasons = "; ".join(dict.fromkeys(filter(None, rows["reason"])))
     used, of = int(rows["n_clips"].max()), int(rows.get("drawn_from", rows["n_clips"]).max())
     about = f"{'Selected:' if selected else 'All'} {counted(of, 'clip')}"
