@@ -249,7 +249,7 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
     ...     "clip_id": list("abcd"), "subject": ["1", "1", "2", "2"],
     ...     "action_units": ["12", "4", "12", "4"], "label": ["happiness", "disgust", "happiness", "others"]})
     >>> au_only_floor(table)
-    Predictions: 4 clips, 3 classes (disgust, happiness, others), 0.500 of them right; protocol AU-only floor
+    Predictions: 4 clips, 3 classes (disgust, happiness, others), 0.500 of them right
     """
     table = table.assign(**{label: check_label(table, label=label)})
     ids, sets = table["clip_id"].astype(str), au_sets(table)
@@ -281,7 +281,6 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
         table=scored,
         classes=classes,
         fold=found["fold"].to_numpy(dtype=int),
-        protocol=name,
         source={
             "name": name,
             "n_unseen": n_unseen,
