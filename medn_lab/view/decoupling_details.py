@@ -12,7 +12,7 @@ from scipy.stats import kstwo
 from medn_lab.records import BranchFeatures
 from medn_lab.view import theme
 from medn_lab.view.decoupling import LEVEL, MEASURES
-from medn_lab.view.marks import NULL_BAND, counted, forest, heat, level, need, room_for
+from medn_lab.view.marks import NULL_BAND, counted, decimals, forest, heat, level, need, room_for
 from medn_lab.view.theme import as_text
 
 SIGNED_SCALE = ((0.0, "#2166AC"), (0.25, "#8DBBDC"), (0.5, "#F5F5F3"), (0.75, "#F0A58A"), (1.0, "#B2182B"))
@@ -211,8 +211,9 @@ def plot_selection_measures(
         table["every"] = of_all.set_index(keys)["value"].reindex(wanted).to_numpy(dtype=float)
     hsic = table["measure"] == "hsic"
     for place, row in table[hsic & table["value"].notna()].iterrows():
-        added = f", all clips {row['every']:z.4f}" if np.isfinite(row["every"]) else ""
-        table.loc[place, "reason"] = f"{row['value']:z.4f}{added} (no common scale)"
+        own, every = (f"{row[name]:z.{decimals([row['value'], row['every']])}f}" for name in ("value", "every"))
+        added = f", all clips {every}" if np.isfinite(row["every"]) else ""
+        table.loc[place, "reason"] = f"{own}{added} (no common scale)"
     table.loc[hsic, ["value", "chance", "every"]] = np.nan
     figure = make_subplots(
         rows=1, cols=2, horizontal_spacing=0.3, subplot_titles=("<b>Dependence</b>", "<b>Leakage (AUC)</b>")

@@ -39,9 +39,10 @@ def need(table: pd.DataFrame, columns: Iterable[str], *, maker: str) -> None:
 
 
 def decimals(values: Iterable[float]) -> int:
-    """Decimals that all numbers of a panel have: 3, 4 where the largest is below 0.01, 5 where it is below 0.001."""
-    largest = np.nanmax(np.abs(np.asarray(list(values), dtype=float)), initial=0.0)
-    return 3 + int(0 < largest < 0.00995) + int(0 < largest < 0.000995)
+    """Decimals of all numbers of a panel: 3; 4 where their median size is below 0.01, 5 where it is below 0.001."""
+    sizes = np.abs(np.asarray(list(values), dtype=float))
+    middle = np.median(sizes[sizes > 0]) if (sizes > 0).any() else 1.0
+    return 3 + int(middle < 0.00995) + int(middle < 0.000995)
 
 
 def interval_text(value: float, low: float = np.nan, high: float = np.nan, *, digits: int = 3, sign: str = "") -> str:
@@ -54,7 +55,7 @@ def interval_text(value: float, low: float = np.nan, high: float = np.nan, *, di
     """
     if not np.isfinite(value):
         return "–"
-    form = f"{sign}.{digits}f"
+    form = f"{sign}z.{digits}f"
     return f"{value:{form}}" + (f" [{low:{form}}, {high:{form}}]" if np.isfinite(low) else "")
 
 
