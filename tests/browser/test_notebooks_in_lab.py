@@ -26,7 +26,7 @@ LONG = {"03_training.ipynb"}
 
 
 SMALL = {
-    "03_training.ipynb": {"epochs": 2},
+    "03_training.ipynb": {"epochs": 3},
     "04_evaluation.ipynb": {"n_subjects": 4, "clips_per_subject": 10, "epochs": 2},
     "05_decoupling.ipynb": {"n_permutations": 19},
     "07_attribution.ipynb": {"n_subjects": 3},
