@@ -10,11 +10,12 @@ import ipywidgets as widgets
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-figure = go.FigureWidget(make_subplots(1, 2))
+figure = make_subplots(1, 2)
 ids = [["a"], ["b"], ["c"]]
 for column in (1, 2):
     figure.add_scatter(x=[1, 2, 3], y=[1, 3, 2], mode="markers", marker_size=14, customdata=ids, row=1, col=column)
 figure.update_layout(width=700, height=300, margin=dict(l=40, r=20, t=60, b=30), hovermode="closest")
+figure = go.FigureWidget(figure)  # anywidget 0.9.13 sends no trace that is added before the page has loaded the widget
 card = widgets.Label("nothing yet").add_class("harness-card")
 under_mouse = widgets.Label().add_class("harness-hover")
 figure.data[1].on_click(lambda trace, points, state: points.point_inds and setattr(
