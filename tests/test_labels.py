@@ -172,5 +172,5 @@ def test_the_dtype_of_an_au_column_does_not_matter():
     tables = plain, table.assign(AU12=plain["AU12"].astype("Int64"))
     first, second = (diagnose.leakage(BranchFeatures(*both, one), targets=["aus"]) for one in tables)
     pd.testing.assert_frame_equal(first, second)
-    unknown = pd.DataFrame({"age": pd.array([1, None, None], "Int64")})  # a class of its own
+    unknown = pd.DataFrame({"age": pd.array([1, None, None], "Int64")})  # one class
     assert diagnose.partial_out(np.eye(3), factors=unknown).tolist() == [[0, 0, 0], [0, 0.5, -0.5], [0, -0.5, 0.5]]

@@ -274,7 +274,7 @@ MMEW = Layout(
 )
 
 _4DME = (
-    "sub_ID=subject, fold_name=filename, Onset, Apex, Offset, AUs, Emotion, Positive, Negative, Surprise, Repression, "
+    "sub_ID, fold_name, Onset, Apex, Offset, AUs, Emotion, Positive, Negative, Surprise, Repression, "
     "Others"
 )
 FOURDME = Layout(
@@ -284,7 +284,7 @@ FOURDME = Layout(
     subject="{number}", clip="{subject}_{number:02d}",
 )
 
-_CASME = "Subject, Filename, OnsetF, ApexF1=apex, ApexF2, OffsetF, AU, Emotion"
+_CASME = "Subject, Filename, OnsetF, ApexF1, ApexF2, OffsetF, AU, Emotion"
 CASME = Layout(
     "casme", "CASME", 60.0,
     codings=(Coding("casme", "CASME-coding.xlsx", _CASME),),

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import os
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +88,13 @@ class WrittenPanel(Panel):
         target.write_text(written, encoding="utf-8")
         return target
 
+    @abstractmethod
     def _page(self) -> dict[str, Any]:
         """What is written: ``view``, ``table`` (a row a clip), ``about`` (for the line below the heading) and ``data``.
 
         ``data`` holds ``items`` (a line of text and the clips that it plays) or ``maps`` and what belongs to them.
         ``predictions``, ``tables`` and ``caution`` may be left out.
         """
-        raise NotImplementedError
 
 
 _STYLES = ("branch_maps.css", "clip_view.css", "page.css")
