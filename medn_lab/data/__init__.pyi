@@ -14,6 +14,7 @@ from .frames import read_image as read_image
 from .index import ActionUnits as ActionUnits
 from .index import au_table as au_table
 from .index import parse_action_units as parse_action_units
+from .index import read_dataset as read_dataset
 from .layouts import LAYOUTS as LAYOUTS
 from .layouts import Coding as Coding
 from .layouts import FrameTree as FrameTree
@@ -33,7 +34,6 @@ from .readers import read_4dme as read_4dme
 from .readers import read_casme as read_casme
 from .readers import read_casme2 as read_casme2
 from .readers import read_casme3 as read_casme3
-from .readers import read_dataset as read_dataset
 from .readers import read_dfme as read_dfme
 from .readers import read_mmew as read_mmew
 from .readers import read_samm as read_samm

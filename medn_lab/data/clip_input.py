@@ -110,11 +110,10 @@ def input_of_frames(
         found = f"no face in {len(faceless)} of {len(images)} frames looked at: {', '.join(map(str, faceless))}"
         every = len(faceless) == len(images)  # given by hand, or frames of a kind in which CenterFace finds none
         for name, number in (("onset", first), ("apex", apex_there)):
-            if number in faceless and not every and box.detector not in ("box", "landmarks"):
+            if number in faceless and not every and box.detector != "box":
                 raise ClipError(f"{found}; frame {number} is the {name}")
         problems.append(("face", found, "kept: the box was not found by a detector" if every else "kept as they are"))
-    problems += getattr(frames, "problems", [])
-    faces, outline = _cropped(images, box, recipe, problems)
+    faces = _cropped(images, box, recipe, problems)
     still = faces[first]
     ellipse = face_mask(len(still))
     others = [number for number in faces if recipe.register and number != first]
@@ -124,10 +123,9 @@ def input_of_frames(
     if lost:
         found = f"too few points to follow in {lost} of {len(faces)} frames"
         problems.append(("registration", found, "left where they were"))
-    outline = ellipse if outline is None else outline
-    mask = recipe.outside + (1.0 - recipe.outside) * outline
+    mask = recipe.outside + (1.0 - recipe.outside) * ellipse
     flow = optical_flow(still, faces[apex_there], method=recipe.method, mask=mask, blur=recipe.blur)
-    flow = code_flow(flow, coding=recipe.coding, size=recipe.size, face=outline).astype(np.float32)
+    flow = code_flow(flow, coding=recipe.coding, size=recipe.size, face=ellipse).astype(np.float32)
     chosen, strip = [faces[int(number)] for number in there], np.zeros(0, np.uint8)
     if viewing is not None:
         picture = np.concatenate(_resized(chosen, min(viewing, len(still))))[..., ::-1]
@@ -145,11 +143,8 @@ def _resized(faces: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
 def _find_box(onset: np.ndarray, recipe: FlowRecipe, number: int, crop: CropRule, cropped: bool) -> FaceBox:
     """The face's square: the whole frame, or what the detector finds."""
     if crop == "none" or (crop == "auto" and cropped):
-        box = FaceBox.around(onset)
-        eyes = crop == "auto" and recipe.align == "eyes"
-        return (
-            replace(box, landmarks=next((places[2:] for places, _ in centerface_faces(onset)), None)) if eyes else box
-        )
+        faces = centerface_faces(onset) if crop == "auto" and recipe.align == "eyes" else []
+        return replace(FaceBox.around(onset), landmarks=faces[0][0][2:] if faces else None)
     try:
         box = find_face(onset)
     except ClipError as error:
@@ -160,49 +155,32 @@ def _find_box(onset: np.ndarray, recipe: FlowRecipe, number: int, crop: CropRule
     return box
 
 
-class _Faces(Sequence):
-    """Small crops of some of a clip's frames, made when they are needed: one damaged frame does not cost the clip."""
-
-    def __init__(self, frames: Sequence[np.ndarray], box: FaceBox, places: Sequence[int]) -> None:
-        self.frames, self.box, self.places = frames, box, places
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, place: int) -> np.ndarray:  # type: ignore[override]  # one frame, no slices
-        return crop_face(self.frames[self.places[place]], box=self.box, size=SPOTTING_SIDE)
-
-
 def _spotted(numbers: np.ndarray, frames: Sequence[np.ndarray], box: FaceBox, look: bool) -> tuple[int, float]:
     """Number of the apex and its confidence, among the frames that show the face where the best of all does not."""
-    places = list(range(len(numbers)))
-    position, confidence = spot_apex(_Faces(frames, box, places))
+    position, confidence = spot_apex(frames, box=box)
     if look and not has_face(frames[position], box):
-        with_face = [place for place in places if has_face(frames[place], box)]
-        if len(with_face) >= 2:
-            places = with_face
-            position, confidence = spot_apex(_Faces(frames, box, places))
-        elif box.detector == "centerface":
-            raise ClipError(f"no face in {len(numbers) - len(with_face)} of {len(numbers)} frames")
-    return int(numbers[places[position]]), confidence
+        places = [place for place in range(len(numbers)) if has_face(frames[place], box)]
+        if len(places) >= 2:
+            faces = [crop_face(frames[place], box=box, size=SPOTTING_SIDE) for place in places]
+            position, confidence = spot_apex(faces)
+            return int(numbers[places[position]]), confidence
+        if box.detector == "centerface":
+            raise ClipError(f"no face in {len(numbers) - len(places)} of {len(numbers)} frames")
+    return int(numbers[position]), confidence
 
 
 def _cropped(
     images: Mapping[int, np.ndarray], box: FaceBox, recipe: FlowRecipe, problems: list[Problem]
-) -> tuple[dict[int, np.ndarray], np.ndarray | None]:
-    """Every frame's face at the computing resolution, and the face's outline in it where the landmarks give one."""
+) -> dict[int, np.ndarray]:
+    """Every frame's face at the computing resolution."""
+    if recipe.align == "eyes" and box.landmarks is not None:
+        matrix, size = level_eyes(box.landmarks, size=recipe.compute_size), (recipe.compute_size, recipe.compute_size)
+        return {n: cv2.warpAffine(one, matrix, size, borderValue=(128.0,) * 3) for n, one in images.items()}
     if recipe.align == "eyes":
-        level = level_eyes(box.landmarks, size=recipe.compute_size)
-        if level is not None:
-            matrix, outline = level
-            size = (recipe.compute_size, recipe.compute_size)
-            return {
-                n: cv2.warpAffine(one, matrix, size, borderValue=(128.0,) * 3) for n, one in images.items()
-            }, outline
         problems.append(("landmarks", "no eye positions", "cropped to the box, the eyes not made level"))
     # Enlarging adds nothing, yet flow wants twice the network's size: coarse faces stay near their own resolution.
     side = min(recipe.compute_size, max(round(box.side), 2 * recipe.size))
-    return {number: crop_face(image, box=box, size=side) for number, image in images.items()}, None
+    return {number: crop_face(image, box=box, size=side) for number, image in images.items()}
 
 
 def read_clip(
@@ -238,7 +216,7 @@ def read_clip(
     crop : {"detect", "none"}
         Whether the face is searched on the onset, or the frames are cropped already.
     box : FaceBox or (x, y, side), optional
-        The face's square on the onset in pixels, instead of the detector; :meth:`FaceBox.of_landmarks` makes one.
+        The face's square on the onset in pixels, instead of the detector.
 
     Returns
     -------
@@ -282,17 +260,9 @@ def read_clip(
     for name, wanted, there in (("onset", onset, first), ("offset", offset, last)):
         if wanted is not None and wanted != there:
             problems.append((name, f"no frame {wanted}", f"{there} taken"))
-    if box is not None and not isinstance(box, FaceBox):
-        x, y, side = map(float, box)
-        box = FaceBox(x, y, side)
     if box is not None:
-        (height, width), middle = frames[0].shape[:2], (box.x + box.side / 2, box.y + box.side / 2)
-        inside = 0 <= middle[0] <= width and 0 <= middle[1] <= height
-        if not (inside and 1 <= box.side <= 2 * max(width, height)):
-            raise ValueError(
-                f"the box at ({box.x:.0f}, {box.y:.0f}) of {box.side:.0f} px is no face's square in a frame of"
-                f" {width}x{height} px; give x and y of its upper left corner and its side, in pixels"
-            )
+        box = box if isinstance(box, FaceBox) else FaceBox(*map(float, box))
+        crop_face(frames[0], box=box, size=1)  # whether it is a square of this frame
     apex = None if apex is None else int(apex)
     try:
         note, arrays = input_of_frames(numbers, frames, apex=apex, recipe=recipe, box=box, crop=crop, viewing=VIEWING)

@@ -48,15 +48,6 @@ Face: TypeAlias = tuple[np.ndarray, float]
 _GREY = (127, 127, 127)
 _LOCK = Lock()
 
-_MEDIAPIPE = ((33, 133), (362, 263), (1,), (61,), (291,))
-_FIVE_OF = {
-    5: ((0,), (1,), (2,), (3,), (4,)),
-    68: (tuple(range(36, 42)), tuple(range(42, 48)), (30,), (48,), (54,)),
-    468: _MEDIAPIPE,
-    478: _MEDIAPIPE,
-}
-"""Number of landmarks to those of the eye at the picture's left, the other eye, nose tip and mouth corners."""
-
 
 @dataclass(frozen=True)
 class FaceBox:
@@ -68,14 +59,13 @@ class FaceBox:
         Left and upper edge.
     side : float
     detector : str
-        What placed it: ``centerface``, ``landmarks``, ``box`` (given), ``none`` (whole frame).
+        What placed it: ``centerface``, ``box`` (given), ``none`` (whole frame).
     score : float
         The detector's, in [0, 1]; NaN where it gives none.
     n_faces : float
         How many faces the detector found; NaN where none was used.
-    landmarks : (k, 2) array or None
-        Those that placed it; the detector's are the eyes, the tip of the nose and the corners of the mouth, that at the
-        picture's left first.
+    landmarks : (5, 2) array or None
+        The detector's: the eyes, the tip of the nose and the corners of the mouth, that at the picture's left first.
 
     Examples
     --------
@@ -98,17 +88,6 @@ class FaceBox:
         height, width = frame.shape[:2]
         side = max(height, width)
         return cls((width - side) / 2, (height - side) / 2, side, "none")
-
-    @classmethod
-    def of_landmarks(cls, points: np.ndarray) -> FaceBox:
-        """The square around landmarks (k, 2) in pixels, k of 3 or more: 1.25 times as large as their larger extent."""
-        points = np.asarray(points, dtype=float)
-        if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
-            raise ValueError(f"landmarks must be (k, 2) finite pixels with k of 3 or more; these are {points.shape}")
-        low, high = points.min(axis=0), points.max(axis=0)
-        side = float((high - low).max() * 1.25)
-        x, y = (low + high) / 2 - side / 2
-        return cls(float(x), float(y), side, "landmarks", landmarks=points)
 
 
 def find_face(image: np.ndarray) -> FaceBox:
@@ -147,10 +126,8 @@ def find_face(image: np.ndarray) -> FaceBox:
         raise ValueError(f"a frame must be (h, w) or (h, w, 3) uint8; this is {image.dtype} of shape {image.shape}")
     faces = centerface_faces(image)
     if not faces:
-        size = f"{image.shape[1]}x{image.shape[0]} px"
-        raise ClipError(
-            f"no face was found in a frame of {size}; set crop='none' for frames of a face alone, or give a box"
-        )
+        found = f"no face was found in a frame of {image.shape[1]}x{image.shape[0]} px"
+        raise ClipError(f"{found}; set crop='none' for frames of a face alone, or give a box")
     places, score = faces[0]
     across = math.sqrt(_area(faces[0]))
     side = SIDE * across
@@ -179,7 +156,8 @@ def crop_face(image: np.ndarray, *, box: FaceBox | None = None, size: int | None
     Raises
     ------
     ValueError
-        If no box is given and no face found, or the box lies outside the frame.
+        If no box is given and no face found, or the box is none of this frame: its middle outside, its side below 1 px
+        or above twice the frame's.
 
     Examples
     --------
@@ -188,10 +166,14 @@ def crop_face(image: np.ndarray, *, box: FaceBox | None = None, size: int | None
     (64, 64, 3)
     """
     box = find_face(image) if box is None else box
-    left, top, side = round(box.x), round(box.y), max(1, round(box.side))
-    height, width = image.shape[:2]
-    if left >= width or top >= height or left + side <= 0 or top + side <= 0:
-        raise ValueError(f"the box at ({left}, {top}) of {side} px lies outside the frame of {width}x{height} px")
+    (height, width), middle = image.shape[:2], (box.x + box.side / 2, box.y + box.side / 2)
+    inside = 0 <= middle[0] <= width and 0 <= middle[1] <= height
+    if not (inside and 1 <= box.side <= 2 * max(width, height)):  # in other units, or of another frame
+        found = f"the box at ({box.x:.0f}, {box.y:.0f}) of {box.side:.0f} px is no face's square"
+        raise ValueError(
+            f"{found} in a frame of {width}x{height} px; give x and y of its corner and its side in pixels"
+        )
+    left, top, side = round(box.x), round(box.y), round(box.side)
     over = max(0, -left, -top, left + side - width, top + side - height)
     if over:
         image = cv2.copyMakeBorder(image, over, over, over, over, cv2.BORDER_REPLICATE)
@@ -229,41 +211,18 @@ def face_mask(size: int) -> np.ndarray:
     return mask
 
 
-def level_eyes(landmarks: np.ndarray | None, *, size: int) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """The affine map (2, 3) from a frame to a square crop in which the eyes are level, and the face's outline in it.
+def level_eyes(landmarks: np.ndarray, *, size: int) -> np.ndarray:
+    """The affine map (2, 3) from a frame to a square crop in which the eyes are level.
 
-    `landmarks` are both eyes (either first), the tip of the nose and the corners of the mouth; or the 68 of dlib, or
-    the 468 or 478 of MediaPipe. The larger extent of the five turned points spans 1 / 2.5 of the crop, in its middle.
-    The outline (size, size) is 1 inside the jaw and the brows, these moved up by a tenth of the crop, and 0 outside;
-    None for 5 landmarks. In place of both, None where there are no landmarks, or their number is another.
+    `landmarks` (5, 2) are the eyes, the tip of the nose and the corners of the mouth, that at the picture's left first.
+    The larger extent of the turned points spans 1 / 2.5 of the crop, in its middle.
     """
-    if landmarks is None or len(landmarks) not in _FIVE_OF:
-        return None
-    landmarks = np.asarray(landmarks, dtype=float)
-    points = np.array([landmarks[list(group)].mean(axis=0) for group in _FIVE_OF[len(landmarks)]])
-    if points[0, 0] > points[1, 0]:  # that at the picture's left first
-        points = points[[1, 0, 2, 4, 3]]
-    across, down = points[1] - points[0]
-    length = float(np.hypot(across, down))
-    if not np.isfinite(points).all() or length == 0:
-        raise ValueError(f"the eyes lie at {points[0].tolist()} and {points[1].tolist()}; they must be two places")
-    turn = np.array([[across, down], [-down, across]]) / length
-    turned = points @ turn.T
+    across, down = landmarks[1] - landmarks[0]
+    turn = np.array([[across, down], [-down, across]]) / float(np.hypot(across, down))
+    turned = landmarks @ turn.T
     low, high = turned.min(axis=0), turned.max(axis=0)
     scale = (size - 1) / (2.5 * float((high - low).max()))
-    matrix = np.column_stack([scale * turn, (size - 1) / 2 - scale * (low + high) / 2])
-    if len(landmarks) == 5:
-        return matrix, None
-    placed = transform_points(landmarks, matrix)
-    if len(placed) == 68:
-        placed[17:27, 1] -= size // 10  # the brows
-    hull = cv2.convexHull(np.rint(placed).astype(np.int32))
-    return matrix, cv2.fillConvexPoly(np.zeros((size, size), np.float32), hull, (1.0,))
-
-
-def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Points (k, 2) after an affine map (2, 3)."""
-    return points @ matrix[:, :2].T + matrix[:, 2]
+    return np.column_stack([scale * turn, (size - 1) / 2 - scale * (low + high) / 2])
 
 
 # --- finders --------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -98,9 +98,7 @@ def optical_flow(
     uint8 = onset.dtype == apex.dtype == np.uint8 and onset.shape[2:] in ((), (3,))
     if onset.shape != apex.shape or not uint8 or min(height, width) < SMALLEST_SIDE:
         found = f"onset is {onset.dtype} {onset.shape} and apex {apex.dtype} {apex.shape}"
-        raise ValueError(
-            f"{found}; both must be (h, w) or (h, w, 3) uint8 of one shape, {SMALLEST_SIDE} px a side or more"
-        )
+        raise ValueError(f"{found}; both must be uint8, grey or RGB, of one shape, {SMALLEST_SIDE} px a side or more")
     field: np.ndarray = np.asarray(_ESTIMATORS[method](grey(onset), grey(apex)), dtype=np.float32)
     weights = None if mask is None else mask.astype(np.float32)
     if weights is not None and (weights.shape != (height, width) or not 0 <= weights.min() <= weights.max() <= 1):
@@ -273,7 +271,7 @@ class FlowRecipe:
     register : bool
         Whether frames are moved onto the onset (shift, rotation, scale) before flow is computed.
     align : {"box", "eyes"}
-        ``box``: the square of the detector or around the landmarks. ``eyes``: frames are turned until the onset's eyes
+        ``box``: the square of the detector. ``eyes``: frames are turned until the onset's eyes
         are level and cropped to 2.5 times the extent of eyes, nose tip and mouth corners; where these are unknown the
         crop is the box, and a row of ``problems`` reports it.
 
@@ -281,7 +279,7 @@ class FlowRecipe:
     --------
     >>> FlowRecipe.named("uv_strain_28").size
     28
-    >>> FlowRecipe.from_dict(FlowRecipe(size=96).to_dict()) == FlowRecipe(size=96)
+    >>> FlowRecipe(**FlowRecipe(size=96).to_dict()) == FlowRecipe(size=96)
     True
     """
 
@@ -315,11 +313,10 @@ class FlowRecipe:
         known. A 256 px crop with level eyes, 2.5 times as large as eyes, nose tip and mouth corners; dual TV-L1 from
         onset to apex; flow outside the face's outline divided by 3; colours whose brightness is the length over the
         clip's longest; 128 px. It differs from the tool in three ways. The tool aligns onset and apex by landmarks of
-        their own, here one alignment serves the clip and frames are registered. The outline comes from 68 or more
-        landmarks and is an ellipse otherwise. It needs OpenCV's contrib modules; ``tvl1_skimage`` is nearly the same
-        and always there. On SynthME both branches had an accuracy of .875 with it, of .847 with
-        ``default``, both at 64 px: a difference of .03, 95 % interval -.00 to .06 (288 clips, 24 persons, 3 trainings,
-        ``tests/benchmarks/bench_recipes.csv``).
+        their own, here one alignment serves the clip and frames are registered. The outline is an ellipse. It needs
+        OpenCV's contrib modules; ``tvl1_skimage`` is nearly the same and always there. On SynthME both branches had an
+        accuracy of .875 with it, of .847 with ``default``, both at 64 px: a difference of .03, 95 % interval -.00 to
+        .06 (288 clips, 24 persons, 3 trainings, ``tests/benchmarks/bench_recipes.csv``).
 
         ``uv_strain_28`` and ``uv_strain_48`` are the field's small inputs: u, v and optical strain, in pixels here. In
         the packs that circulate each channel is scaled clip by clip (:func:`read_flow_pack`).
@@ -334,14 +331,6 @@ class FlowRecipe:
         if self.align == "box":
             del fields["align"]
         return fields
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> FlowRecipe:
-        """The recipe of such fields; ValueError if one is unknown to this version."""
-        unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(cls)})
-        if unknown:
-            raise ValueError(f"a FlowRecipe has no {', '.join(unknown)}; it was written by another version of medn_lab")
-        return cls(**fields)
 
 
 RECIPES = {

@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.data.frames import read_image
-from medn_lab.data.index import clip_keys, problem_table, reader_id
+from medn_lab.data.index import clip_keys, problem_table, read_dataset, reader_id
 from medn_lab.data.layouts import FIELD_NAMES, LAYOUTS, TEXT_SUFFIXES, AnyPath, header_key, name_key, text_cells
 from medn_lab.data.protocols import PROTOCOLS, canonical_emotion, to_classes
-from medn_lab.data.readers import join_indexes, read_dataset
+from medn_lab.data.readers import join_indexes
 from medn_lab.records import AlternativeRule, ClipIndex, Clips, normalise_text
 
 CodingSource: TypeAlias = str | os.PathLike[str] | ClipIndex

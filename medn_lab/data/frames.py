@@ -63,7 +63,7 @@ def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
 
     The number is the run of digits that varies from name to name, so that ``f001_30fps.png``, ``f002_30fps.png`` ...
     are 1, 2 ... Where several vary it is the one with most values, of these the one that counts in the smallest steps,
-    and then the last.
+    and then the last. Names with other words between the digits are counted apart.
 
     Parameters
     ----------
@@ -94,22 +94,16 @@ def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of frames at {folder}")
-    alike: dict[tuple[str, ...], dict[str, int]] = {}  # by what stands between the digits: names and their numbers
-    for name in sorted(name for name in os.listdir(folder) if name[0] != "."):
-        number = frame_number(name)
-        if number is not None:
-            alike.setdefault(tuple(_RUN.split(name.rpartition(".")[0].lower())), {})[name] = number
+    alike: dict[tuple[str, ...], list[str]] = {}  # by what stands between the digits
+    for name in sorted(name for name in os.listdir(folder) if name[0] != "." and frame_number(name) is not None):
+        alike.setdefault(tuple(_RUN.split(name.rpartition(".")[0].lower())), []).append(name)
     numbers: dict[str, int] = {}
-    chosen: dict[int, int] = {}  # by the number of runs, from the largest group of names that are alike
-    for pattern, group in sorted(alike.items(), key=lambda item: -len(item[1])):
-        runs = [[int(run) for run in _RUN.findall(name.rpartition(".")[0])] for name in group]
-        columns = list(zip(*runs, strict=True))
-        places = [p for p, column in enumerate(columns) if len(set(column)) > 1 and max(column) < 10**_MOST_DIGITS]
-        best = chosen.get(len(pattern), -1)
-        if places:
-            best = max(places, key=lambda p: (len(set(columns[p])), min(columns[p]) - max(columns[p]), p))
-            chosen.setdefault(len(pattern), best)
-        numbers |= group if best < 0 else dict(zip(group, columns[best], strict=True))
+    for group in alike.values():
+        columns = list(zip(*(map(int, _RUN.findall(name.rpartition(".")[0])) for name in group), strict=True))
+        varying = [column for column in columns if len(set(column)) > 1 and max(column) < 10**_MOST_DIGITS]
+        last = [frame_number(name) for name in group]
+        best = max(reversed(varying), key=lambda column: (len(set(column)), min(column) - max(column)), default=last)
+        numbers |= dict(zip(group, best, strict=True))
     twice = [number for number, count in Counter(numbers.values()).items() if count > 1]
     if twice:
         same = " and ".join(sorted(name for name, one in numbers.items() if one == min(twice))[:3])
@@ -119,28 +113,16 @@ def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
 
 
 class FrameFiles(Sequence):
-    """The pictures of a clip, each read when it is needed, all with one scale of brightness."""
+    """The pictures of a clip, each read when it is needed."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = paths
-        self.problems: list[Problem] = []
-        self._white = 0.0
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, place: int) -> np.ndarray:  # type: ignore[override]  # one frame, no slices
-        image = _decoded(self.paths[place])
-        if image.dtype == np.uint8:
-            return image
-        if not self._white:
-            largest = max(float(one.max()) for one in map(_decoded, self.paths) if one.dtype != np.uint8)
-            depths = (2.0**bits - 1 for bits in (8, 10, 12, 14, 16) if largest < 2**bits)
-            self._white = 1.0 if image.dtype.kind == "f" and largest <= 1 else next(depths, largest)
-            if self._white != 2**16 - 1:
-                found = f"values up to {largest:g} in {image.dtype} files"
-                self.problems.append(("frames", found, f"{self._white:g} taken for white in the whole clip"))
-        return np.rint(np.clip(image.astype(np.float32) * (255 / self._white), 0, 255)).astype(np.uint8)
+        return read_image(self.paths[place])
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
@@ -149,8 +131,8 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     Parameters
     ----------
     path : path-like
-        Any kind that OpenCV decodes, turned upright by its EXIF; grey pictures get three equal channels. Of more
-        than 8 bits, the white that the largest value suggests (10, 12, 14 or 16 bits; 1 or 255 for fractions) is 255.
+        Any kind that OpenCV decodes, with 8 bits a channel, turned upright by its EXIF; grey pictures get three equal
+        channels.
 
     Returns
     -------
@@ -159,7 +141,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     Raises
     ------
     ClipError
-        If the file is missing, empty, truncated, damaged or no picture.
+        If the file is missing, empty, truncated, damaged, no picture, or has more than 8 bits a channel.
 
     Examples
     --------
@@ -171,11 +153,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     >>> shape
     (120, 160, 3)
     """
-    return FrameFiles([Path(path)])[0]
-
-
-def _decoded(path: Path) -> np.ndarray:
-    """A picture in the type of its file, RGB."""
+    path = Path(path)
     try:
         content = path.read_bytes()
         # Decoders fill the missing half of a truncated picture with grey, or read on past a wrong checksum.
@@ -184,12 +162,14 @@ def _decoded(path: Path) -> np.ndarray:
         if content.startswith(b"\x89PNG\r\n\x1a\n"):
             with Image.open(io.BytesIO(content)) as opened:
                 opened.verify()
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
         if image is None:
             raise ValueError("it is no picture that OpenCV can read")
+        if image.dtype != np.uint8:  # which of its values is white is not known
+            raise ValueError(f"its values are {image.dtype}; save it with 8 bits a channel")
     except (OSError, ValueError, SyntaxError, cv2.error) as error:  # Pillow has SyntaxError for a broken chunk
         raise ClipError(f"{path.name} cannot be read: {error}") from error
-    return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else np.ascontiguousarray(image[..., ::-1])
+    return np.ascontiguousarray(image[..., ::-1])
 
 
 def open_frames(

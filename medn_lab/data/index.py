@@ -14,25 +14,27 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import pandas as pd
 
 from medn_lab.data.frames import ClipError, Problem, frame_number, list_frames
-from medn_lab.data.layouts import LAYOUTS, FrameTree, Layout, Sheet, header_key, name_key, own_folders
-from medn_lab.data.protocols import PROTOCOLS, canonical_emotion
-from medn_lab.records import (
-    CODING_COLUMNS,
-    PROBLEM_COLUMNS,
-    AlternativeRule,
-    ClipIndex,
-    au_codings,
-    au_table,
-    normalise_text,
-    parse_action_units,
+from medn_lab.data.layouts import (
+    LAYOUTS,
+    AnyPath,
+    FrameTree,
+    Layout,
+    header_key,
+    name_key,
+    open_spreadsheet,
+    own_folders,
 )
+from medn_lab.data.protocols import PROTOCOLS, canonical_emotion
+from medn_lab.records import CODING_COLUMNS, PROBLEM_COLUMNS, AlternativeRule, ClipIndex, au_codings, au_table
 from medn_lab.records import ActionUnits as ActionUnits
+from medn_lab.records.action_units import parse_action_units
+from medn_lab.records.table import normalise_text
 
 SPOTTED = "-> spotted when the clip is prepared"
 
@@ -169,56 +171,114 @@ class _Row:
         raise ClipError(done)
 
 
-def make_index(
-    root: Path,
-    sheet: Sheet,
-    layout: Layout,
-    folders: FrameFolders | None,
+def read_dataset(
+    root: AnyPath,
     *,
-    repair: bool,
-    alternatives: AlternativeRule,
+    layout: str,
+    spreadsheet: AnyPath | None = None,
+    frames: Literal["auto", "raw", "cropped"] | str | None = "auto",
+    repair: bool = True,
+    alternatives: AlternativeRule = "leave_out",
 ) -> ClipIndex:
-    """The clips of a spreadsheet, with their folders where these are given; ValueError if no row can be used."""
-    raws = list(_expressions(sheet[1], layout))
+    """The clips of a data set as it came, every row of its spreadsheet accounted for.
+
+    Parameters
+    ----------
+    root : path-like
+        The folder with the folders of frames and the spreadsheet somewhere below.
+    layout : str
+        The data set, a name in ``LAYOUTS``.
+    spreadsheet : path-like, optional
+        Which one, where several fit or it lies elsewhere; ``book.xlsx#Sheet2`` for one sheet of a workbook.
+    frames : {"auto", "raw", "cropped"}, str or None
+        Which frames, where there are several kinds; ``auto`` prefers those that are cropped. Where two folders fit a
+        clip, the name of a folder that only one of them lies in, such as ``CASME2_RAW_selected``. None reads the
+        spreadsheet alone.
+    repair : bool
+        Whether faulty rows are repaired, each repair a row of ``problems``, or left out.
+    alternatives : {"leave_out", "first", "all", "common"}
+        What a disputed or incomplete AU set (``12 or 14``, ``4?``, ``4+ref(7)``) becomes. ``leave_out``: the clip is
+        kept, its AU columns are NaN, it takes part in no pair and no floor, and it is a row of ``problems``. The other
+        rules let it in with the set that :func:`parse_action_units` reads by them.
+
+    Returns
+    -------
+    ClipIndex
+        ``clip_id`` is ``dataset/subject/filename``. Emotions and AUs are in one spelling. ``coding, spreadsheet,
+        sheet`` and ``sheet_row`` say where a clip comes from.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ValueError
+        If the layout is unknown, no spreadsheet or several fit, or no row has its frames.
+
+    See Also
+    --------
+    prepare : makes clips of it.
+    read_casme2 : the same for one data set; there is such a name for each.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips, write_dataset
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
+    >>> with TemporaryDirectory() as root:
+    ...     _ = write_dataset(drawn, root, layout="casme2", fps=15, size=64, faults=["apex_slash"])
+    ...     index = read_dataset(root, layout="casme2")
+    >>> index
+    ClipIndex: 2 clips of 1 subject (casme2 2); 1 problem, 0 rows left out
+    >>> index.problems[["field", "found", "kept"]]
+      field found  kept
+    0  apex   '/'  True
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(f"no layout {layout!r}; there are {', '.join(LAYOUTS)}")
+    described, root = LAYOUTS[layout], Path(root).expanduser()
+    if not root.is_dir():
+        raise FileNotFoundError(f"no folder {root}; give the folder in which {described.title} was unpacked")
+    source, rows = open_spreadsheet(root, described, spreadsheet)
+    folders = None if frames is None else FrameFolders(root, described, frames=frames)
+    raws = list(_expressions(rows, described))
     codings = au_codings([raw.get("action_units", "") for raw in raws], alternatives=alternatives).to_dict("records")
     kept: list[dict[str, Any]] = []
     problems: list[tuple[Any, ...]] = []
     seen: Counter[str] = Counter()
     for raw, coding in zip(raws, codings, strict=True):
-        clip_id = "/".join([layout.dataset, *(raw[name] for name in layout.key)])
+        clip_id = "/".join([layout, *(raw[name] for name in described.key)])
         if not raw["subject"] or not raw["filename"]:
-            clip_id = f"{layout.dataset}/({raw['row_text'][:40]})"
+            clip_id = f"{layout}/({raw['row_text'][:40]})"
         seen[clip_id.casefold()] += 1  # in two capitalisations it would be one folder twice
         count = seen[clip_id.casefold()]
         again = f"row {raw['sheet_row']} of the sheet is number {count} of {clip_id}"
         clip_id += f"#{count}" if count > 1 else ""
-        row = _Row(raw, repair, {"clip_id": clip_id, **(coding if layout.has_aus else {"action_units": ""})})
+        row = _Row(raw, repair, {"clip_id": clip_id, **(coding if described.has_aus else {"action_units": ""})})
         used = False
         with suppress(ClipError):
             if count > 1:
                 row.leave_out("clip_id", again)
-            _read_row(row, layout, folders)
-            _read_labels(row, layout, alternatives)
+            _read_row(row, described, folders)
+            _read_labels(row, described, alternatives)
             kept.append(row.values)
             used = True
         problems += [(clip_id, *problem, used) for problem in row.problems]
     found_wrong = pd.DataFrame(problems, columns=list(PROBLEM_COLUMNS)).astype({"kept": bool})
     if not kept:
         looked = "" if folders is None else f" with the {folders.count} folders of frames below {root}"
-        expected = " or ".join(tree.folder for tree in layout.trees)
-        fault = f"none of {len(raws)} rows of {layout.title} can be used{looked} (expected {expected})"
+        fault = f"none of {len(raws)} rows of {described.title} can be used{looked}"
+        expected = " or ".join(tree.folder for tree in described.trees)
         first_problem = ": ".join(map(str, problems[0][:3])) if problems else "it has no rows"
-        raise ValueError(f"{fault}; the first, {first_problem}")
+        raise ValueError(f"{fault} (expected {expected}); the first, {first_problem}")
     table = pd.DataFrame(kept)
-    source = {"root": str(root), **sheet[0], "rows": len(raws), "frames": sorted(set(table.get("tree", [])))}
+    source = {"root": str(root), **source, "rows": len(raws), "frames": sorted(set(table.get("tree", [])))}
     if table["apex"].notna().all():
         table["apex"] = table["apex"].astype(np.int64)
     first = ["clip_id", "dataset", "subject", "filename", "onset", "apex", "offset", "fps", "emotion", "action_units"]
-    last = ("objective_class", "coding", "spreadsheet", "sheet", "sheet_row", "cropped", "frames_folder")
-    parts = [table[first], table[[name for name in last if name in table]]]
-    if layout.has_aus:
-        aus = au_table(table["action_units_coded"], alternatives=alternatives)
-        parts[1:1] = [table[list(CODING_COLUMNS[1:])], aus]
+    last = ["objective_class", "coding", "spreadsheet", "sheet", "sheet_row", "cropped", "frames_folder"]
+    of_coder = CODING_COLUMNS[1:] if described.has_aus else ()
+    aus = au_table(table["action_units_coded"], alternatives=alternatives) if described.has_aus else table[[]]
+    parts = [table[[*first, *of_coder]], aus, table[[name for name in last if name in table]]]
     return ClipIndex(pd.concat(parts, axis=1), found_wrong, source)
 
 
@@ -249,9 +309,8 @@ def _read_row(row: _Row, layout: Layout, folders: FrameFolders | None) -> None:
         why = "names no subject and file (of merged cells the first alone has the text), so no clip"
         row.leave_out("row", raw["row_text"], f"left out: row {raw['sheet_row']} of the sheet {why}")
     values |= {"dataset": layout.dataset, "subject": raw["subject"], "filename": raw["filename"]}
-    values |= {
-        name: raw[name] for name in ("coding", "spreadsheet", "sheet", "sheet_row", "objective_class") if name in raw
-    }
+    values |= {name: raw[name] for name in ("coding", "spreadsheet", "sheet", "sheet_row")}
+    values |= {"objective_class": raw["objective_class"]} if "objective_class" in raw else {}
     there, camera = np.arange(0), layout.camera(raw["spreadsheet"])
     if folders is not None:
         try:

@@ -8,13 +8,11 @@ the folder's lock, which the system takes back from a process that dies.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -28,11 +26,11 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from medn_lab.data.clip_input import CropRule, input_of_clip
-from medn_lab.data.crop import FaceBox
 from medn_lab.data.flow import FlowRecipe
 from medn_lab.data.frames import ClipError
 from medn_lab.data.index import problem_table
 from medn_lab.records import ClipIndex, Clips, ViewingCopy, describe_parts, frames_of_strip
+from medn_lab.records.storage import DISK_FAULTS
 
 PIPELINE = 1
 """Version of the preprocessing itself: raised when the same recipe would give other numbers."""
@@ -49,7 +47,6 @@ def prepare(
     *,
     recipe: FlowRecipe | None = None,
     crop: CropRule = "auto",
-    landmarks: Mapping[str, np.ndarray] | None = None,
     viewing: int | None = None,
     n_jobs: int = 1,
     progress: bool = True,
@@ -75,8 +72,6 @@ def prepare(
         The default recipe where none is given.
     crop : {"auto", "detect", "none"}
         ``auto`` searches the face where the index does not mark frames as cropped already.
-    landmarks : mapping, optional
-        Landmarks of each clip's onset instead of a detector: clip id to (k, 2) pixels.
     viewing : int, optional
         Side in pixels of larger frames for people, from the recipe's ``size`` to its ``compute_size``; 256 suits. The
         network never reads them; players and figures show them. A clip of 8 frames takes about 40 kB more on the disk.
@@ -123,9 +118,7 @@ def prepare(
     recipe = FlowRecipe() if recipe is None else recipe
     if not len(index):
         raise ValueError("the index is empty: there is no clip to prepare")
-    boxes = {str(name): FaceBox.of_landmarks(points) for name, points in (landmarks or {}).items()}
-    marks = {name: np.asarray(box.landmarks).tolist() for name, box in sorted(boxes.items())}
-    settings = {"crop": crop, "landmarks": marks}
+    settings = {"crop": crop, "landmarks": {}}  # version 0.1.0 took landmarks
     names = [name for name in ("clip_id", "onset", "apex", "offset", "frames_folder") if name in index.table]
     # What decides a set's content, so that another one is never continued or opened instead.
     identity: dict[str, Any] = {
@@ -144,14 +137,14 @@ def prepare(
     if path is not None and path.exists():
         return _opened(index, path, identity)
     finished: Finished = {}
-    with nullcontext() if path is None else _growing(path, identity, finished, len(index), recipe) as folder:
+    with nullcontext() if path is None else _growing(path, identity, finished, len(index)) as folder:
         from joblib import Parallel, delayed
         from tqdm.auto import tqdm
 
         work = delayed(partial(_made, recipe=recipe, crop=crop, viewing=viewing, alone=n_jobs != 1))
         rows = index.table.to_dict("records")
         waiting = [place for place in range(len(rows)) if place not in finished]
-        jobs = (work(place, rows[place], box=boxes.get(rows[place]["clip_id"])) for place in waiting)
+        jobs = (work(place, rows[place]) for place in waiting)
         # Results come one by one, in the order in which they are ready, so that none pile up in memory.
         parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)
         options = {"total": len(rows), "initial": len(rows) - len(waiting), "desc": "prepare", "unit": "clip"}
@@ -166,10 +159,8 @@ def prepare(
                     file.with_name("draft").replace(file)
                 finished[place] = note, arrays if file is None else file
         except BrokenExecutor as error:
-            fault = f"a worker process was killed, mostly for want of memory ({type(error).__name__})"
-            raise RuntimeError(
-                f"{fault}; in a folder what is done is kept: call again with a smaller n_jobs"
-            ) from error
+            fault = f"a worker process was killed ({type(error).__name__}), mostly for want of memory"
+            raise RuntimeError(f"{fault}; call again with a smaller n_jobs: what is in `out` is kept") from error
         return _of_finished(index, finished, recipe, identity, path)
 
 
@@ -198,7 +189,7 @@ def _opened(index: ClipIndex, path: Path, identity: dict[str, Any]) -> Clips:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise FileExistsError(f"{path} exists and is no prepared set; choose another folder") from error
     if differs:
-        what = f"{', '.join(differs)} (settings: crop and landmarks; pipeline: the version of medn_lab)"
+        what = f"{', '.join(differs)} (settings: crop; pipeline: the version of medn_lab)"
         raise FileExistsError(f"{path} is another set: it differs in {what}; choose another folder, or remove this one")
     if _hidden(path).is_dir():  # left by a kill just after the set was whole
         with suppress(OSError), _locked(path):
@@ -236,9 +227,7 @@ def _locked(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _growing(
-    path: Path, identity: dict[str, Any], finished: Finished, count: int, recipe: FlowRecipe
-) -> Iterator[Path]:
+def _growing(path: Path, identity: dict[str, Any], finished: Finished, count: int) -> Iterator[Path]:
     """The folder in which a set grows; `finished` gets its clips. OSError with a sentence where the disk is full."""
     try:
         with _locked(path) as folder:
@@ -258,14 +247,10 @@ def _growing(
                     finished[int(file.stem)] = note, file
             yield folder
     except OSError as error:
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise OSError(error.errno, f"{path} cannot be written: {path.parent} is read-only or not yours") from error
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in DISK_FAULTS:
             raise
-        channels = 2 if recipe.coding == "uv" else 3
-        needed = math.ceil(count * recipe.size**2 * (3 * recipe.n_frames + 4 * channels) / 1e6)
-        fault = f"the disk is full after {len(finished)} of {count} clips; the whole set needs {needed} MB twice"
-        raise OSError(errno.ENOSPC, f"{fault}. Make room and call prepare again: what is done is kept") from error
+        fault = DISK_FAULTS[error.errno].format(path)
+        raise OSError(error.errno, f"{fault}; {len(finished)} of {count} clips are finished and kept") from error
 
 
 def _of_finished(

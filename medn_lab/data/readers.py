@@ -3,88 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
-from medn_lab.data.index import FrameFolders, make_index, problem_table
-from medn_lab.data.layouts import LAYOUTS, AnyPath, LayoutName, open_spreadsheet
-from medn_lab.records import CODING_COLUMNS, AlternativeRule, ClipIndex, au_columns, parse_action_units
-from medn_lab.records.action_unit_grammar import Expression, Unit, bare
-
-
-def read_dataset(
-    root: AnyPath,
-    *,
-    layout: LayoutName,
-    spreadsheet: AnyPath | None = None,
-    frames: Literal["auto", "raw", "cropped"] | str | None = "auto",
-    repair: bool = True,
-    alternatives: AlternativeRule = "leave_out",
-) -> ClipIndex:
-    """The clips of a data set as it came, every row of its spreadsheet accounted for.
-
-    Parameters
-    ----------
-    root : path-like
-        The folder with the folders of frames and the spreadsheet somewhere below.
-    layout : str
-        The data set, a name in ``LAYOUTS``.
-    spreadsheet : path-like, optional
-        Which one, where several fit or it lies elsewhere; ``book.xlsx#Sheet2`` for one sheet of a workbook.
-    frames : {"auto", "raw", "cropped"}, str or None
-        Which frames, where there are several kinds; ``auto`` prefers those that are cropped. Where two folders fit a
-        clip, the name of a folder that only one of them lies in, such as ``CASME2_RAW_selected``. None reads the
-        spreadsheet alone.
-    repair : bool
-        Whether faulty rows are repaired, each repair a row of ``problems``, or left out.
-    alternatives : {"leave_out", "first", "all", "common"}
-        What a disputed or incomplete AU set (``12 or 14``, ``4?``, ``4+ref(7)``) becomes. ``leave_out``: the clip is
-        kept, its AU columns are NaN, it takes part in no pair and no floor, and it is a row of ``problems``. The other
-        rules let it in with the set that :func:`parse_action_units` reads by them.
-
-    Returns
-    -------
-    ClipIndex
-        ``clip_id`` is ``dataset/subject/filename``. Emotions and AUs are in one spelling. ``coding, spreadsheet,
-        sheet`` and ``sheet_row`` say where a clip comes from.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such folder.
-    ValueError
-        If the layout is unknown, no spreadsheet or several fit, or no row has its frames.
-
-    See Also
-    --------
-    prepare : makes clips of it.
-    read_casme2 : the same for one data set; there is such a name for each.
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> from medn_lab.synthme import synthetic_clips, write_dataset
-    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
-    >>> with TemporaryDirectory() as root:
-    ...     _ = write_dataset(drawn, root, layout="casme2", fps=15, size=64, faults=["apex_slash"])
-    ...     index = read_dataset(root, layout="casme2")
-    >>> index
-    ClipIndex: 2 clips of 1 subject (casme2 2); 1 problem, 0 rows left out
-    >>> index.problems[["field", "found", "kept"]]
-      field found  kept
-    0  apex   '/'  True
-    """
-    if layout not in LAYOUTS:
-        raise ValueError(f"no layout {layout!r}; there are {', '.join(LAYOUTS)}")
-    described = LAYOUTS[layout]
-    root = Path(root).expanduser()
-    if not root.is_dir():
-        raise FileNotFoundError(f"no folder {root}; give the folder in which {described.title} was unpacked")
-    sheet = open_spreadsheet(root, described, spreadsheet)
-    folders = None if frames is None else FrameFolders(root, described, frames=frames)
-    return make_index(root, sheet, described, folders, repair=repair, alternatives=alternatives)
+from medn_lab.data.index import problem_table, read_dataset
+from medn_lab.data.layouts import AnyPath
+from medn_lab.records import CODING_COLUMNS, ClipIndex, au_columns, parse_action_units
 
 
 def read_casme2(root: AnyPath, **options: Any) -> ClipIndex:
@@ -390,7 +315,10 @@ def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
         found = [name for name in shared if _meaning(name, one[name]) != _meaning(name, other[name])]
         if "action_units" in found:  # sides and doubt say more of the same difference
             found = [name for name in found if name not in ("action_units_sided", "action_units_doubt")]
-        rows += [(clip_id, name, _in_words(one[name]), _in_words(other[name])) for name in found]
+        rows += [
+            (clip_id, name, *("not coded" if pd.isna(side[name]) else side[name] for side in (one, other)))
+            for name in found
+        ]
     table = pd.DataFrame(rows, columns=["clip_id", "field", "a", "b"])
     table.attrs = {"a": a.source.get("coding", ""), "b": b.source.get("coding", ""), "clips": len(common)}
     return table
@@ -398,19 +326,7 @@ def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
 
 def _meaning(field: str, value: object) -> object:
     """What is compared of a cell: of AUs the set, or the alternatives where it is in doubt, in any order."""
-    if pd.isna(value):
-        return None
-    if field not in ("action_units", "action_units_sided"):
-        return value
+    if pd.isna(value) or field not in ("action_units", "action_units_sided"):
+        return None if pd.isna(value) else value
     read = parse_action_units(value, side="keep")
-    disputed = None if read.certain or read.parsed is None else _unordered(bare(read.parsed, keep_side=True))
-    return disputed or frozenset(read.units), read.known, read.complete
-
-
-def _unordered(part: Expression) -> object:
-    """An expression whose alternatives have no order."""
-    return part if isinstance(part, Unit) else (part.sign, frozenset(map(_unordered, part.parts)))
-
-
-def _in_words(value: object) -> str:
-    return "not coded" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
+    return frozenset(read.units if read.certain else read.expression.split(" or ")), read.certain

@@ -22,7 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from medn_lab.data.crop import face_mask, transform_points
+from medn_lab.data.crop import FaceBox, crop_face, face_mask
 from medn_lab.data.flow import SMALLEST_SIDE, dis_flow, grey, optical_flow, resize_flow
 from medn_lab.data.frames import NO_GUESS
 
@@ -142,7 +142,7 @@ def register(frame: np.ndarray, *, onset: np.ndarray, mask: np.ndarray | None = 
     if matrix is None or chosen.sum() < FEWEST_CORNERS:
         return Registration(np.eye(2, 3), len(start), 0, float("nan"))
     inside = chosen.ravel().astype(bool)
-    left = np.linalg.norm(transform_points(end[inside], matrix) - start[inside], axis=1)
+    left = np.linalg.norm(_transform(end[inside], matrix) - start[inside], axis=1)
     registration = Registration(matrix, len(start), int(inside.sum()), float(np.median(left)))
     if min(still.shape) < SMALLEST_SIDE:
         return registration
@@ -182,8 +182,13 @@ def registration_error(registration: Registration | None, *, planted: np.ndarray
         raise ValueError("the mask is empty: there is no face whose points could be compared")
     points = np.column_stack([column, row]).astype(float)
     matrix = np.eye(2, 3) if registration is None else registration.matrix
-    back = transform_points(transform_points(points, planted), matrix)
+    back = _transform(_transform(points, planted), matrix)
     return float(np.linalg.norm(back - points, axis=1).mean())
+
+
+def _transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Points (k, 2) after an affine map (2, 3)."""
+    return points @ matrix[:, :2].T + matrix[:, 2]
 
 
 def _refined(found: Registration, moved: np.ndarray, still: np.ndarray, where: np.ndarray) -> np.ndarray:
@@ -219,7 +224,7 @@ def _refined(found: Registration, moved: np.ndarray, still: np.ndarray, where: n
     return np.column_stack([back[:, :2] @ found.matrix[:, :2], back[:, :2] @ found.matrix[:, 2] + back[:, 2]])
 
 
-def spot_apex(faces: Sequence[np.ndarray]) -> tuple[int, float]:
+def spot_apex(faces: Sequence[np.ndarray], *, box: FaceBox | None = None) -> tuple[int, float]:
     """The frame of a sequence in which the expression is strongest, and how sure that is.
 
     Each frame is registered to the first and the flow from the first to it computed at 128 px. The first singular
@@ -233,6 +238,8 @@ def spot_apex(faces: Sequence[np.ndarray]) -> tuple[int, float]:
     faces : sequence of (h, w) or (h, w, 3) uint8
         Crops of one face from onset to offset, 2 or more. A sequence may read its items when they are
         needed; of a long one about 60 are.
+    box : FaceBox, optional
+        Where the face is, if these are whole frames.
 
     Returns
     -------
@@ -265,7 +272,8 @@ def spot_apex(faces: Sequence[np.ndarray]) -> tuple[int, float]:
     mask = face_mask(SPOTTING_SIDE)
 
     def small(position: int) -> np.ndarray:
-        face = grey(faces[position])
+        one = faces[position]
+        face = grey(one if box is None else crop_face(one, box=box, size=SPOTTING_SIDE))
         how = cv2.INTER_AREA if max(face.shape) >= SPOTTING_SIDE else cv2.INTER_CUBIC
         return cv2.resize(face, (SPOTTING_SIDE, SPOTTING_SIDE), interpolation=how)
 

@@ -36,8 +36,8 @@ _SUFFIXES = {"arrays": ".npy", "tables": ".csv", "documents": ".json"}
 
 _FULL = "the disk is full; {0} was not written, and what was there before stays. Make room and try again"
 _READ_ONLY = "{0} cannot be written: {0.parent} is read-only or not yours; choose another folder"
-_DISK_FAULTS = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL)
-_DISK_FAULTS |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _READ_ONLY)
+DISK_FAULTS = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL)
+DISK_FAULTS |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _READ_ONLY)
 
 _AT_FDCWD, _SWAP = -100, 2  # RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
 
@@ -222,9 +222,9 @@ def atomic_write(target: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     except OSError as error:
-        if error.errno not in _DISK_FAULTS:
+        if error.errno not in DISK_FAULTS:
             raise
-        raise OSError(error.errno, _DISK_FAULTS[error.errno].format(target)) from error
+        raise OSError(error.errno, DISK_FAULTS[error.errno].format(target)) from error
 
 
 def atomic_swap(draft: Path, target: Path) -> None:
