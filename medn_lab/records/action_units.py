@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -25,8 +26,6 @@ CODING_COLUMNS = tuple(f"action_units{end}" for end in ("", "_coded", "_sided", 
 # Where a set with sides stands, the best first.
 SIDED = ("action_units_sided", "action_units_coded", "action_units")
 _SIDE_MARKS = {"left": "L", "l": "L", "right": "R", "r": "R"}
-
-_AS_FLOAT = re.compile(r"\b(\d{1,2})\.0+(?!\d)")
 
 
 @dataclass(frozen=True)
@@ -138,18 +137,19 @@ def parse_action_units(
     for name, value, rules in (("side", side, SideRule), ("alternatives", alternatives, AlternativeRule)):
         if value not in get_args(rules):
             raise ValueError(f"{name} must be one of {', '.join(map(repr, get_args(rules)))}, not {value!r}")
-    cell = "" if pd.api.types.is_scalar(text) and pd.isna(text) else str(text)
-    parsed, junk, complete = grammar.read_expression(
-        _AS_FLOAT.sub(r"\1", cell)
-    )  # blanks in a column make pandas read 4 as 4.0
-    plain = None if parsed is None else grammar.bare(parsed, keep_side=side == "keep")
+    return _read("" if pd.api.types.is_scalar(text) and pd.isna(text) else str(text), side == "keep", alternatives)
+
+
+@lru_cache(maxsize=4096)
+def _read(cell: str, keep_side: bool, alternatives: AlternativeRule) -> ActionUnits:
+    # Blanks in a column make pandas read 4 as 4.0.
+    parsed, junk, complete = grammar.read_expression(re.sub(r"\b(\d{1,2})\.0+(?!\d)", r"\1", cell))
+    plain = None if parsed is None else grammar.bare(parsed, keep_side=keep_side)
     mentions = tuple(grammar.units_of(parsed))
     nothing_moved = complete and bool(mentions) and all(unit.number == 0 and not unit.doubtful for unit in mentions)
     moving = [unit for unit in grammar.units_of(plain) if unit.number in grammar.MUSCLE_AUS]
     certain = grammar.chosen_units(plain, "common")
-    side_in_doubt = side == "keep" and any(
-        map(grammar.SIDE_APART.fullmatch, junk)
-    )  # a side stands there, not clear whose
+    side_in_doubt = keep_side and any(map(grammar.SIDE_APART.fullmatch, junk))  # a side stands there, not clear whose
     disputed = {unit.number for unit in moving if side_in_doubt or (unit.number, unit.side) not in certain}
     units = tuple(f"{where}{number}" for number, where in sorted(grammar.chosen_units(plain, alternatives)))
     known = bool(moving) or nothing_moved
@@ -196,18 +196,16 @@ def au_table(
     0  1.0  1.0   0.0
     1  NaN  0.0   1.0
     """
-    codes, unique = _unique(texts)
-    every = [parse_action_units(text, alternatives=alternatives) for text in unique]
+    every = [parse_action_units(text, alternatives=alternatives) for text in texts]
     read = [one if one.known and (one.certain or alternatives != "leave_out") else None for one in every]
     numbers = sorted({n for one in read if one for n in one.numbers} if aus is None else {int(au) for au in aus})
     values = np.full((len(read), len(numbers)), np.nan)
     for row, one in enumerate(read):
+        if one and one.complete:
+            values[row] = np.where(np.isin(numbers, one.disputed), np.nan, 0)
         if one:
-            there = np.isin(numbers, one.numbers)
-            values[row] = np.where(
-                there, 1, np.nan if not one.complete else np.where(np.isin(numbers, one.disputed), np.nan, 0)
-            )
-    return pd.DataFrame(values[codes], columns=[f"AU{number}" for number in numbers])
+            values[row, np.isin(numbers, one.numbers)] = 1
+    return pd.DataFrame(values, columns=[f"AU{number}" for number in numbers])
 
 
 def au_codings(texts: Iterable[object], *, alternatives: AlternativeRule = "leave_out") -> pd.DataFrame:
@@ -242,9 +240,8 @@ def au_codings(texts: Iterable[object], *, alternatives: AlternativeRule = "leav
     0           12                L12                    12C
     1     12 or 14           12 or 14                         12 and 14 disputed
     """
-    codes, unique = _unique(texts)
-    rows = np.empty((len(unique), len(CODING_COLUMNS)), dtype=object)
-    for place, text in enumerate(unique):
+    rows = []
+    for text in texts:
         plain = parse_action_units(text, alternatives=alternatives)
         sided = parse_action_units(text, side="keep", alternatives=alternatives)
         graded = [str(replace(one, side="", part="", asymmetric=False)) for one in plain.mentions if one.intensity]
@@ -252,19 +249,15 @@ def au_codings(texts: Iterable[object], *, alternatives: AlternativeRule = "leav
         doubts = [f"{' and '.join(map(str, of_aus))} disputed"] if of_aus else []
         doubts += [] if plain.complete else ["there may be more"]
         doubts += [f"side of {' and '.join(map(str, of_sides))} disputed"] if of_sides else []
-        rows[place] = (
-            _set_text(plain, "drop", alternatives), plain.text, _set_text(sided, "keep", alternatives),
-            "+".join(dict.fromkeys(graded)), "; ".join(doubts) if plain.known else "unknown",
-        )  # fmt: skip
-    return pd.DataFrame(rows[codes], columns=list(CODING_COLUMNS))
-
-
-def _set_text(read: ActionUnits, side: SideRule, alternatives: AlternativeRule) -> str:
-    """The set as a table has it; where it is left out, an expression that is no plain set."""
-    if alternatives != "leave_out" or read.certain or not read.known:
-        return str(read) or ("0" if read.certain else "")
-    again = parse_action_units(read.expression, side=side)
-    return read.text if again.certain else read.expression  # a side stands apart: "4 left"
+        sets = []  # as a table has them; where one is left out, an expression that is no plain set
+        for side, read in (("drop", plain), ("keep", sided)):
+            if alternatives != "leave_out" or read.certain or not read.known:
+                sets.append(str(read) or ("0" if read.certain else ""))
+            else:  # a side that stands apart is no part of the expression: "4 left"
+                sets.append(read.text if parse_action_units(read.expression, side=side).certain else read.expression)
+        intensity, doubt = "+".join(dict.fromkeys(graded)), "; ".join(doubts) if plain.known else "unknown"
+        rows.append((sets[0], plain.text, sets[1], intensity, doubt))
+    return pd.DataFrame(rows, columns=list(CODING_COLUMNS), dtype=object)
 
 
 def au_sets(table: pd.DataFrame, *, keep_side: bool = False) -> list[frozenset[str] | None]:
@@ -301,9 +294,7 @@ def au_sets(table: pd.DataFrame, *, keep_side: bool = False) -> list[frozenset[s
     [['1', '2'], None, [], None]
     """
     texts = _texts(table, SIDED if keep_side else ("action_units",))
-    codes, unique = _unique(texts)
-    read = [parse_action_units(text, side="keep" if keep_side else "drop") for text in unique]
-    sets = _objects(frozenset(one.units) if one.certain else None for one in read)[codes]
+    sets = [frozenset(one.units) if one.certain else None for one in _read_all(texts, keep_side)]
     aus = au_columns(table)
     if aus:
         values = np.column_stack([au_values(table[au]) for au in aus])
@@ -311,16 +302,15 @@ def au_sets(table: pd.DataFrame, *, keep_side: bool = False) -> list[frozenset[s
         strange = values[blank[:, None] & ~unknown & (values != 0) & (values != 1)]
         if len(strange):
             raise ValueError(f"the AU columns hold {strange[0]:g}; they hold 1 (there), 0 (not there) or NaN")
-        known = blank & ~unknown.any(axis=1)
-        patterns, of = np.unique(values[known] == 1, axis=0, return_inverse=True)
         numbers = np.array([str(int(au[2:])) for au in aus])
-        sets[known] = _objects(frozenset(numbers[there].tolist()) for there in patterns)[np.ravel(of)]
+        for row in np.flatnonzero(blank & ~unknown.any(axis=1)):
+            sets[row] = frozenset(numbers[values[row] == 1].tolist())
     if keep_side and "side" in table:
         for row, side in enumerate(table["side"].map(normalise_text)):
             mark = _SIDE_MARKS.get(side.lower())
             if mark and sets[row] is not None:
                 sets[row] = frozenset(au if au[0].isalpha() else mark + au for au in sets[row])
-    return list(sets)
+    return sets
 
 
 def au_doubt(table: pd.DataFrame, *, keep_side: bool = False) -> np.ndarray:
@@ -347,11 +337,9 @@ def au_doubt(table: pd.DataFrame, *, keep_side: bool = False) -> np.ndarray:
     >>> au_doubt(pd.DataFrame({"action_units": ["12", "R12 or L14", "4+?", "?"]})).tolist()
     ['', '12 or 14', '4+?', '']
     """
-    codes, unique = _unique(_texts(table, SIDED if keep_side else SIDED[:0:-1]))
-    read = [parse_action_units(text, side="keep" if keep_side else "drop") for text in unique]
-    texts = _objects(one.expression for one in read)[codes]
-    unsettled = [one is None for one in au_sets(table, keep_side=keep_side)]
-    return np.where(unsettled, texts, "").astype(object)
+    texts = _texts(table, SIDED if keep_side else SIDED[:0:-1])
+    sets = zip(_read_all(texts, keep_side), au_sets(table, keep_side=keep_side), strict=True)
+    return np.array([read.expression if found is None else "" for read, found in sets], dtype=object)
 
 
 def au_set_text(aus: frozenset[str]) -> str:
@@ -373,15 +361,8 @@ def au_set_text(aus: frozenset[str]) -> str:
     return "+".join(sorted(aus, key=lambda au: (int(re.sub(r"\D", "", au)), au))) or "0"
 
 
-def _objects(values: Iterable[object]) -> np.ndarray:
-    """A flat array of objects, whatever they hold."""
-    return np.array([*values, None], dtype=object)[:-1]
-
-
-def _unique(values: Iterable[object]) -> tuple[np.ndarray, np.ndarray]:
-    """Codes and what they stand for, each different cell once; a list of AUs counts by its text."""
-    cells = _objects(value if pd.api.types.is_hashable(value) else str(value) for value in values)
-    return pd.factorize(cells, use_na_sentinel=False)
+def _read_all(texts: Iterable[str], keep_side: bool) -> list[ActionUnits]:
+    return [parse_action_units(text, side="keep" if keep_side else "drop") for text in texts]
 
 
 def _texts(table: pd.DataFrame, names: Iterable[str]) -> np.ndarray:
@@ -391,7 +372,5 @@ def _texts(table: pd.DataFrame, names: Iterable[str]) -> np.ndarray:
         raise ValueError(f"the table has no column action_units; it has {', '.join(map(str, table.columns))}")
     found = np.full(len(table), "", dtype=object)
     for name in names:
-        codes, unique = _unique(table[name])
-        texts = _objects(str(text) if normalise_text(text) else "" for text in unique)
-        found = np.where(found == "", texts[codes], found)
-    return found
+        found = np.where(found == "", [str(cell) if normalise_text(cell) else "" for cell in table[name]], found)
+    return found.astype(object)
