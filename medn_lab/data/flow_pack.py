@@ -34,15 +34,11 @@ _HEADERS = {
     "subject": f"{FIELD_NAMES['subject']} person participant",
     "filename": f"{FIELD_NAMES['filename']} clipname videoname name",
     "label": "label labels class gt groundtruth target emotionlabel emotion",
-    "image": "imagename image picture png",
 }
 """Field to the headers of a list that stand for it, the first that is there, as in ``FIELD_NAMES``."""
 
 _FIELDS = ("dataset", "subject", "filename", "label")
-_CLASS_OF = {str(number): name for number, name in enumerate(CLASSES)} | {
-    name[:length]: name for name in CLASSES for length in range(2, len(name) + 1)
-}
-"""The class's name by its number, or by how it begins."""
+_CLASS_OF = {str(number): name for number, name in enumerate(CLASSES)}
 
 
 def read_list(path: AnyPath) -> tuple[pd.DataFrame, list[Problem]]:
@@ -51,8 +47,8 @@ def read_list(path: AnyPath) -> tuple[pd.DataFrame, list[Problem]]:
     `path` is ``combined_3class_gt.csv`` (no header: ``casme2,sub01,EP02_01f,1``), or a list with a header such as
     ``dataset,sub,filename_o,label,apex,imagename,sub_filename`` or ``data,subject,clip,label``, in any order, separated
     by comma, semicolon or tab. Classes are 0, 1 and 2 or words. The table has ``clip_id, dataset, subject, filename``
-    as the readers spell them, ``label`` (the class's name) and ``image`` (``""`` where the list has none). ValueError
-    is raised where it is no such list, no row has a clip and a class, or classes are numbered from 1.
+    as the readers spell them, and ``label`` (the class's name). ValueError is raised where it is no such list, no row
+    has a clip and a class, or classes are numbered from 1.
     """
     path = Path(path)
     none = f"{path.name} is no list of a flow pack"
@@ -69,32 +65,31 @@ def read_list(path: AnyPath) -> tuple[pd.DataFrame, list[Problem]]:
         fields = {name: place for place, name in enumerate(_FIELDS)}
     else:
         raise ValueError(f"{none}: it has neither four columns nor a header with data set, subject, clip and label")
-    clips: dict[str, dict[str, str]] = {}
+    clips: dict[str, str] = {}
     problems: list[Problem] = []
     given = set()
     for number, cell in enumerate(cells, 1):
         row = {name: cell[at] for name, at in fields.items()}
         clip_id = reader_id(row["dataset"], row["subject"], row["filename"])
-        dataset, subject, filename = clip_id.split("/", 2)
         word = canonical_emotion(re.sub(r"\.0*$", "", row["label"]))
         given.add(word)
-        label = _CLASS_OF.get(word) or RULES.get(dataset, {}).get(word)
+        label = _CLASS_OF.get(word) or RULES.get(clip_id.partition("/")[0], {}).get(word)
         if not all(row[name] for name in _FIELDS[:3]):
             problems.append((f"list/({' '.join(cell)[:40]})", "row", "no data set, subject or clip", "left out"))
         elif not label:
             problems.append((clip_id, "label", f"class {row['label']!r} in {path.name}", "left out"))
         elif clip_id in clips:
-            found = f"again in row {number}, as {label} and before as {clips[clip_id]['label']}"
+            found = f"again in row {number}, as {label} and before as {clips[clip_id]}"
             problems.append((f"{clip_id}#{number}", "clip_id", found, "left out"))
         else:
-            clip = {"clip_id": clip_id, "dataset": dataset, "subject": subject, "filename": filename}
-            clips[clip_id] = {**clip, "label": label, "image": row.get("image", "")}
+            clips[clip_id] = label
     if "3" in given and "0" not in given:
         raise ValueError(f"{path.name} numbers its classes from 1; number them 0, 1 and 2 ({', '.join(CLASSES)})")
     if not clips:
         why = problems[0][2] if problems else "no row"
         raise ValueError(f"{none}: no row has a clip and one of the classes 0, 1 and 2 ({', '.join(CLASSES)}); {why}")
-    return pd.DataFrame(list(clips.values())), problems
+    rows = [(clip_id, *clip_id.split("/", 2), label) for clip_id, label in clips.items()]
+    return pd.DataFrame(rows, columns=["clip_id", *_FIELDS]), problems
 
 
 def _changed(table: pd.DataFrame, name: str) -> list[Problem]:
@@ -152,12 +147,11 @@ def read_megc2019(
     ['positive']
     """
     given = {"casme2": casme2, "samm": samm, "smic": smic}
-    indexes = [
-        one if isinstance(one, ClipIndex) else read_dataset(one, layout=name) for name, one in given.items() if one
-    ]
-    if not indexes:
+    known = {name: one for name, one in given.items() if one}
+    if not known:
         raise ValueError("give at least one of casme2=, samm= and smic=: a folder or an index")
-    joined = join_indexes(indexes)
+    read = (one if isinstance(one, ClipIndex) else read_dataset(one, layout=name) for name, one in known.items())
+    joined = join_indexes(list(read))
     out = f"left out of {PROTOCOL}"
     problems: list[Problem] = []
     if gt is None:
@@ -254,14 +248,14 @@ def read_flow_pack(
     given = [codings] if isinstance(codings, (str, os.PathLike, ClipIndex)) else list(codings)
     table, coded = _with_codings(table, given, alternatives)
     flows, of_pictures = _pictures(root, table)
-    kept = table.iloc[list(flows)].drop(columns="image").reset_index(drop=True)
+    kept = table.iloc[list(flows)].reset_index(drop=True)
     named = coded["clip_id"].astype(str).str.replace(r"#\d+$", "", regex=True)  # a sheet may repeat a row
     coded = coded.assign(clip_id=named)[named.isin(kept["clip_id"])]
     flow = np.stack(list(flows.values()))
     recipe = {"name": "flow pack", "coding": "uv_strain", "size": flow.shape[1], "largest": 1.0}
     recipe["scaled"] = "clip by clip: values are not pixels, and 0 can be motion"
-    problems = problem_table([], problem_table([*problems, *of_pictures]), coded)
-    return Clips(frames=None, flow=flow, table=kept, recipe=recipe, problems=problems)
+    found = problem_table([*problems, *of_pictures], coded)
+    return Clips(frames=None, flow=flow, table=kept, recipe=recipe, problems=found)
 
 
 def _files(root: Path, *suffixes: str) -> list[Path]:
@@ -276,12 +270,11 @@ def _pictures(root: Path, table: pd.DataFrame) -> tuple[dict[int, np.ndarray], l
         for dataset in table["dataset"].unique():
             for subject in (one.stem.strip().split("_")[0], one.parent.name):
                 by_key.setdefault(name_key(reader_id(dataset, subject, one.stem)), one)
-    by_name = {name_key(one.stem): one for one in pictures}
     flows: dict[int, np.ndarray] = {}
     problems: list[Problem] = []
     unused = dict.fromkeys(pictures)
-    for place, (clip_id, image, key) in enumerate(zip(table["clip_id"], table["image"], clip_keys(table), strict=True)):
-        path = by_name.get(name_key(re.sub(r"\.png$", "", image, flags=re.IGNORECASE))) or by_key.get(key)
+    for place, (clip_id, key) in enumerate(zip(table["clip_id"], clip_keys(table), strict=True)):
+        path = by_key.get(key)
         try:
             if path is None:
                 raise ValueError("no picture")
@@ -316,7 +309,7 @@ def _with_codings(
     found[texts] = found[texts].fillna("")
     names = ["clip_id", "dataset", "subject", "filename", "emotion"]
     found.loc[~has_row, names] = own.loc[~has_row, names]
-    table = found.assign(label=listed["label"], image=listed["image"])
+    table = found.assign(label=listed["label"])
     without = table.loc[~has_row, "clip_id"]
     problems = [(name, "coding", "in none of the codings", "kept without AUs and frames") for name in without]
     return table, problem_table([*_changed(table, "the list"), *problems], joined.problems.assign(kept=True))

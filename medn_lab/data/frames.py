@@ -42,8 +42,6 @@ class ClipError(ValueError):
 def frame_number(name: str) -> int | None:
     """The number in a frame's file name: the last run of digits that no unit follows; None where there is none.
 
-    In a folder the other names decide which run counts (:func:`list_frames`).
-
     Examples
     --------
     >>> frame_number("reg_img46.jpg"), frame_number("006_05562.jpg"), frame_number("f001_30fps.png")
@@ -61,9 +59,7 @@ def frame_number(name: str) -> int | None:
 def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
     """The frames of a folder by number, rising: ``img9`` comes before ``img46``.
 
-    The number is the run of digits that varies from name to name, so that ``f001_30fps.png``, ``f002_30fps.png`` ...
-    are 1, 2 ... Where several vary it is the one with most values, of these the one that counts in the smallest steps,
-    and then the last. Names with other words between the digits are counted apart.
+    The number is the last run of digits that no unit follows, so that ``f001_30fps.png`` is 1.
 
     Parameters
     ----------
@@ -94,22 +90,16 @@ def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of frames at {folder}")
-    alike: dict[tuple[str, ...], list[str]] = {}  # by what stands between the digits
-    for name in sorted(name for name in os.listdir(folder) if name[0] != "." and frame_number(name) is not None):
-        alike.setdefault(tuple(_RUN.split(name.rpartition(".")[0].lower())), []).append(name)
-    numbers: dict[str, int] = {}
-    for group in alike.values():
-        columns = list(zip(*(map(int, _RUN.findall(name.rpartition(".")[0])) for name in group), strict=True))
-        varying = [column for column in columns if len(set(column)) > 1 and max(column) < 10**_MOST_DIGITS]
-        last = [frame_number(name) for name in group]
-        best = max(reversed(varying), key=lambda column: (len(set(column)), min(column) - max(column)), default=last)
-        numbers |= dict(zip(group, best, strict=True))
-    twice = [number for number, count in Counter(numbers.values()).items() if count > 1]
+    numbers = {name: frame_number(name) for name in sorted(os.listdir(folder)) if name[0] != "."}
+    found = {name: number for name, number in numbers.items() if number is not None}
+    twice = [number for number, count in Counter(found.values()).items() if count > 1]
     if twice:
-        same = " and ".join(sorted(name for name, one in numbers.items() if one == min(twice))[:3])
+        same = " and ".join([name for name, one in found.items() if one == min(twice)][:3])
         fault = f"{same} in {folder.name} are both frame {min(twice)} ({len(twice)} numbers are there twice)"
-        raise ClipError(f"{fault}; leave one file a frame, and one clip a folder")
-    return {number: folder / name for name, number in sorted(numbers.items(), key=lambda item: item[1])}
+        raise ClipError(
+            f"{fault}; the last number of a name must be the frame's, one file a frame and one clip a folder"
+        )
+    return {number: folder / name for name, number in sorted(found.items(), key=lambda item: item[1])}
 
 
 class FrameFiles(Sequence):

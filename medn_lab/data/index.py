@@ -20,21 +20,15 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.data.frames import ClipError, Problem, frame_number, list_frames
-from medn_lab.data.layouts import (
-    LAYOUTS,
-    AnyPath,
-    FrameTree,
-    Layout,
-    header_key,
-    name_key,
-    open_spreadsheet,
-    own_folders,
-)
+from medn_lab.data.layouts import LAYOUTS, FrameTree, Layout, header_key, name_key, open_spreadsheet, own_folders
 from medn_lab.data.protocols import PROTOCOLS, canonical_emotion
 from medn_lab.records import CODING_COLUMNS, PROBLEM_COLUMNS, AlternativeRule, ClipIndex, au_codings, au_table
 from medn_lab.records import ActionUnits as ActionUnits
 from medn_lab.records.action_units import parse_action_units
 from medn_lab.records.table import normalise_text
+
+LAST = ("objective_class", "coding", "spreadsheet", "sheet", "sheet_row", "cropped", "frames_folder")
+"""The last columns of a reader's table."""
 
 SPOTTED = "-> spotted when the clip is prepared"
 
@@ -102,7 +96,7 @@ class FrameFolders:
     def __init__(self, root: Path, layout: Layout, *, frames: str = "auto") -> None:
         self.root, self.count = root, 0
         self.numbers = cache(lambda folder: np.array(list(list_frames(folder)), dtype=np.int64))
-        self._by_key: dict[tuple[str, ...], dict[Path, None]] = {}
+        self._by_key: dict[tuple[str, ...], list[Path]] = {}
         named = [tree for tree in layout.trees if frames in ("auto", tree.name)]
         self.trees = named or list(layout.trees)
         below = "" if named else f"/{frames.lower().strip('/')}/"
@@ -118,9 +112,8 @@ class FrameFolders:
             tree = max(marked, key=lambda tree: len(tree.marker)) if marked else [*like, layout.trees[-1]][0]
             if tree in self.trees:
                 self.count += 1
-                for kept in (str, _clip_name):
-                    key = (tree.name, *map(kept, parts[-tree.tail :]))
-                    self._by_key.setdefault(key, {})[Path(folder)] = None
+                key = (tree.name, *map(_clip_name, parts[-tree.tail :]))
+                self._by_key.setdefault(key, []).append(Path(folder))
         if below and not self.count:
             known = ", ".join(tree.name for tree in layout.trees)
             raise ValueError(f"no frames {frames!r}: there are auto, {known}, and {root} has no such folder of frames")
@@ -132,14 +125,14 @@ class FrameFolders:
         """
         for tree in self.trees:
             parts = tree.folder.format(**fields).split("/")[-tree.tail :]
-            for kept in (str, _clip_name):  # found under its own name before a similar one
-                found = list(self._by_key.get((tree.name, *map(kept, parts)), {}))
-                if len(found) > 1:
-                    listed = ", ".join(str(path.relative_to(self.root)) for path in found[:3])
-                    raise ValueError(f"{len(found)} folders fit: {listed}; choose with frames= and a folder's name")
-                if found:
-                    actual = list(found[0].parts[-tree.tail :])
-                    return found[0], tree, "" if actual == parts else "/".join(actual)
+            similar = self._by_key.get((tree.name, *map(_clip_name, parts)), [])
+            own = [folder for folder in similar if list(folder.parts[-tree.tail :]) == parts]
+            found = own or similar
+            if len(found) > 1:
+                listed = ", ".join(str(path.relative_to(self.root)) for path in found[:3])
+                raise ValueError(f"{len(found)} folders fit: {listed}; choose with frames= and a folder's name")
+            if found:
+                return found[0], tree, "" if own else "/".join(found[0].parts[-tree.tail :])
         raise ValueError(f"no folder for {fields['subject']}/{fields['filename']}")
 
 
@@ -172,10 +165,10 @@ class _Row:
 
 
 def read_dataset(
-    root: AnyPath,
+    root: str | os.PathLike[str],
     *,
     layout: str,
-    spreadsheet: AnyPath | None = None,
+    spreadsheet: str | os.PathLike[str] | None = None,
     frames: Literal["auto", "raw", "cropped"] | str | None = "auto",
     repair: bool = True,
     alternatives: AlternativeRule = "leave_out",
@@ -275,10 +268,9 @@ def read_dataset(
     if table["apex"].notna().all():
         table["apex"] = table["apex"].astype(np.int64)
     first = ["clip_id", "dataset", "subject", "filename", "onset", "apex", "offset", "fps", "emotion", "action_units"]
-    last = ["objective_class", "coding", "spreadsheet", "sheet", "sheet_row", "cropped", "frames_folder"]
     of_coder = CODING_COLUMNS[1:] if described.has_aus else ()
     aus = au_table(table["action_units_coded"], alternatives=alternatives) if described.has_aus else table[[]]
-    parts = [table[[*first, *of_coder]], aus, table[[name for name in last if name in table]]]
+    parts = [table[[*first, *of_coder]], aus, table[[name for name in LAST if name in table]]]
     return ClipIndex(pd.concat(parts, axis=1), found_wrong, source)
 
 
@@ -309,8 +301,7 @@ def _read_row(row: _Row, layout: Layout, folders: FrameFolders | None) -> None:
         why = "names no subject and file (of merged cells the first alone has the text), so no clip"
         row.leave_out("row", raw["row_text"], f"left out: row {raw['sheet_row']} of the sheet {why}")
     values |= {"dataset": layout.dataset, "subject": raw["subject"], "filename": raw["filename"]}
-    values |= {name: raw[name] for name in ("coding", "spreadsheet", "sheet", "sheet_row")}
-    values |= {"objective_class": raw["objective_class"]} if "objective_class" in raw else {}
+    values |= {name: raw[name] for name in LAST if name in raw}
     there, camera = np.arange(0), layout.camera(raw["spreadsheet"])
     if folders is not None:
         try:

@@ -267,27 +267,21 @@ CASME3 = Layout(
 
 _MMEW = "Subject, Filename, OnsetFrame, ApexFrame, OffsetFrame, Action Units, Estimated Emotion, remarks"
 MMEW = Layout(
-    "mmew", "MMEW", 90.0,
-    codings=(Coding("mmew", "MMEW_Micro_Exp.xlsx", _MMEW),),
+    "mmew", "MMEW", 90.0, codings=(Coding("mmew", "MMEW_Micro_Exp.xlsx", _MMEW),),
     trees=(FrameTree("raw", "Micro_Expression/{emotion}/{filename}", "{number}.jpg", "micro_expression", tail=1),),
     clip="S{subject}-{number:02d}-001",
 )
 
-_4DME = (
-    "sub_ID, fold_name, Onset, Apex, Offset, AUs, Emotion, Positive, Negative, Surprise, Repression, "
-    "Others"
-)
+_4DME = "sub_ID, fold_name, Onset, Apex, Offset, AUs, Emotion, Positive, Negative, Surprise, Repression, Others"
 FOURDME = Layout(
-    "4dme", "4DME", 60.0,
-    codings=(Coding("4dme_v1", "4DME_Labelling_Micro_release v1.xlsx", _4DME),),
+    "4dme", "4DME", 60.0, codings=(Coding("4dme_v1", "4DME_Labelling_Micro_release v1.xlsx", _4DME),),
     trees=(FrameTree("raw", "gray_micro/{filename}", "{number}.jpg", "micro", tail=1),),
     subject="{number}", clip="{subject}_{number:02d}",
 )
 
 _CASME = "Subject, Filename, OnsetF, ApexF1, ApexF2, OffsetF, AU, Emotion"
 CASME = Layout(
-    "casme", "CASME", 60.0,
-    codings=(Coding("casme", "CASME-coding.xlsx", _CASME),),
+    "casme", "CASME", 60.0, codings=(Coding("casme", "CASME-coding.xlsx", _CASME),),
     trees=(
         FrameTree("cropped", "Cropped/sub{subject}/{filename}", "reg_{filename}-{number:03d}.jpg", "crop"),
         FrameTree("raw", "raw/sub{subject}/{filename}", "{filename}-{number:03d}.jpg", "raw"),
@@ -296,17 +290,15 @@ CASME = Layout(
 
 _DFME = "subject, filename, fps, onset, apex, offset, AUs, emotion"
 DFME = Layout(
-    "dfme", "DFME", 200.0,
-    codings=(Coding("dfme", "DFME_annotations.csv", _DFME),),
+    "dfme", "DFME", 200.0, codings=(Coding("dfme", "DFME_annotations.csv", _DFME),),
     trees=(FrameTree("raw", "DFME/{subject}/{filename}", "{number}.png", "dfme"),),
     subject="sub{number:04d}", clip="{letter}_{number}",
 )
 
 # fmt: on
 
-LAYOUTS: dict[str, Layout] = {
-    layout.dataset: layout for layout in (CASME2, SAMM, SMIC, CASME3, MMEW, FOURDME, CASME, DFME)
-}
+_ALL = (CASME2, SAMM, SMIC, CASME3, MMEW, FOURDME, CASME, DFME)
+LAYOUTS: dict[str, Layout] = {layout.dataset: layout for layout in _ALL}
 """Every layout by the data set's name; enter another one here, its classes as a protocol."""
 
 # --- spreadsheets -----------------------------------------------------------------------------------------------------
@@ -344,12 +336,13 @@ def open_spreadsheet(root: Path, layout: Layout, spreadsheet: AnyPath | None) ->
     sheet`` and ``sheet_row`` (a number, as a spreadsheet program counts). Rows without any text are not there.
     """
     if spreadsheet is None:
-        places: list[tuple[Path, str | None]] = [(file, None) for file in _candidates(root)]
+        places = [(file, None) for file in _candidates(root)]
     else:
         whole = os.fspath(spreadsheet)
         name, _, sheet = whole.rpartition("#")  # book.xlsx#Sheet2
-        named = [(Path(whole).expanduser(), None), (root / whole, None), (Path(name).expanduser(), sheet)]
-        places = [place for place in [*named, (root / name, sheet)] if place[0].is_file()][:1]
+        texts = ((whole, None), (name, sheet))
+        named = [(folder / Path(text).expanduser(), one) for text, one in texts for folder in (Path(), root)]
+        places = [place for place in named if place[0].is_file()][:1]
         if not places:
             raise ValueError(f"no spreadsheet at {spreadsheet}")
     found: list[Sheet] = []
@@ -402,12 +395,10 @@ def _read(path: Path, layout: Layout, sheet: str | None) -> list[Sheet]:
     stem, found, reasons = header_key(re.sub(r"\(\d+\)$", "", path.stem)), [], []
     for name, cells in sheets.items() if sheet is None else [(sheet, sheets[sheet])]:
         heads = [_columns(row, layout.field_of_header) for row in cells[:HEADER_SEARCH]] or [{}]
-        lacking = [required - columns.keys() for columns in heads]
-        place = min(range(len(heads)), key=lambda row: len(lacking[row]))
-        columns = heads[place]
-        if lacking[place] or ("action_units" in columns and not layout.has_aus):
-            why = f"no row has the headers of {', '.join(sorted(lacking[place]))}"
-            why = why if lacking[place] else f"it has Action Units, which {layout.title} does not"
+        columns = max(heads, key=lambda columns: len(required & columns.keys()))
+        place, lacking = heads.index(columns), sorted(required - columns.keys())
+        if lacking or ("action_units" in columns and not layout.has_aus):
+            why = f"no row has the headers of {', '.join(lacking)}" if lacking else "it has Action Units"
             reasons.append(f"sheet {name}: {why}" if name else why)
             continue
         written = {header_key(cells[place][column]) for column in columns.values()}

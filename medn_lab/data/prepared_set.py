@@ -191,9 +191,7 @@ def _opened(index: ClipIndex, path: Path, identity: dict[str, Any]) -> Clips:
     if differs:
         what = f"{', '.join(differs)} (settings: crop; pipeline: the version of medn_lab)"
         raise FileExistsError(f"{path} is another set: it differs in {what}; choose another folder, or remove this one")
-    if _hidden(path).is_dir():  # left by a kill just after the set was whole
-        with suppress(OSError), _locked(path):
-            pass
+    shutil.rmtree(_hidden(path), ignore_errors=True)  # left by a kill just after the set was whole
     clips = Clips.load(path)
     stored = clips.table.set_index("clip_id")
     table = index.table.set_index("clip_id").loc[stored.index]
@@ -207,50 +205,43 @@ def _hidden(path: Path) -> Path:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[Path]:
-    """The hidden folder in which a set grows, for this process alone; it goes once the set is in its place."""
-    folder = _hidden(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock", timeout=0)
-    try:
-        lock.acquire()
-    except (Timeout, FileNotFoundError) as error:
-        raise FileExistsError(_BUSY.format(path)) from error
-    except NotImplementedError:  # a file system without locks
-        pass
-    try:
-        yield folder
-    finally:
-        lock.release()  # first: Windows keeps a lock's file as long as it is held
-        if path.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
 def _growing(path: Path, identity: dict[str, Any], finished: Finished, count: int) -> Iterator[Path]:
-    """The folder in which a set grows; `finished` gets its clips. OSError with a sentence where the disk is full."""
+    """The hidden folder in which a set grows, for this process alone; `finished` gets its clips.
+
+    It goes once the set is in its place. OSError with a sentence where the disk is full or read-only.
+    """
+    folder = _hidden(path)
+    state, begun, lock = folder / "state.json", None, FileLock(folder / "lock", timeout=0)
     try:
-        with _locked(path) as folder:
-            if path.exists():  # another process made it whole before this one had the lock
-                raise FileExistsError(_BUSY.format(path))
-            state, begun = folder / "state.json", None
-            with suppress(OSError, ValueError):  # never begun, or cut off by a full disk
-                begun = json.loads(state.read_text())
-            if begun != identity:
-                state.unlink(missing_ok=True)  # of another attempt, before its clips go
-                for file in folder.glob("*.npz"):
-                    file.unlink()
-                state.write_text(json.dumps(identity))
-            for file in sorted(folder.glob("*.npz")):
-                note = json.loads(str(np.load(file)["note"]))
-                if "problems" in note:  # 0.1.0 wrote other notes of clips that failed: these are tried again
-                    finished[int(file.stem)] = note, file
-            yield folder
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with suppress(NotImplementedError):  # a file system without locks
+                lock.acquire()
+        except (Timeout, FileNotFoundError) as error:
+            raise FileExistsError(_BUSY.format(path)) from error
+        if path.exists():  # another process made it whole before this one had the lock
+            raise FileExistsError(_BUSY.format(path))
+        with suppress(OSError, ValueError):  # never begun, or cut off by a full disk
+            begun = json.loads(state.read_text())
+        if begun != identity:
+            state.unlink(missing_ok=True)  # of another attempt, before its clips go
+            for file in folder.glob("*.npz"):
+                file.unlink()
+            state.write_text(json.dumps(identity))
+        for file in sorted(folder.glob("*.npz")):
+            note = json.loads(str(np.load(file)["note"]))
+            if "problems" in note:  # 0.1.0 wrote other notes of clips that failed: these are tried again
+                finished[int(file.stem)] = note, file
+        yield folder
     except OSError as error:
         if error.errno not in DISK_FAULTS:
             raise
         fault = DISK_FAULTS[error.errno].format(path)
         raise OSError(error.errno, f"{fault}; {len(finished)} of {count} clips are finished and kept") from error
+    finally:
+        lock.release()  # first: Windows keeps a lock's file as long as it is held
+        if path.exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _of_finished(

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records.action_units import au_doubt
-from medn_lab.records.storage import Parts, read_parts, write_parts
+from medn_lab.records.storage import Parts, describe_source, read_parts, write_parts
 from medn_lab.records.table import au_columns, check_table, counted, positions
 
 PROBLEM_COLUMNS = ("clip_id", "field", "found", "done", "kept")
@@ -101,6 +101,10 @@ class _ClipRecord(_Record):
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def __repr__(self) -> str:
+        made = describe_source(getattr(self, "source", {}))
+        return f"{type(self).__name__}: {counted(len(self), 'clip')}" + (f"; {made}" if made else "")
 
     def select(self, clip_ids: Iterable[str]) -> Self:
         """The named clips, in the order named; ValueError if none is named or one is not here."""
@@ -190,7 +194,7 @@ class Truth(_ClipRecord):
     >>> from medn_lab.synthme import synthetic_clips
     >>> clips = synthetic_clips(n_subjects=1, clips_per_subject=1, n_frames=2, seed=22)
     >>> clips.truth, clips.truth.au_mask(clips.table["clip_id"][0], "AU12").shape
-    (Truth of 1 clip: 16 AUs, 1 face, (64, 64))
+    (Truth: 1 clip, (64, 64))
     """
 
     table: pd.DataFrame
@@ -209,10 +213,6 @@ class Truth(_ClipRecord):
         super().__post_init__()
         if self.cue_mask.ndim == 3:
             object.__setattr__(self, "cue_mask", self.cue_mask[:, None])
-
-    def __repr__(self) -> str:
-        clips, faces = counted(len(self.table), "clip"), counted(len(self.subjects), "face")
-        return f"Truth of {clips}: {counted(len(self.aus), 'AU')}, {faces}"
 
     def au_mask(self, clip_id: str, au: str) -> np.ndarray:
         """Where an AU can move the face of a clip.

@@ -367,7 +367,7 @@ class KeptTokens(_ClipRecord):
     >>> masks = np.zeros((1, 1, 4, 4), bool)
     >>> masks[0, 0, 1:3, 1:3] = True
     >>> KeptTokens(masks, np.zeros((1, 4, 4)), np.ones((1, 1)), table, keep_rates=(0.25,), kept_shares=(0.25,))
-    KeptTokens: 1 clip, keep rates 0.25 of 4x4 positions; cover not measured, as no truth was given
+    KeptTokens: 1 clip
     """
 
     masks: np.ndarray
@@ -380,16 +380,6 @@ class KeptTokens(_ClipRecord):
     random_cover: np.ndarray | None = None
     region: str = ""
     source: Mapping[str, Any] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        grid = self.masks.shape[-1]
-        rates = ", ".join(f"{rate:g}" for rate in self.keep_rates)
-        cover = "cover not measured, as no truth was given"
-        if self.cover is not None:
-            shares = zip(pd.DataFrame(self.cover).mean(), self.kept_shares, strict=True)
-            cover = f"cover of {self.region} {', '.join(f'{mean:.3f} (chance {share:.3f})' for mean, share in shares)}"
-        facts = f"KeptTokens: {counted(len(self), 'clip')}, keep rates {rates} of {grid}x{grid} positions"
-        return _joined(facts, cover, describe_source(self.source))
 
     def to_frame(self) -> pd.DataFrame:
         """One row a keep rate, for each kind of cue, with the cover and its controls.
@@ -441,8 +431,9 @@ class LivePrediction:
     --------
     >>> table = pd.DataFrame({"clip_id": ["a", "b"]})
     >>> predictions = Predictions(np.eye(2), table, ("happiness", "disgust"))
-    >>> LivePrediction(predictions, BranchFeatures(None, None, np.zeros((2, 4)), table))
-    LivePrediction of an unnamed model to 2 clips: a happiness, b disgust
+    >>> live = LivePrediction(predictions, BranchFeatures(None, None, np.zeros((2, 4)), table))
+    >>> live.predictions.predicted.tolist(), live.kept
+    (['happiness', 'disgust'], None)
     """
 
     predictions: Predictions
@@ -450,9 +441,3 @@ class LivePrediction:
     frames_alone: Predictions | None = None
     flow_alone: Predictions | None = None
     kept: KeptTokens | None = None
-
-    def __repr__(self) -> str:
-        first = zip(self.predictions.table["clip_id"][:3], self.predictions.predicted, strict=False)
-        model, count = self.predictions.source.get("name", "an unnamed model"), len(self.predictions)
-        clips, more = counted(count, "clip"), ", ..." if count > 3 else ""
-        return f"LivePrediction of {model} to {clips}: {', '.join(map(' '.join, first))}{more}"

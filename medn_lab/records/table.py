@@ -124,10 +124,8 @@ def au_columns(table: pd.DataFrame) -> list[str]:
 
 def au_values(column: pd.Series) -> np.ndarray:
     """An AU column of any dtype as float, NaN where missing; ValueError where a value is no number."""
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
-        return column.to_numpy(dtype=float)
     try:
-        return np.array([np.nan if pd.isna(value) else float(value) for value in column])
+        return column.to_numpy(dtype=float, na_value=np.nan)
     except ValueError as fault:
         raise ValueError(f"column {column.name} holds text ({fault}); an AU column holds 1, 0 or NaN") from None
 
@@ -162,9 +160,8 @@ def check_table(table: pd.DataFrame, *, owner: str, required: Sequence[str] = ("
     """
     missing = [name for name in required if name not in table.columns]
     if missing:
-        raise ValueError(
-            f"the table of {owner} lacks {', '.join(missing)}; it has {', '.join(map(str, table.columns))}"
-        )
+        there = ", ".join(map(str, table.columns))
+        raise ValueError(f"the table of {owner} lacks {', '.join(missing)}; it has {there}")
     table = table.reset_index(drop=True).copy()
     for name in au_columns(table):
         if not isinstance(table[name].dtype, np.dtype) or table[name].dtype == object:
@@ -286,9 +283,8 @@ def people(table: pd.DataFrame) -> pd.Series:
     names = pd.Series(who.unique(), dtype=object)
     twins = names[names.str.replace(r"(^|/)0+(?=\d+$)", r"\1", regex=True).duplicated(keep=False)]
     if len(twins):
-        raise ValueError(
-            f"the subjects {' and '.join(map(repr, twins))} differ only by zeros; write one person in one way"
-        )
+        named = " and ".join(map(repr, twins))
+        raise ValueError(f"the subjects {named} differ only by zeros; write one person in one way")
     return who.astype(object)
 
 
@@ -345,9 +341,7 @@ def check_label(table: pd.DataFrame, *, label: str, complete: bool = True) -> pd
     ['others', 'others']
     """
     if label not in table:
-        raise ValueError(
-            f"the clips have no column {label!r}; choose a protocol with medn.data.to_classes or set label="
-        )
+        raise ValueError(f"the clips have no column {label!r}; choose classes with medn.data.to_classes, or set label=")
     names = normalise_labels(table[label])
     names = names.mask(names == "", None)
     missing = names.isna()
