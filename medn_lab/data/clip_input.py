@@ -50,17 +50,10 @@ def input_of_clip(row: Mapping[str, Any], **options: Any) -> ClipInput:
 
 
 def input_of_frames(
-    numbers: np.ndarray,
-    frames: Sequence[np.ndarray],
-    *,
-    apex: int | None,
-    recipe: FlowRecipe,
-    span: tuple[int, int] | None = None,
-    box: FaceBox | None = None,
-    crop: CropRule = "detect",
-    cropped: bool = False,
-    viewing: int | None = None,
-) -> ClipInput:
+    numbers: np.ndarray, frames: Sequence[np.ndarray], *, apex: int | None, recipe: FlowRecipe,
+    span: tuple[int, int] | None = None, box: FaceBox | None = None, crop: CropRule = "detect",
+    cropped: bool = False, viewing: int | None = None,
+) -> ClipInput:  # fmt: skip
     """Crop, register, flow and samples of one clip.
 
     `numbers` are those of the frames, rising; `span` is onset and offset, by default the first and the last. An
@@ -179,17 +172,10 @@ def _cropped(
 
 
 def read_clip(
-    path: str | os.PathLike[str],
-    *,
-    onset: int | None = None,
-    apex: int | None = None,
-    offset: int | None = None,
-    fps: float | None = None,
-    subject: str = "own",
-    recipe: FlowRecipe | None = None,
-    crop: CropRule = "detect",
-    box: FaceBox | Sequence[float] | None = None,
-) -> Clips:
+    path: str | os.PathLike[str], *, onset: int | None = None, apex: int | None = None,
+    offset: int | None = None, fps: float | None = None, subject: str = "own", recipe: FlowRecipe | None = None,
+    crop: CropRule = "detect", box: FaceBox | Sequence[float] | None = None,
+) -> Clips:  # fmt: skip
     """One video file or one folder of frames as a clip for the network.
 
     Parameters

@@ -35,14 +35,9 @@ _local = threading.local()
 
 
 def optical_flow(
-    onset: np.ndarray,
-    apex: np.ndarray,
-    *,
-    method: FlowMethod = "dis",
-    size: int | None = None,
-    mask: np.ndarray | None = None,
-    blur: float | None = None,
-) -> np.ndarray:
+    onset: np.ndarray, apex: np.ndarray, *, method: FlowMethod = "dis", size: int | None = None,
+    mask: np.ndarray | None = None, blur: float | None = None,
+) -> np.ndarray:  # fmt: skip
     """Displacement of the skin from the onset frame to the apex frame, in pixels at `size`.
 
     ``flow[y, x]`` is how far the point at (x, y) of the onset frame has moved in the apex frame. It is

@@ -102,12 +102,9 @@ def _changed(table: pd.DataFrame, name: str) -> list[Problem]:
 
 
 def read_megc2019(
-    *,
-    casme2: ClipIndex | AnyPath | None = None,
-    samm: ClipIndex | AnyPath | None = None,
-    smic: ClipIndex | AnyPath | None = None,
-    gt: AnyPath | None = None,
-) -> ClipIndex:
+    *, casme2: ClipIndex | AnyPath | None = None, samm: ClipIndex | AnyPath | None = None,
+    smic: ClipIndex | AnyPath | None = None, gt: AnyPath | None = None,
+) -> ClipIndex:  # fmt: skip
     """The composite of the 2019 challenge, from whichever of its three data sets are given.
 
     Three classes: CASME II gives 145 clips of 24 subjects, SAMM 133 of 28, SMIC 164 of 16, together 442 of 68. The
@@ -174,12 +171,9 @@ def read_megc2019(
 
 
 def read_flow_pack(
-    root: AnyPath,
-    *,
-    gt: AnyPath | None = None,
-    codings: CodingSource | Sequence[CodingSource] = (),
+    root: AnyPath, *, gt: AnyPath | None = None, codings: CodingSource | Sequence[CodingSource] = (),
     alternatives: AlternativeRule = "leave_out",
-) -> Clips:
+) -> Clips:  # fmt: skip
     """A circulating flow pack as clips without frames: the motion branch's input alone.
 
     Each PNG holds the flow onset to apex of one clip of the MEGC 2019 composite, its channels ``u, v, optical strain``.

@@ -165,14 +165,10 @@ class _Row:
 
 
 def read_dataset(
-    root: str | os.PathLike[str],
-    *,
-    layout: str,
-    spreadsheet: str | os.PathLike[str] | None = None,
-    frames: Literal["auto", "raw", "cropped"] | str | None = "auto",
-    repair: bool = True,
+    root: str | os.PathLike[str], *, layout: str, spreadsheet: str | os.PathLike[str] | None = None,
+    frames: Literal["auto", "raw", "cropped"] | str | None = "auto", repair: bool = True,
     alternatives: AlternativeRule = "leave_out",
-) -> ClipIndex:
+) -> ClipIndex:  # fmt: skip
     """The clips of a data set as it came, every row of its spreadsheet accounted for.
 
     Parameters

@@ -42,15 +42,9 @@ _BUSY = "{} is being prepared by another process right now; call again when it i
 
 
 def prepare(
-    index: ClipIndex,
-    out: str | os.PathLike[str] | None = None,
-    *,
-    recipe: FlowRecipe | None = None,
-    crop: CropRule = "auto",
-    viewing: int | None = None,
-    n_jobs: int = 1,
-    progress: bool = True,
-) -> Clips:
+    index: ClipIndex, out: str | os.PathLike[str] | None = None, *, recipe: FlowRecipe | None = None,
+    crop: CropRule = "auto", viewing: int | None = None, n_jobs: int = 1, progress: bool = True,
+) -> Clips:  # fmt: skip
     """Crop, register, compute flow, sample frames, and write a *prepared set*.
 
     The face is found once a clip, on its onset, and every frame cropped by that one box; frames are then registered to
