@@ -253,11 +253,7 @@ def read_clip(
     row = {"clip_id": clip_id, "dataset": "own", "subject": subject, "onset": first, "apex": note["apex"]}
     row |= {"offset": last, "fps": rate, "emotion": "", "action_units": "", "apex_confidence": note["confidence"]}
     strip = partial(frames_of_strip, arrays["strip"].tobytes(), n_frames=recipe.n_frames)
-    return Clips(
-        frames=arrays["frames"][None],
-        flow=arrays["flow"][None],
-        table=pd.DataFrame([row | note["face"]]),
-        recipe=recipe.to_dict(),
-        problems=problem_table((clip_id, *one) for one in [*problems, *note["problems"]]),
-        viewing=ViewingCopy(VIEWING, (strip,)),
-    )
+    frames_and_flow, table = (arrays["frames"][None], arrays["flow"][None]), pd.DataFrame([row | note["face"]])
+    found = problem_table((clip_id, *one) for one in [*problems, *note["problems"]])
+    copy = ViewingCopy(VIEWING, (strip,))
+    return Clips(*frames_and_flow, table, recipe=recipe.to_dict(), problems=found, viewing=copy)

@@ -1,4 +1,4 @@
-"""MEGC 2019: its list of clips, its composite, and the flow packs that circulate instead of frames.
+"""The flow packs of MEGC 2019 that circulate instead of frames, and the lists that go with them.
 
 See, Yap, Li, Hong, Wang, MEGC 2019 - The Second Facial Micro-Expressions Grand Challenge. FG 2019. A flow pack is 442
 PNGs of 28x28, ``u, v, optical strain`` scaled to 0-255.
@@ -18,7 +18,7 @@ import pandas as pd
 from medn_lab.data.frames import read_image
 from medn_lab.data.index import clip_keys, problem_table, read_dataset, reader_id
 from medn_lab.data.layouts import FIELD_NAMES, LAYOUTS, TEXT_SUFFIXES, AnyPath, header_key, name_key, text_cells
-from medn_lab.data.protocols import PROTOCOLS, canonical_emotion, to_classes
+from medn_lab.data.protocols import PROTOCOLS, canonical_emotion
 from medn_lab.data.readers import join_indexes
 from medn_lab.records import AlternativeRule, ClipIndex, Clips, normalise_text
 
@@ -26,8 +26,7 @@ CodingSource: TypeAlias = str | os.PathLike[str] | ClipIndex
 Problem: TypeAlias = tuple[str, str, str, str]
 """``clip_id, field, found, done``."""
 
-PROTOCOL = "megc2019"
-CLASSES, RULES = PROTOCOLS[PROTOCOL].classes, PROTOCOLS[PROTOCOL].rules
+CLASSES, RULES = PROTOCOLS["megc2019"].classes, PROTOCOLS["megc2019"].rules
 
 _HEADERS = {
     "dataset": "dataset datasetname data database db corpus",
@@ -90,84 +89,6 @@ def read_list(path: AnyPath) -> tuple[pd.DataFrame, list[Problem]]:
         raise ValueError(f"{none}: no row has a clip and one of the classes 0, 1 and 2 ({', '.join(CLASSES)}); {why}")
     rows = [(clip_id, *clip_id.split("/", 2), label) for clip_id, label in clips.items()]
     return pd.DataFrame(rows, columns=["clip_id", *_FIELDS]), problems
-
-
-def _changed(table: pd.DataFrame, name: str) -> list[Problem]:
-    """A problem for each clip to which the list of this name gives another class than its emotion does."""
-    emotions = table["emotion"].map(canonical_emotion)
-    own = [RULES.get(name, {}).get(one, "in no class") for name, one in zip(table["dataset"], emotions, strict=True)]
-    rows = table.assign(own=own)[own != table["label"]]
-    found = (rows["emotion"].replace("", "no emotion") + ", " + rows["own"], "-> " + rows["label"] + ", as " + name)
-    return list(zip(rows["clip_id"], ["label"] * len(rows), *found, strict=True))
-
-
-def read_megc2019(
-    *, casme2: ClipIndex | AnyPath | None = None, samm: ClipIndex | AnyPath | None = None,
-    smic: ClipIndex | AnyPath | None = None, gt: AnyPath | None = None,
-) -> ClipIndex:  # fmt: skip
-    """The composite of the 2019 challenge, from whichever of its three data sets are given.
-
-    Three classes: CASME II gives 145 clips of 24 subjects, SAMM 133 of 28, SMIC 164 of 16, together 442 of 68. The
-    class is in the column ``label``; clips without one are rows of ``problems``.
-
-    Parameters
-    ----------
-    casme2, samm, smic : path-like or ClipIndex, optional
-        The data set's folder, or its index where it needed other arguments.
-    gt : path-like, optional
-        The official list ``combined_3class_gt.csv``, or one with a header. It decides which clips are in and their
-        class. Where its class is another than the emotion's, where it lists a clip that the data sets given lack, names
-        one twice or gives a class that is none, there is a row in ``problems``.
-
-    Returns
-    -------
-    ClipIndex
-
-    Raises
-    ------
-    ValueError
-        If nothing is given, or nothing has a class.
-
-    See Also
-    --------
-    leave_one_subject_out : the challenge's split; ``casme2/06`` and ``samm/006`` are two people.
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> from medn_lab.synthme import synthetic_clips, write_dataset
-    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> with TemporaryDirectory() as root:
-    ...     _ = write_dataset(drawn, root, layout="smic", fps=15, size=64)
-    ...     index = read_megc2019(smic=root)
-    >>> index.table["label"].tolist()
-    ['positive']
-    """
-    given = {"casme2": casme2, "samm": samm, "smic": smic}
-    known = {name: one for name, one in given.items() if one}
-    if not known:
-        raise ValueError("give at least one of casme2=, samm= and smic=: a folder or an index")
-    read = (one if isinstance(one, ClipIndex) else read_dataset(one, layout=name) for name, one in known.items())
-    joined = join_indexes(list(read))
-    out = f"left out of {PROTOCOL}"
-    problems: list[Problem] = []
-    if gt is None:
-        table, dropped = to_classes(joined.table, PROTOCOL)
-        problems += [(row.clip_id, "emotion", row.reason, out) for row in dropped.itertuples()]
-    else:
-        listed, of_list = read_list(gt)
-        keys, there = clip_keys(joined.table), clip_keys(listed)
-        labels = keys.map(dict(zip(there[::-1], listed["label"][::-1], strict=True)))  # the first of two counts
-        kept = labels.notna()
-        if not kept.any():
-            raise ValueError(f"no clip (of {len(joined)}) is in the list {gt}")
-        table = joined.table[kept].assign(label=labels[kept].astype(object)).reset_index(drop=True)
-        lacking = listed.loc[~there.isin(set(keys)) & listed["dataset"].isin(joined.table["dataset"]), "clip_id"]
-        problems += [(one, "gt", "not in the official list", out) for one in joined.table.loc[~kept, "clip_id"]]
-        problems += [(one, "gt", f"in {Path(gt).name}, and no clip of the data sets given", out) for one in lacking]
-        problems += _changed(table, Path(gt).name) + of_list
-    source = {**joined.source, "protocol": PROTOCOL}
-    return ClipIndex(table, problem_table(problems, joined.problems), source)
 
 
 def read_flow_pack(
@@ -306,7 +227,12 @@ def _with_codings(
     table = found.assign(label=listed["label"])
     without = table.loc[~has_row, "clip_id"]
     problems = [(name, "coding", "in none of the codings", "kept without AUs and frames") for name in without]
-    return table, problem_table([*_changed(table, "the list"), *problems], joined.problems.assign(kept=True))
+    for clip_id, dataset, emotion, label in table[["clip_id", "dataset", "emotion", "label"]].to_numpy():
+        by_emotion = RULES.get(dataset, {}).get(canonical_emotion(emotion), "in no class")
+        if by_emotion != label:
+            found = f"{emotion or 'no emotion'}, {by_emotion}"
+            problems.append((clip_id, "label", found, f"-> {label}, as the list"))
+    return table, problem_table(problems, joined.problems.assign(kept=True))
 
 
 def _coding(source: CodingSource, listed: pd.DataFrame, keys: pd.Series, alternatives: AlternativeRule) -> ClipIndex:

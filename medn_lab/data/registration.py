@@ -66,11 +66,9 @@ class Registration:
 
     def __repr__(self) -> str:
         (a, b, x), (_, _, y) = self.matrix
-        return (
-            f"Registration: turn {np.degrees(np.arctan2(-b, a)):.2f} degrees and scale {np.hypot(a, b):.4f} about the "
-            f"upper left corner, then shift ({x:.2f}, {y:.2f}) px; {self.inliers} of {self.corners} corners, residual "
-            f"{self.residual:.3f} px"
-        )
+        turn = f"turn {np.degrees(np.arctan2(-b, a)):.2f} degrees and scale {np.hypot(a, b):.4f}"
+        where = f"{turn} about the upper left corner, then shift ({x:.2f}, {y:.2f}) px"
+        return f"Registration: {where}; {self.inliers} of {self.corners} corners, residual {self.residual:.3f} px"
 
     @property
     def found(self) -> bool:

@@ -343,12 +343,8 @@ def run_record(call: str, *, table: pd.DataFrame, **settings: Any) -> dict[str, 
     >>> kept["call"], kept["clips"]["n"], kept["clips"]["sha256"][:8], "torch" in kept["versions"]
     ('predict', 2, '7e18f737', True)
     """
-    return {
-        "call": call,
-        **settings,
-        "clips": {"n": len(table), "sha256": ids_sha256(table)},
-        **{part: dict(facts) for part, facts in _surroundings().items()},
-    }
+    clips = {"n": len(table), "sha256": ids_sha256(table)}
+    return {"call": call, **settings, "clips": clips, **{part: dict(facts) for part, facts in _surroundings().items()}}
 
 
 def ids_sha256(table: pd.DataFrame) -> str:
