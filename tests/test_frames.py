@@ -26,28 +26,14 @@ def own(path, apex=2, **options):
     ("names", "numbers"),
     [
         ([f"f{n:03d}_30fps.png" for n in range(1, 10)], range(1, 10)),
-        ([f"{n:04d}_640x480.jpg" for n in range(95, 105)], range(95, 105)),
-        ([f"sub01_{n}_cam2.bmp" for n in (3, 9, 46)], [3, 9, 46]),
         ([f"006_{n:05d}.jpg" for n in (5562, 5563, 5570)], [5562, 5563, 5570]),
-        ([f"2019-03-07 s{n}_v1.tif" for n in range(8, 12)], range(8, 12)),
-        ([f"frame{n}_{33 * n}ms.png" for n in range(1, 6)], range(1, 6)),  # of two that vary, the one that counts
         (["img9.png", "img46.png", "img100.png", ".img5.png", "Thumbs.db", "cover.png"], [9, 46, 100]),
-        (["a_12_200fps.jpg"], [12]),
     ],
 )
-def test_the_run_of_digits_that_counts_is_the_frames_number(tmp_path, names, numbers):
+def test_the_last_number_without_a_unit_is_the_frames(tmp_path, names, numbers):
     for name in names:
         (tmp_path / name).touch()
     assert list(list_frames(tmp_path)) == list(numbers)
-
-
-@pytest.mark.parametrize("names", [("img3.png", "img03.png"), ("s1_img3.png", "s2_img3.png")])
-def test_two_files_of_one_number_are_named(tmp_path, names):
-    for name in (*names, *(names[0].replace("3", other) for other in "4567")):
-        (tmp_path / name).touch()
-    with pytest.raises(ClipError) as error:
-        list_frames(tmp_path)
-    assert all(name in str(error.value) for name in names)
 
 
 def test_a_clash_in_a_data_set_leaves_its_clip_out_with_a_row(tmp_path):
@@ -59,35 +45,19 @@ def test_a_clash_in_a_data_set_leaves_its_clip_out_with_a_row(tmp_path):
     assert len(index) == len(whole) - 1
     row = index.problems[index.problems["clip_id"] == whole.table["clip_id"].iloc[0]].iloc[-1]
     assert (row["kept"], name.name in row["found"]) == (False, True)
-    with pytest.raises(ValueError, match=name.name):
+    with pytest.raises(ValueError, match=f"{name.with_suffix('.bmp').name} and {name.name}"):
         prepare(ClipIndex(whole.table.iloc[:1]), recipe=TINY, progress=False)
 
 
 # --- pictures -------------------------------------------------------------------------------------------------------
 
 
-def fill(folder, kind: str, scale: float, dtype, numbers=range(4)):
-    """Pictures that brighten with time; white only in the last of four."""
+def fill(folder, numbers=range(4)):
+    """Pictures that brighten with time."""
     for number in numbers:
-        values = np.linspace(0, 0.7 + 0.1 * (number % 4), 64 * 64).reshape(64, 64) * scale
-        values = values if np.dtype(dtype).kind == "f" else np.rint(values)
-        assert cv2.imwrite(str(folder / f"{number}.{kind}"), values.astype(dtype))
+        values = np.linspace(0, 0.7 + 0.1 * (number % 4), 64 * 64).reshape(64, 64) * 255
+        assert cv2.imwrite(str(folder / f"{number}.png"), values.astype(np.uint8))
     return folder
-
-
-@pytest.mark.parametrize(
-    ("kind", "scale", "dtype", "found"),
-    [
-        *(("png", 2**bits - 1, np.uint16, str(2**bits - 1)) for bits in (10, 12, 14)),
-        ("tif", 2**16 - 1, np.uint16, None),
-        *(("tif", white, np.float32, f"{white:g} in float32") for white in (1.0, 255.0)),
-    ],
-)
-def test_deep_frames_are_as_bright_as_they_were_with_one_scale_a_clip(tmp_path, kind, scale, dtype, found):
-    clip = own(fill(tmp_path, kind, scale, dtype))
-    np.testing.assert_allclose(clip.frames[0].max(axis=(1, 2, 3)), 255 * np.array([0.7, 0.8, 0.9, 1.0]), atol=8)
-    assert clip.frames[0].mean() == pytest.approx(255 * 0.425, abs=4)
-    assert clip.problems["found"].str.contains(str(found), regex=False).tolist() == [True] * (found is not None)
 
 
 def test_every_kind_of_picture_is_rgb_and_upright(tmp_path):
@@ -97,7 +67,6 @@ def test_every_kind_of_picture_is_rgb_and_upright(tmp_path):
         picture.convert(mode).save(tmp_path / f"{mode}.png")
     picture.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
     picture.save(tmp_path / "pages.tif", save_all=True, append_images=[Image.fromarray(255 - rgb)])
-    cv2.imwrite(str(tmp_path / "deep.png"), rgb[..., ::-1].astype(np.uint16) * 257)
     for path in tmp_path.iterdir():
         assert np.abs(read_image(path).astype(int) - rgb).max() <= 2, path.name
     exif = Image.Exif()
@@ -111,12 +80,15 @@ def test_every_kind_of_picture_is_rgb_and_upright(tmp_path):
     assert turned[12:].max() == 0
 
 
-def test_a_file_that_is_no_whole_picture_is_named(tmp_path):
+def test_a_file_that_is_no_whole_picture_or_too_deep_is_named(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (20, 20, 3), np.uint8)
     whole, jpeg = (cv2.imencode(kind, noise)[1].tobytes() for kind in (".png", ".jpg"))
     place = len(whole) // 2
     flipped = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
     files = {"empty.png": b"", "half.png": whole[:place], "half.jpg": jpeg[: len(jpeg) // 2], "flipped.png": flipped}
+    files["deep.png"] = cv2.imencode(".png", noise.astype(np.uint16) * 4)[
+        1
+    ].tobytes()  # of 10 bits: dark if taken for 16
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     for name in (*files, "none.png"):
@@ -128,7 +100,7 @@ def test_a_file_that_is_no_whole_picture_is_named(tmp_path):
 
 
 def test_a_damaged_frame_that_is_not_looked_at_does_not_cost_a_clip_without_an_apex(tmp_path):
-    fill(tmp_path, "png", 255, np.uint8, numbers=range(1, 121))
+    fill(tmp_path, range(1, 121))
     (tmp_path / "2.png").write_bytes((tmp_path / "2.png").read_bytes()[:60])
     assert len(own(tmp_path, apex=None)) == 1
 
@@ -138,7 +110,7 @@ def test_a_clip_is_called_by_its_folder_and_frames_that_are_not_there_are_report
     folder.mkdir()
     with pytest.raises(ValueError, match="0 readable frames"):
         read_clip(folder)
-    fill(folder, "png", 255, np.uint8, numbers=(2, 4, 6, 8))
+    fill(folder, (2, 4, 6, 8))
     monkeypatch.chdir(folder)
     for path in (folder, "."):
         clip = own(path, np.float64(6), onset=3, offset=80)
@@ -187,7 +159,7 @@ def test_a_video_is_read_in_part_and_a_rate_that_cannot_be_is_reported(tmp_path,
 def test_a_clip_that_cannot_be_read_is_named_with_the_fault(tmp_path):
     for name, content in {"notes.txt": b"hello", "broken.avi": b"RIFF"}.items():
         (tmp_path / name).write_bytes(content)
-    fill(tmp_path, "png", 255, np.uint8)
+    fill(tmp_path)
     for name, error, fact in (
         ("none.avi", FileNotFoundError, r"none\.avi"),
         ("notes.txt", ValueError, r"notes\.txt is no video"),
