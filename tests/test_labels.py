@@ -47,18 +47,14 @@ def bare_table(labels):
 
 def of_a_bare_table(table):
     """What each function that reads labels from a bare table gives."""
-    rng = np.random.default_rng(0)
-    features = BranchFeatures(rng.normal(size=(6, 3)), rng.normal(size=(6, 3)), None, table)
-    ranked = diagnose.rank_pairs(table, features=features)
-    return [
-        diagnose.confusable_pairs(table).to_numpy().tolist(),
-        diagnose.confusable_sets(table).to_numpy().tolist(),
-        ranked[["clip_a", "clip_b", "label_a"]].to_numpy().tolist(),
-        diagnose.pair_separation(table, features=features, n_resamples=20).attrs["summary"],
-    ]
+    features = BranchFeatures(*np.random.default_rng(0).normal(size=(2, 6, 3)), None, table)
+    ranked = diagnose.rank_pairs(table, features=features)[["clip_a", "clip_b", "label_a"]]
+    pairs, sets = diagnose.confusable_pairs(table), diagnose.confusable_sets(table)
+    separated = diagnose.pair_separation(table, features=features, n_resamples=20).attrs["summary"]
+    return [*(one.to_numpy().tolist() for one in (pairs, sets, ranked)), separated]
 
 
-def test_a_bare_table_has_one_spelling_too():
+def test_a_bare_table_has_one_spelling_and_a_clip_without_a_label_is_in_no_pair_and_has_no_score():
     happy = [*ONE_SPELLING[:2], "disgust", *ONE_SPELLING[2:]]
     for given, plain in (
         (happy, ["happiness"] * 2 + ["disgust"] + ["happiness"] * 3),
@@ -69,12 +65,9 @@ def test_a_bare_table_has_one_spelling_too():
         assert repr(evaluate.au_only_floor(given)) == repr(evaluate.au_only_floor(plain))
         for measure in (accuracy, uf1, uar):
             assert measure(given["label"], plain["label"]) == measure(plain["label"], given["label"]) == 1
-
-
-def test_a_clip_without_a_label_is_in_no_pair_and_has_no_floor_and_no_score():
     table = bare_table([np.nan, *PAIR_LABELS[1:]])
-    pairs, *_ = of_a_bare_table(table)
-    assert pairs == [pair for pair in of_a_bare_table(bare_table(PAIR_LABELS))[0] if pair[0] != "a"]
+    pairs = [pair for pair in of_a_bare_table(bare_table(PAIR_LABELS))[0] if pair[0] != "a"]
+    assert of_a_bare_table(table)[0] == pairs
     with pytest.raises(ValueError, match="1 of 6 clips have no label, such as 'a'"):
         evaluate.au_only_floor(table)
     for score in (accuracy, uf1, uar):
@@ -84,7 +77,7 @@ def test_a_clip_without_a_label_is_in_no_pair_and_has_no_floor_and_no_score():
 
 def test_leaks_and_reports_read_one_spelling_and_leave_clips_without_a_label_out():
     def features(labels):
-        table = tiny_clips().table.drop(columns=["label", "emotion"], errors="ignore").assign(mood=labels)
+        table = tiny_clips().table.drop(columns=["label", "emotion"]).assign(mood=labels)
         return BranchFeatures(*np.random.default_rng(0).normal(size=(3, 24, 2)), table)
 
     labels, quickly = tiny_clips().table["label"], {"n_shuffles": 2, "label": "mood"}
@@ -97,9 +90,9 @@ def test_leaks_and_reports_read_one_spelling_and_leave_clips_without_a_label_out
         diagnose.decoupling_report(features([pd.NA] * 24), given=["emotion"], **quickly)
 
 
-@pytest.mark.parametrize("dtype", mostly_slow(["category", "Int64", float], quick=2))
+@pytest.mark.parametrize("dtype", mostly_slow(["Int64", "category", float]))
 def test_the_dtype_of_a_label_column_does_not_matter_and_numbers_are_class_names(clips, dtype):
-    numbers = dtype in ("Int64", float)
+    numbers = dtype != "category"
     given = with_labels(clips, pd.Series(np.arange(24) % 2 if numbers else clips.table["label"]).astype(dtype))
     config = MEDNConfig.for_clips(given, dim=16)
     assert config.classes == (("0", "1") if numbers else ("happiness", "others"))
@@ -107,10 +100,9 @@ def test_the_dtype_of_a_label_column_does_not_matter_and_numbers_are_class_names
     true = np.array(config.classes)[np.arange(24) % 2] if numbers else clips.table["label"].to_numpy()
     right = (predictions.predicted == true).mean()
     assert confusion_matrix(predictions).to_numpy().trace() / 24 == pytest.approx(right)
-    assert f"{right:.3f} of them right" in repr(predictions)
 
 
-def test_missing_labels_are_counted_and_named(clips, model):
+def test_missing_labels_are_counted_and_named_and_capitals_make_no_second_class(clips, model):
     labels = clips.table["label"].astype(object).copy()
     labels[range(3, 8)] = MISSING
     given = with_labels(clips, labels)
@@ -127,24 +119,15 @@ def test_missing_labels_are_counted_and_named(clips, model):
             call()
     notes = evaluate.evaluation_summary(predictions, n_resamples=20).notes
     assert any("5 of 24 clips have no label" in note for note in notes)
-
-
-def test_names_that_differ_in_capital_letters_are_refused(clips):
-    given = with_labels(clips, clips.table["label"].where(clips.table.index != 0, "Others"))
-    with pytest.raises(ValueError, match="'Others' and 'others', which differ in capital letters"):
-        MEDNConfig.for_clips(given)
     for call in (evaluate.au_only_floor, of_a_bare_table):
         with pytest.raises(ValueError, match="'disgust' and 'Disgust', which differ in capital letters"):
             call(bare_table([*PAIR_LABELS[:5], "Disgust"]))
 
 
-def test_the_index_of_a_table_does_not_matter(clips):
-    table = clips.table.set_axis(range(100, 124)[::-1])
+def test_one_person_is_one_person_however_written_and_a_missing_one_is_nobody(clips):
+    table = clips.table.set_axis(range(100, 124)[::-1])  # the index does not matter
     assert check_label(table, label="label").tolist() == clips.table["label"].tolist()
     assert people(table).tolist() == people(clips.table).tolist()
-
-
-def test_one_person_is_one_person_however_written_and_a_missing_one_is_nobody():
     for column in ([1, "1", 1.0, " 1"], pd.array([1, 1, 1, 1], "Int64")):
         table = pd.DataFrame({"clip_id": list("abcd"), "subject": column})
         assert people(table).tolist() == ["1"] * 4
@@ -159,10 +142,9 @@ def test_one_person_is_one_person_however_written_and_a_missing_one_is_nobody():
 
 
 def test_the_dtype_of_an_au_column_does_not_matter():
-    table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(40)], "subject": np.repeat(list("abcd"), 10)})
-    plain = table.assign(AU12=[1.0, 0.0, np.nan, 1.0] * 10)
+    ids = [f"c{k}" for k in range(40)]
+    table = pd.DataFrame({"clip_id": ids, "subject": np.repeat(list("abcd"), 10), "AU12": [1.0, 0.0, np.nan, 1.0] * 10})
     both = [np.random.default_rng(0).normal(size=(40, 3))] * 3
-    tables = plain, table.assign(AU12=plain["AU12"].astype("Int64"))
-    options = {"targets": ["aus"], "n_shuffles": 2}
-    first, second = (diagnose.leakage(BranchFeatures(*both, one), **options) for one in tables)
+    tables = table, table.assign(AU12=table["AU12"].astype("Int64"))
+    first, second = (diagnose.leakage(BranchFeatures(*both, one), targets=["aus"], n_shuffles=2) for one in tables)
     pd.testing.assert_frame_equal(first, second)

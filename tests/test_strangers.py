@@ -5,7 +5,6 @@ import html
 import json
 import os
 import pickle
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,29 +40,17 @@ class RunsCode:
         return os.mkdir, (str(self.place),)
 
 
-@pytest.fixture
-def saved(tmp_path) -> Path:
-    """The folder of a small model."""
-    MEDN(MEDNConfig(size=16, dim=8, heads=1, n_frames=2, aus=("AU4",))).save_pretrained(tmp_path / "model")
-    return tmp_path / "model"
-
-
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors"])
-def test_a_pickle_is_refused_under_whatever_name_and_not_run(saved, name):
-    (saved / "model.safetensors").unlink()
-    (saved / "model.sha256").unlink()
-    (saved / name).write_bytes(pickle.dumps(RunsCode(saved / "ran")))
-    with pytest.raises(ValueError, match=r"Pickled weights .* can run code and are not read|holds no MEDN"):
-        load_pretrained(saved)
-    assert not (saved / "ran").exists()
-
-
-def test_a_configuration_that_is_not_that_of_the_weights_is_refused(saved):
-    card = json.loads((saved / "config.json").read_text())
-    for change, fact in (({"dim": 9_992}, "weights are not those of"), ({"auto_map": {}}, "unknown fields: auto_map")):
-        (saved / "config.json").write_text(json.dumps(card | change))
-        with pytest.raises(ValueError, match=fact):
+def test_a_pickle_is_refused_under_whatever_name_and_not_run(tmp_path):
+    saved = tmp_path / "model"
+    MEDN(MEDNConfig(size=16, dim=8, heads=1, n_frames=2, aus=("AU4",))).save_pretrained(saved)
+    for removed in ("model.safetensors", "model.sha256"):
+        (saved / removed).unlink()
+    for name in ("pytorch_model.bin", "model.safetensors"):
+        (saved / name).write_bytes(pickle.dumps(RunsCode(saved / "ran")))
+        with pytest.raises(ValueError, match=r"Pickled weights .* can run code and are not read|holds no MEDN"):
             load_pretrained(saved)
+        (saved / name).unlink()
+    assert not (saved / "ran").exists()
 
 
 def test_a_record_names_nothing_outside_its_folder_and_no_array_of_objects_is_unpickled(tmp_path):
@@ -83,15 +70,14 @@ def test_a_record_names_nothing_outside_its_folder_and_no_array_of_objects_is_un
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("filename", ["../../../outside/sub01/EP01", "EP01/../../sub02/EP02", "{0.__class__}"])
-def test_a_name_in_a_sheet_does_not_lead_out_of_the_data_set(tmp_path, filename):
+def test_a_name_in_a_sheet_does_not_lead_out_of_the_data_set(tmp_path):
     root, wrote = shared_set("casme2")
     table = pd.read_excel(next(root.glob("*.xlsx")), dtype=str)
-    table.loc[0, "Filename"] = filename
+    table.loc[:2, "Filename"] = ["../../../outside/sub01/EP01", "EP01/../../sub02/EP02", "{0.__class__}"]
     table.to_csv(tmp_path / "coding.csv", index=False)
     index = read_casme2(root, spreadsheet=tmp_path / "coding.csv")
-    assert len(index) == len(wrote) - 1
-    assert index.problems[["field", "kept"]].values.tolist() == [["frames", False]]
+    assert len(index) == len(wrote) - 3
+    assert index.problems[["field", "kept"]].values.tolist() == [["frames", False]] * 3
     assert all(Path(place).resolve().is_relative_to(root) for place in index.table["frames_folder"])
 
 
@@ -135,18 +121,19 @@ def test_figures_show_names_from_data_as_text():
         assert any("&lt;img" in text for text in texts), "no name is shown, so that nothing was tested"
 
 
-def planted(texts: list[str]) -> list[str]:
-    """The tags that a browser would make of `EVIL` in these texts, alone or as attributes of others."""
-    found = []
+class Planted(HTMLParser):
+    """Notes whether a browser would make a tag of `EVIL`, alone or as attributes of others."""
 
-    class Reader(HTMLParser):
-        def handle_starttag(self, tag, attributes):
-            if ("src", "x") in attributes or {"onwheel", "onerror"} & dict(attributes).keys():
-                found.append(self.get_starttag_text())
+    found = False
 
-    for text in texts:
-        Reader().feed(text)
-    return found
+    def handle_starttag(self, tag, attributes):
+        self.found |= ("src", "x") in attributes or bool({"onwheel", "onerror"} & dict(attributes).keys())
+
+
+def is_planted(text: str) -> bool:
+    reader = Planted()
+    reader.feed(text)
+    return reader.found
 
 
 def html_of(widget: ipywidgets.Widget) -> Iterator[str]:
@@ -161,10 +148,11 @@ def html_of(widget: ipywidgets.Widget) -> Iterator[str]:
 
 @pytest.mark.slow
 def test_widgets_show_names_from_data_as_text():
-    assert len(planted([EVIL, f"<b title='{html.escape(EVIL, quote=False)}'>", html.escape(EVIL)])) == 2
+    texts = (EVIL, f"<b title='{html.escape(EVIL, quote=False)}'>", html.escape(EVIL))
+    assert list(map(is_planted, texts)) == [True, True, False]
     for name, widget in hostile_widgets().items():
         texts = list(html_of(widget))
-        assert planted(texts) == [], name
+        assert not any(map(is_planted, texts)), name
         assert any("&lt;img" in text for text in texts), name
 
 
@@ -197,21 +185,16 @@ class NoSocket(socket.socket):
         return super().connect(address)
     connect_ex = connect
 socket.socket, socket.getaddrinfo, socket.create_connection = NoSocket, refused, refused
-sys.path.insert(0, sys.argv[1])
 import medn_lab as medn
-from medn_lab.model import MEDN, MEDNConfig
-from medn_lab.train import TrainConfig
 for room in (medn.data, medn.diagnose, medn.evaluate, medn.model, medn.records, medn.synthme, medn.train, medn.view):
     for name in dir(room):
         getattr(room, name)
 import medn_lab.widgets
 clips = medn.synthetic_clips(n_subjects=2, clips_per_subject=6, seed=3, n_jobs=1)
-model = MEDN(MEDNConfig.for_clips(clips, dim=16))
-medn.fit(model, clips, training=TrainConfig(epochs=1, batch_size=8), progress=False)
-model.save_pretrained(sys.argv[2])
-model = medn.load_pretrained(sys.argv[2])
-predictions, features = medn.predict(model, clips), medn.extract_features(model, clips)
-medn.diagnose.integrated_gradients(model, clips, target=model.config.classes[0], n_steps=2)
+model = medn.model.MEDN(medn.model.MEDNConfig.for_clips(clips, dim=16))
+medn.fit(model, clips, training=medn.train.TrainConfig(epochs=1, batch_size=8), progress=False)
+model.save_pretrained(sys.argv[1])
+predictions = medn.predict(medn.load_pretrained(sys.argv[1]), clips)
 medn.view.plot_clip(clips, clips.table["clip_id"][0], predictions=predictions).to_html(include_plotlyjs=False)
 print("done")
 """
@@ -219,7 +202,6 @@ print("done")
 
 @pytest.mark.slow
 def test_nothing_asks_for_the_network(tmp_path):
-    assert socket.socket.__module__ == "socket"
-    command = [sys.executable, "-W", "ignore", "-c", WORK, str(Path(__file__).parent), str(tmp_path / "model")]
+    command = [sys.executable, "-W", "ignore", "-c", WORK, str(tmp_path / "model")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout.strip().endswith("done"), done.stderr[-2000:]
