@@ -63,12 +63,13 @@ def check_au(text: object, folder: Path) -> bool:
 
 
 odd_cells = st.one_of(
-    st.integers(-(10**12), 10**12).map(str), st.floats().map(str), st.text(max_size=12),
+    st.integers(-(10**12), 10**12).map(str),
+    st.floats().map(str),
+    st.text(max_size=12),
     st.sampled_from(
-        ["", "=1+1", "#REF!", "nan", "1e400", "9" * 40, "-1", "0", "1.5", "٣", "１２", "../../etc/passwd", "a\u202eb",
-         "{0.__class__}", "{subject}", "%s", "a\nb", "sub01/../sub02", "\u00a0", "4-May", "12:30", "1,5", "inf"]
+        ["", "=1+1", "#REF!", "nan", "1e400", "9" * 40, "-1", "٣", "../../etc/passwd", "{0.__class__}", "1,5"]
     ),
-)  # fmt: skip
+)
 sheets = st.tuples(
     st.sampled_from(["casme2", "samm", "smic"]),
     st.lists(st.tuples(st.integers(0, 37), st.integers(0, 11), odd_cells), max_size=12),

@@ -23,9 +23,17 @@ def shared_people(rows, train, test):
 
 @pytest.mark.parametrize(
     "typed",
-    [" Disgust", "DISGUST", "ｄｉｓｇｕｓｔ", "disgust\u00a0", "disgust;", "“disgust”", "disgusted", "\ufeffdisgust",
-     "Disgust (厌恶)", "disgust/厌恶", "厌恶"],
-)  # fmt: skip
+    [
+        " Disgust",
+        "ｄｉｓｇｕｓｔ",
+        "disgust\u00a0;",
+        "“disgust”",
+        "disgusted",
+        "\ufeffdisgust",
+        "Disgust (厌恶)",
+        "厌恶",
+    ],
+)
 def test_a_label_is_one_class_however_it_is_typed(typed):
     assert canonical_emotion(typed) == "disgust"
     kept, _ = to_classes(table((" CASME2", "1", typed)), "casme2_5class")
@@ -44,9 +52,7 @@ def test_every_row_is_kept_or_dropped_once_and_a_label_that_is_none_is_missing()
 
 def test_spellings_of_one_emotion_are_one_class():
     rows = table(*[("casme3", "a", emotion) for emotion in ("Others", "others", "happy", "sad", "Fear")])
-    four, seven = (to_classes(rows, f"casme3_{n}class")[0]["label"].tolist() for n in (4, 7))
-    assert four == ["others", "others", "positive", "negative", "negative"]
-    assert seven == ["others", "others", "happiness", "sadness", "fear"]
+    assert to_classes(rows, "casme3_4class")[0]["label"].tolist() == ["others"] * 2 + ["positive"] + ["negative"] * 2
 
 
 def test_megc2019_has_the_official_order_and_the_published_counts():
@@ -89,11 +95,10 @@ def test_leave_one_subject_out_tests_every_clip_once_and_shares_nobody():
 def test_hold_out_subjects_splits_people_and_repeats_for_a_seed():
     rows = forty(8)
     train, test = hold_out_subjects(rows, seed=3)  # a quarter
-    assert (train, test) == hold_out_subjects(rows, n=2, seed=3)
+    assert (train, test) == hold_out_subjects(rows, n=2, seed=3) != hold_out_subjects(rows, n=2, seed=4)
     assert sorted(train + test) == sorted(rows["clip_id"])
     assert rows.loc[rows["clip_id"].isin(test), "subject"].nunique() == 2
     assert not shared_people(rows, train, test)
-    assert hold_out_subjects(rows, n=2, seed=4) != (train, test)
 
 
 def test_splits_that_leave_nobody_are_refused():
