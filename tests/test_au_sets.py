@@ -7,9 +7,9 @@ from test_action_units import texts_of
 from written_sets import TINY, shared_set
 
 from medn_lab.data import au_table, compare_codings, join_indexes, prepare, read_casme2
-from medn_lab.diagnose import confusable_pairs, confusable_sets, pair_separation, rank_pairs
-from medn_lab.evaluate import au_only_floor, pair_auc
-from medn_lab.records import CODING_COLUMNS, BranchFeatures, ClipIndex, Embedding, Predictions, au_codings
+from medn_lab.diagnose import confusable_pairs
+from medn_lab.evaluate import au_only_floor
+from medn_lab.records import CODING_COLUMNS, ClipIndex, Embedding, Predictions, au_codings
 from medn_lab.view import plot_embedding
 
 
@@ -41,24 +41,6 @@ def test_the_au_only_prediction_gives_doubtful_clips_no_vote_and_counts_them():
     assert floor.predicted.tolist() == as_unknown.predicted.tolist()
     counts = [one.source[name] for one in (floor, as_unknown) for name in ("n_unknown", "n_doubtful")]
     assert (counts, floor.predicted[6]) == ([3, 3, 3, 0], "happiness")
-
-
-def test_pair_results_count_clips_in_doubt_and_change_with_sides():
-    rng, classes = np.random.default_rng(0), ("fear", "happiness")
-    rows = [(str(k // 4), ("L12", "12")[k % 2], classes[k % 2]) for k in range(21)]
-    table = table_of(*rows, *(("6", text, "fear") for text in ("12 or 14", "12+ref(4)", "12?")))
-    features = BranchFeatures(*rng.normal(size=(3, len(table), 4)), table)
-    predictions = Predictions(rng.normal(size=(len(table), 2)), table, classes)
-    for keep_side, n_pairs in ((False, 11 * 10), (True, 0)):
-        ranked = rank_pairs(table, features=features, keep_side=keep_side)
-        assert len(ranked) == n_pairs
-        assert not {"c21", "c22", "c23"} & (set(ranked["clip_a"]) | set(ranked["clip_b"]))
-        separated = pair_separation(table, features=features, keep_side=keep_side, n_resamples=20)
-        for found in (confusable_sets(table, keep_side=keep_side), ranked, separated):
-            assert "3 clips with AUs in doubt" in found.attrs["summary"]
-            assert bool(found.attrs.get("none")) == keep_side
-        found = pair_auc(predictions, keep_side=keep_side, n_resamples=20)
-        assert (found.n_pairs, found.n_doubtful) == (n_pairs, 3)
 
 
 SMALL = {"recipe": TINY, "crop": "none", "progress": False}

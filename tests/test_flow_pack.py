@@ -95,19 +95,16 @@ def test_missing_and_surplus_pictures_are_problems(tmp_path):
     [
         "Label;Clip;Subject;Data\n1;EP02_01F;sub1;CASME II\n0;6_1_2;6;SAMM\n2;s03_ne_03;S3;smic\n",
         ",dataset,sub,filename_o,label\n0,casme2,sub01,EP02_01f,1.0\n1,samm,006,006_1_2,0.0\n2,smic,s03,s03_s3_ne_03,2.0\n",
-        "\ufeffDATASET\tSubject\tFilename\tClass\ncasme2\tS01\tsub01_ep02_01f\thappiness\nsamm\t006\t006_1_2\tnegative\n"
-        "smic\ts3\ts03_s03_ne_03\tsurprise\n",
+        "data，subject，clip，label\ncasme2，０１，EP02_01f，１\nsamm，006，006_1_2，negative\nsmic，s03，s3_ne_03，surprise\n",
         "casme2,sub01,EP02_01f,1\r\n\r\nsamm,006,006_1_2,0,,\r\nsmic,s03,s03_s3_ne_03,2\r\n",
-        "casme2;1;sub01_EP02_01f .png;1\nsamm;006;006_006_1_2;0\nsmic;s3;s03_s03_ne_03 .png;2\n",
     ],
 )
 def test_every_form_of_the_list_gives_the_readers_ids(three, text):
     (three / "list.csv").write_text(text, encoding="utf-8")
     clips = read_flow_pack(three)
-    assert clips.table[["clip_id", "subject", "label"]].values.tolist() == [
-        ["casme2/01/EP02_01f", "01", "positive"], ["samm/006/006_1_2", "006", "negative"],
-        ["smic/3/s3_ne_03", "3", "surprise"],
-    ]  # fmt: skip
+    ids = ["casme2/01/EP02_01f", "samm/006/006_1_2", "smic/3/s3_ne_03"]
+    assert clips.table["clip_id"].tolist() == ids
+    assert clips.table["label"].tolist() == ["positive", "negative", "surprise"]
     assert len(clips.problems) == 0
 
 

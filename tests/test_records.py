@@ -108,7 +108,8 @@ def test_every_record_is_frozen_comes_back_also_from_0_1_0_and_replaces_only_its
 
 def test_ids_become_text_the_callers_table_is_not_touched_and_faulty_tables_are_named():
     mine = pd.DataFrame({"clip_id": [7, 8], "subject": [1, 2], "emotion": "fear"}, index=[5, 6])
-    table = r.ClipIndex(mine).table
+    table = r.ClipIndex(mine.assign(AU4=pd.array([1, None], "Int64"))).table
+    np.testing.assert_array_equal(table["AU4"], [1.0, np.nan])
     assert table[["clip_id", "subject"]].to_numpy().tolist() == [["7", "1"], ["8", "2"]]
     table.loc[0, "emotion"] = "changed"
     assert (list(mine.index), list(table.index), mine["emotion"].iloc[0]) == ([5, 6], [0, 1], "fear")
