@@ -115,6 +115,11 @@ def test_two_codings_differ_in_sets_sides_and_doubt():
     ]  # fmt: skip
 
 
+def test_codings_of_other_clips_are_listed():
+    found = compare_codings(index_of("ab", ["4", "4"]), index_of("a", ["4"]))
+    assert found.values.tolist() == [["b", "clip", "there", "not there"]]
+
+
 def test_joined_indexes_keep_doubt_as_doubt():
     joined = join_indexes([index_of("abc", ["4", "4 or 7", "?"], "x"), index_of("d", ["12"], "y")]).table
     assert texts_of(joined) == ["4", None, None, "12"]

@@ -1,16 +1,13 @@
 """Numbers in frame names, bit depths, frame rates and headers of videos as people have them; the user's own clip."""
 
-import shutil
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from written_sets import shared_set
 
-from medn_lab.data import FlowRecipe, list_frames, prepare, read_casme2, read_clip, read_image
+from medn_lab.data import FlowRecipe, list_frames, read_clip, read_image
 from medn_lab.data.frames import ClipError
-from medn_lab.records import ClipIndex
 
 TINY = FlowRecipe(name="tiny", size=16, compute_size=32, n_frames=4, register=False)
 
@@ -34,19 +31,6 @@ def test_the_last_number_without_a_unit_is_the_frames(tmp_path, names, numbers):
     for name in names:
         (tmp_path / name).touch()
     assert list(list_frames(tmp_path)) == list(numbers)
-
-
-def test_a_clash_in_a_data_set_leaves_its_clip_out_with_a_row(tmp_path):
-    root = shutil.copytree(shared_set("casme2")[0], tmp_path / "set")
-    whole = read_casme2(root)
-    name = next(iter(list_frames(whole.table["frames_folder"].iloc[0]).values()))
-    name.with_suffix(".bmp").write_bytes(name.read_bytes())
-    index = read_casme2(root)
-    assert len(index) == len(whole) - 1
-    row = index.problems[index.problems["clip_id"] == whole.table["clip_id"].iloc[0]].iloc[-1]
-    assert (row["kept"], name.name in row["found"]) == (False, True)
-    with pytest.raises(ValueError, match=f"{name.with_suffix('.bmp').name} and {name.name}"):
-        prepare(ClipIndex(whole.table.iloc[:1]), recipe=TINY, progress=False)
 
 
 # --- pictures -------------------------------------------------------------------------------------------------------

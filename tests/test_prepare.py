@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from slow_cases import mostly_slow
-from written_sets import drawn_clips, left_out, shared_set
+from written_sets import drawn_clips, shared_set
 
 from medn_lab.data import FlowRecipe, find_face, list_frames, prepare, read_casme2, read_clip, read_image
 from medn_lab.data.clip_input import input_of_clip
@@ -157,23 +157,6 @@ def test_a_viewing_copy_is_written_resumed_selected_and_checked(cropped, tmp_pat
     (out / "viewing" / "000001.webp").write_bytes((out / "viewing" / "000000.webp").read_bytes())
     with pytest.raises(ValueError, match="sha256 differs"):
         clips.viewing[1]
-
-
-def test_unreadable_clips_become_problems_and_their_rows_go(tmp_path):
-    root, table = shared_set("casme2", faults=True)
-    index, fault = read_casme2(root), table.set_index("written_as")["fault"]
-    wanted = ("frame_truncated", "frame_resized", "apex_slash", "frames_missing", "")
-    index = ClipIndex(index.table[index.table["clip_id"].map(fault).isin(wanted)].iloc[:6], index.problems)
-    prepared = small(index, tmp_path / "set")
-    gone = [name for name in index.table["clip_id"] if fault[name] in ("frame_truncated", "frame_resized")]
-    assert len(gone) == 2
-    assert prepared.table["clip_id"].tolist() == [name for name in index.table["clip_id"] if name not in gone]
-    assert left_out(prepared) - left_out(index) == set(gone)
-    problems = prepared.problems.assign(fault=prepared.problems["clip_id"].map(fault))
-    done = problems.groupby("fault")["done"].agg(" ".join)
-    assert done["apex_slash"].count("spotted at") == 1
-    assert "nearest taken" in done["frames_missing"]
-    assert prepared.table["apex"].between(prepared.table["onset"], prepared.table["offset"]).all()
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """Each layout is written with the faults of the real files, read back, and every row accounted for."""
 
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -9,7 +8,7 @@ from slow_cases import mostly_slow
 from written_sets import TINY, drawn_clips, is_accounted_for, left_out, shared_set, written
 
 from medn_lab import data
-from medn_lab.data import compare_codings, prepare, read_casme2, read_dataset, read_megc2019, read_samm, to_classes
+from medn_lab.data import prepare, read_casme2, read_dataset, read_megc2019, read_samm, to_classes
 from medn_lab.records import ClipIndex
 from medn_lab.synthme import write_dataset
 
@@ -49,10 +48,9 @@ def test_a_data_set_with_every_fault_is_read_and_each_row_accounted_for(layout, 
             clip = table.loc[name]
             assert (clip["onset"], clip["offset"]) == (row["onset"], row["offset"])
             assert np.isnan(clip["apex"]) if layout == "smic" else clip["apex"] == row["apex"]
-            if layout != "smic":
-                assert clip["action_units"] == aus[row["clip_id"]]
-                present = {f"AU{unit}" for unit in clip["action_units"].split("+")}
-                assert {one for one in table if one.startswith("AU") and clip[one] == 1} == present
+            assert clip["action_units"] == ("" if layout == "smic" else aus[row["clip_id"]])
+            there = [one[2:] for one in table if one.startswith("AU") and clip[one] == 1]
+            assert "+".join(there) == clip["action_units"]
 
     assert (index.table["subject"].nunique(), set(index.table["dataset"])) == (3, {layout})
     again = ClipIndex.load(index.save(tmp_path / "index"))
@@ -95,40 +93,16 @@ def test_a_data_set_is_added_by_its_layout_and_its_classes(monkeypatch, tmp_path
     assert dict(zip(kept["emotion"], kept["label"], strict=True)) == rule
 
 
-def test_two_codings_are_distinguished_and_compared_and_two_trees_chosen(casme2, tmp_path):
-    root = shutil.copytree(casme2[0], tmp_path / "set")
-    wrote = written(root, "casme2", coding="casme2_2019", frames=False, fps=15, faults=["aus_differ", "aus_unknown"])
-    with pytest.raises(ValueError, match=r"2 spreadsheets.*casme2_2014.*casme2_2019.*spreadsheet="):
-        read_casme2(root)
-    old = read_casme2(root, spreadsheet="CASME2-coding-20140508.xlsx")
-    new = read_casme2(root, spreadsheet=root / "CASME2-coding-20190701.xlsx")
-    assert (set(old.table["coding"]), set(new.table["coding"])) == ({"casme2_2014"}, {"casme2_2019"})
-    differences = compare_codings(old, new)
-    assert differences["clip_id"].tolist() == wrote["written_as"].tolist()[:2]
-    assert differences["field"].tolist() == ["action_units", "action_units"]
-    fewer = ClipIndex(old.table.iloc[1:], old.problems, old.source)
-    assert compare_codings(old, fewer)[["field", "a", "b"]].values.tolist() == [["clip", "there", "not there"]]
-
-    raw = old.table["frames_folder"].str.replace("/Cropped/", "/CASME2_RAW_selected/")
-    shutil.copytree(root / "Cropped", root / "CASME2_RAW_selected")
-    for frames, folders in (("auto", old.table["frames_folder"]), ("raw", raw)):
-        table = read_casme2(root, spreadsheet="CASME2-coding-20140508.xlsx", frames=frames).table
-        assert table["frames_folder"].tolist() == folders.tolist()
-        assert table["cropped"].eq(frames == "auto").all()
-
-
 # --- MEGC 2019 ------------------------------------------------------------------------------------------------------
 
 
 def test_megc2019_joins_what_is_given_and_keeps_people_apart(casme2):
-    (samm, wrote_samm), (smic, wrote_smic) = shared_set("samm"), shared_set("smic")
+    (samm, wrote_samm), (smic, _) = shared_set("samm"), shared_set("smic")
     index = read_megc2019(casme2=casme2[0], samm=read_samm(samm), smic=smic)
     assert set(index.table["label"]) == {"negative", "positive", "surprise"}
     assert (index.table["dataset"] == "samm").sum() == (wrote_samm["emotion"] != "Other").sum()
     unknown = index.table["AU12"].isna().groupby(index.table["dataset"]).mean()
     assert unknown.to_dict() == {"casme2": 0, "samm": 0, "smic": 1}
-    closing = 1  # the words below SMIC's table
-    assert len(index) + len(left_out(index)) == len(casme2[1]) + len(wrote_samm) + len(wrote_smic) + closing
     with pytest.raises(ValueError, match="at least one"):
         read_megc2019()
 

@@ -242,7 +242,9 @@ def read_clip(
         if wanted is not None and wanted != there:
             problems.append((name, f"no frame {wanted}", f"{there} taken"))
     if box is not None:
-        box = box if isinstance(box, FaceBox) else FaceBox(*map(float, box))
+        if not isinstance(box, FaceBox):
+            x, y, side = map(float, box)
+            box = FaceBox(x, y, side)
         crop_face(frames[0], box=box, size=1)  # whether it is a square of this frame
     apex = None if apex is None else int(apex)
     try:

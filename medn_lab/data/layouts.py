@@ -336,7 +336,7 @@ def open_spreadsheet(root: Path, layout: Layout, spreadsheet: AnyPath | None) ->
     sheet`` and ``sheet_row`` (a number, as a spreadsheet program counts). Rows without any text are not there.
     """
     if spreadsheet is None:
-        places = [(file, None) for file in _candidates(root)]
+        places: list[tuple[Path, str | None]] = [(file, None) for file in _candidates(root)]
     else:
         whole = os.fspath(spreadsheet)
         name, _, sheet = whole.rpartition("#")  # book.xlsx#Sheet2

@@ -112,7 +112,7 @@ def prepare(
     recipe = FlowRecipe() if recipe is None else recipe
     if not len(index):
         raise ValueError("the index is empty: there is no clip to prepare")
-    settings = {"crop": crop, "landmarks": {}}  # version 0.1.0 took landmarks
+    settings: dict[str, Any] = {"crop": crop, "landmarks": {}}  # version 0.1.0 took landmarks
     names = [name for name in ("clip_id", "onset", "apex", "offset", "frames_folder") if name in index.table]
     # What decides a set's content, so that another one is never continued or opened instead.
     identity: dict[str, Any] = {

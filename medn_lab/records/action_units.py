@@ -250,11 +250,11 @@ def au_codings(texts: Iterable[object], *, alternatives: AlternativeRule = "leav
         doubts += [] if plain.complete else ["there may be more"]
         doubts += [f"side of {' and '.join(map(str, of_sides))} disputed"] if of_sides else []
         sets = []  # as a table has them; where one is left out, an expression that is no plain set
-        for side, read in (("drop", plain), ("keep", sided)):
+        for keep_side, read in ((False, plain), (True, sided)):
             if alternatives != "leave_out" or read.certain or not read.known:
                 sets.append(str(read) or ("0" if read.certain else ""))
             else:  # a side that stands apart is no part of the expression: "4 left"
-                sets.append(read.text if parse_action_units(read.expression, side=side).certain else read.expression)
+                sets.append(read.text if _read(read.expression, keep_side, "first").certain else read.expression)
         intensity, doubt = "+".join(dict.fromkeys(graded)), "; ".join(doubts) if plain.known else "unknown"
         rows.append((sets[0], plain.text, sets[1], intensity, doubt))
     return pd.DataFrame(rows, columns=list(CODING_COLUMNS), dtype=object)
@@ -306,10 +306,10 @@ def au_sets(table: pd.DataFrame, *, keep_side: bool = False) -> list[frozenset[s
         for row in np.flatnonzero(blank & ~unknown.any(axis=1)):
             sets[row] = frozenset(numbers[values[row] == 1].tolist())
     if keep_side and "side" in table:
-        for row, side in enumerate(table["side"].map(normalise_text)):
-            mark = _SIDE_MARKS.get(side.lower())
-            if mark and sets[row] is not None:
-                sets[row] = frozenset(au if au[0].isalpha() else mark + au for au in sets[row])
+        marks = [_SIDE_MARKS.get(normalise_text(side).lower(), "") for side in table["side"]]
+        for place, (aus_there, mark) in enumerate(zip(sets, marks, strict=True)):
+            if aus_there and mark:
+                sets[place] = frozenset(au if au[0].isalpha() else mark + au for au in aus_there)
     return sets
 
 
