@@ -168,6 +168,7 @@ def test_an_apex_is_not_spotted_in_a_frame_without_a_face(folder_of):
 def test_a_box_or_none_places_the_crop(folder_of):
     folder = folder_of([PORTRAIT] * 4)
     whole = prepare(index_of(folder, apex=2), recipe=SMALL, crop="none", progress=False)
+    np.testing.assert_array_equal(read_clip(folder, apex=2, recipe=SMALL, crop="none").flow, whole.flow)
     assert whole.table[["face_x", "face_y", "face_side", "face_detector"]].values.tolist() == [[0, 0, 256, "none"]]
     by_box, by_face_box = (
         read_clip(folder, apex=2, recipe=SMALL, box=box) for box in ((60, 50, 130), FaceBox(60, 50, 130))

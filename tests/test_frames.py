@@ -1,6 +1,5 @@
 """Numbers in frame names, bit depths, frame rates and headers of videos as people have them; the user's own clip."""
 
-
 import cv2
 import numpy as np
 import pytest
@@ -53,15 +52,11 @@ def test_every_kind_of_picture_is_rgb_and_upright(tmp_path):
     picture.save(tmp_path / "pages.tif", save_all=True, append_images=[Image.fromarray(255 - rgb)])
     for path in tmp_path.iterdir():
         assert np.abs(read_image(path).astype(int) - rgb).max() <= 2, path.name
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    grey = np.zeros((40, 60), np.uint8)
-    grey[:, :10] = 255
+    exif, grey = Image.Exif(), np.zeros((40, 60), np.uint8)
+    exif[0x0112], grey[:, :10] = 6, 255
     Image.fromarray(grey).save(tmp_path / "turned.png", exif=exif)
     turned = read_image(tmp_path / "turned.png")
-    assert turned.shape == (60, 40, 3)
-    assert turned[:8].min() > 200
-    assert turned[12:].max() == 0
+    assert (turned.shape, turned[:8].min() > 200, turned[12:].max()) == ((60, 40, 3), True, 0)
 
 
 def test_a_file_that_is_no_whole_picture_or_too_deep_is_named(tmp_path):
@@ -70,9 +65,7 @@ def test_a_file_that_is_no_whole_picture_or_too_deep_is_named(tmp_path):
     place = len(whole) // 2
     flipped = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
     files = {"empty.png": b"", "half.png": whole[:place], "half.jpg": jpeg[: len(jpeg) // 2], "flipped.png": flipped}
-    files["deep.png"] = cv2.imencode(".png", noise.astype(np.uint16) * 4)[
-        1
-    ].tobytes()  # of 10 bits: dark if taken for 16
+    files["deep.png"] = cv2.imencode(".png", noise.astype(np.uint16) * 4)[1].tobytes()  # of 10 bits
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     for name in (*files, "none.png"):
@@ -94,17 +87,12 @@ def test_a_clip_is_called_by_its_folder_and_frames_that_are_not_there_are_report
     folder.mkdir()
     with pytest.raises(ValueError, match="0 readable frames"):
         read_clip(folder)
-    fill(folder, (2, 4, 6, 8))
-    monkeypatch.chdir(folder)
-    for path in (folder, "."):
-        clip = own(path, np.float64(6), onset=3, offset=80)
-        assert clip.table.loc[0, ["clip_id", "apex", "apex_confidence"]].tolist() == ["clip.v2", 6, 1]
-        assert clip.table[["onset", "offset"]].values.tolist() == [[4, 8]]
-        rows = clip.problems[clip.problems["field"].isin(["onset", "offset"])]
-        assert rows[["field", "found", "done", "kept"]].values.tolist() == [
-            ["onset", "no frame 3", "4 taken", True],
-            ["offset", "no frame 80", "8 taken", True],
-        ]
+    monkeypatch.chdir(fill(folder, (2, 4, 6, 8)))
+    clip = own(".", np.float64(6), onset=3, offset=80)
+    wanted = {"clip_id": "clip.v2", "onset": 4, "apex": 6, "offset": 8, "apex_confidence": 1}
+    assert clip.table.loc[0, list(wanted)].to_dict() == wanted
+    rows = [["onset", "no frame 3", "4 taken", True], ["offset", "no frame 80", "8 taken", True]]
+    assert clip.problems.iloc[:2, 1:].values.tolist() == rows
 
 
 def video(path, *, rate: int | None = None):

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
 
 from medn_lab import diagnose, evaluate
@@ -90,18 +89,6 @@ def test_leaks_and_reports_read_one_spelling_and_leave_clips_without_a_label_out
         diagnose.decoupling_report(features([pd.NA] * 24), given=["emotion"], **quickly)
 
 
-@pytest.mark.parametrize("dtype", mostly_slow(["Int64", "category", float]))
-def test_the_dtype_of_a_label_column_does_not_matter_and_numbers_are_class_names(clips, dtype):
-    numbers = dtype != "category"
-    given = with_labels(clips, pd.Series(np.arange(24) % 2 if numbers else clips.table["label"]).astype(dtype))
-    config = MEDNConfig.for_clips(given, dim=16)
-    assert config.classes == (("0", "1") if numbers else ("happiness", "others"))
-    predictions = predict(MEDN(config, seed=1), given)
-    true = np.array(config.classes)[np.arange(24) % 2] if numbers else clips.table["label"].to_numpy()
-    right = (predictions.predicted == true).mean()
-    assert confusion_matrix(predictions).to_numpy().trace() / 24 == pytest.approx(right)
-
-
 def test_missing_labels_are_counted_and_named_and_capitals_make_no_second_class(clips, model):
     labels = clips.table["label"].astype(object).copy()
     labels[range(3, 8)] = MISSING
@@ -122,10 +109,19 @@ def test_missing_labels_are_counted_and_named_and_capitals_make_no_second_class(
             call(bare_table([*PAIR_LABELS[:5], "Disgust"]))
 
 
-def test_one_person_is_one_person_however_written_and_a_missing_one_is_nobody(clips):
-    table = clips.table.set_axis(range(100, 124)[::-1])  # the index does not matter
-    assert check_label(table, label="label").tolist() == clips.table["label"].tolist()
+def test_the_dtype_and_the_index_of_a_label_column_do_not_matter_and_numbers_are_class_names(clips):
+    table = clips.table.set_axis(range(100, 124)[::-1])
     assert people(table).tolist() == people(clips.table).tolist()
+    numbers = pd.Series(np.arange(24) % 2, table.index)
+    for labels, names in (
+        (table["label"].astype("category"), clips.table["label"].tolist()),
+        (numbers.astype("Int64"), ["0", "1"] * 12),
+        (numbers.astype(float), ["0", "1"] * 12),
+    ):
+        assert check_label(table.assign(label=labels), label="label").tolist() == names
+
+
+def test_one_person_is_one_person_however_written_and_a_missing_one_is_nobody():
     for column in ([1, "1", 1.0, " 1"], pd.array([1, 1, 1, 1], "Int64")):
         table = pd.DataFrame({"clip_id": list("abcd"), "subject": column})
         assert people(table).tolist() == ["1"] * 4

@@ -11,7 +11,7 @@ import pytest
 from slow_cases import mostly_slow
 from written_sets import drawn_clips, shared_set
 
-from medn_lab.data import FlowRecipe, find_face, list_frames, prepare, read_casme2, read_clip, read_image
+from medn_lab.data import FlowRecipe, find_face, list_frames, prepare, read_casme2, read_image
 from medn_lab.data.clip_input import input_of_clip
 from medn_lab.records import ClipIndex, Clips
 
@@ -157,22 +157,3 @@ def test_a_viewing_copy_is_written_resumed_selected_and_checked(cropped, tmp_pat
     (out / "viewing" / "000001.webp").write_bytes((out / "viewing" / "000000.webp").read_bytes())
     with pytest.raises(ValueError, match="sha256 differs"):
         clips.viewing[1]
-
-
-@pytest.mark.slow
-def test_own_clips_are_read_from_a_folder_and_from_a_video(raw, tmp_path):
-    index = ClipIndex(raw[0].table.iloc[[1]])
-    row = index.table.iloc[0]
-    folder = read_clip(row["frames_folder"], apex=int(row["apex"]), recipe=SMALL)
-    assert folder.table["apex_confidence"].tolist() == [1]
-    np.testing.assert_array_equal(folder.flow, small(index).flow)
-    video = cv2.VideoWriter(str(tmp_path / "me.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 25.0, (128, 128))
-    for path in list_frames(row["frames_folder"]).values():
-        video.write(read_image(path)[..., ::-1])
-    video.release()
-    spotted = read_clip(tmp_path / "me.avi", recipe=SMALL)
-    clip = spotted.table.iloc[0]
-    assert clip[["clip_id", "onset", "fps"]].tolist() == ["me", 0, 25.0]
-    assert 0 < clip["apex_confidence"] <= 1
-    assert spotted.problems["field"].tolist() == ["apex"]
-    assert abs(clip["apex"] - (row["apex"] - row["onset"])) <= 3

@@ -1,6 +1,5 @@
 """Each layout is written with the faults of the real files, read back, and every row accounted for."""
 
-
 import numpy as np
 import pandas as pd
 import pytest
