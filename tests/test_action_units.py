@@ -127,21 +127,18 @@ def test_au_columns_and_a_column_of_any_type_give_the_set():
         assert texts_of(pd.DataFrame({"action_units": pd.Series(column), 5: 1})) == sets
 
 
-LETTERS = (["", "L", "R", "A", "T", "B", "LT"], range(1, 47), ["", "A", "E", "A/B"], ["", "?"])
-units = st.tuples(*map(st.sampled_from, LETTERS)).map(lambda parts: "{}{}{}{}".format(*parts))
-expressions = st.recursive(
-    units,
-    lambda inner: st.builds(
-        lambda parts, how: f"({how.join(parts)})",
-        st.lists(inner, min_size=2, max_size=3),
-        st.sampled_from(["+", " or ", "/", " + "]),
-    ),
-    max_leaves=6,
-)
+PARTS = (["", "L", "R", "A", "T", "B", "LT"], range(1, 47), ["", "A", "E", "A/B"], ["", "?"])
+units = st.tuples(*map(st.sampled_from, PARTS)).map(lambda parts: "{}{}{}{}".format(*parts))
+signs = st.sampled_from(["+", " or ", "/", " + "])
+
+
+def joined(inner):
+    parts = st.lists(inner, min_size=2, max_size=3)
+    return st.builds(lambda parts, sign: f"({sign.join(parts)})", parts, signs)
 
 
 @settings(max_examples=50)
-@given(expressions)
+@given(st.recursive(units, joined, max_leaves=6))
 def test_an_expression_reads_back_as_itself_and_the_rules_are_nested(text):
     read = parse_action_units(text)
     again = parse_action_units(str(read.parsed))

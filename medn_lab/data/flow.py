@@ -328,13 +328,11 @@ class FlowRecipe:
         return fields
 
 
-RECIPES = {
-    recipe.name: recipe
-    for recipe in (
-        FlowRecipe(),
-        FlowRecipe(name="hsv_tvl1", method="tvl1", size=128, coding="hsv", outside=1.0 / 3.0, align="eyes"),
-        FlowRecipe(name="uv_strain_28", size=28, coding="uv_strain"),
-        FlowRecipe(name="uv_strain_48", size=48, coding="uv_strain"),
-    )
-}
+_RECIPES = (
+    FlowRecipe(),
+    FlowRecipe(name="hsv_tvl1", method="tvl1", size=128, coding="hsv", outside=1.0 / 3.0, align="eyes"),
+    FlowRecipe(name="uv_strain_28", size=28, coding="uv_strain"),
+    FlowRecipe(name="uv_strain_48", size=48, coding="uv_strain"),
+)
+RECIPES = {recipe.name: recipe for recipe in _RECIPES}
 """The recipes known by name."""

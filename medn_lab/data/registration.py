@@ -140,7 +140,7 @@ def register(frame: np.ndarray, *, onset: np.ndarray, mask: np.ndarray | None = 
     if matrix is None or chosen.sum() < FEWEST_CORNERS:
         return Registration(np.eye(2, 3), len(start), 0, float("nan"))
     inside = chosen.ravel().astype(bool)
-    left = np.linalg.norm(_transform(end[inside], matrix) - start[inside], axis=1)
+    left = np.linalg.norm(cv2.transform(end[inside][None], matrix)[0] - start[inside], axis=1)
     registration = Registration(matrix, len(start), int(inside.sum()), float(np.median(left)))
     if min(still.shape) < SMALLEST_SIDE:
         return registration
@@ -180,13 +180,8 @@ def registration_error(registration: Registration | None, *, planted: np.ndarray
         raise ValueError("the mask is empty: there is no face whose points could be compared")
     points = np.column_stack([column, row]).astype(float)
     matrix = np.eye(2, 3) if registration is None else registration.matrix
-    back = _transform(_transform(points, planted), matrix)
+    back = cv2.transform(cv2.transform(points[None], np.asarray(planted, dtype=float)), matrix)[0]
     return float(np.linalg.norm(back - points, axis=1).mean())
-
-
-def _transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Points (k, 2) after an affine map (2, 3)."""
-    return points @ matrix[:, :2].T + matrix[:, 2]
 
 
 def _refined(found: Registration, moved: np.ndarray, still: np.ndarray, where: np.ndarray) -> np.ndarray:
