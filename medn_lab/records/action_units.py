@@ -303,7 +303,7 @@ def au_sets(table: pd.DataFrame, *, keep_side: bool = False) -> list[frozenset[s
         if len(strange):
             raise ValueError(f"the AU columns hold {strange[0]:g}; they hold 1 (there), 0 (not there) or NaN")
         numbers = np.array([str(int(au[2:])) for au in aus])
-        for row in np.flatnonzero(blank & ~unknown.any(axis=1)):
+        for row in np.flatnonzero(blank & ~unknown.any(axis=1)).tolist():
             sets[row] = frozenset(numbers[values[row] == 1].tolist())
     if keep_side and "side" in table:
         marks = [_SIDE_MARKS.get(normalise_text(side).lower(), "") for side in table["side"]]
@@ -362,7 +362,8 @@ def au_set_text(aus: frozenset[str]) -> str:
 
 
 def _read_all(texts: Iterable[str], keep_side: bool) -> list[ActionUnits]:
-    return [parse_action_units(text, side="keep" if keep_side else "drop") for text in texts]
+    read = {text: _read(text, keep_side, "first") for text in set(texts)}
+    return [read[text] for text in texts]
 
 
 def _texts(table: pd.DataFrame, names: Iterable[str]) -> np.ndarray:
@@ -372,5 +373,7 @@ def _texts(table: pd.DataFrame, names: Iterable[str]) -> np.ndarray:
         raise ValueError(f"the table has no column action_units; it has {', '.join(map(str, table.columns))}")
     found = np.full(len(table), "", dtype=object)
     for name in names:
-        found = np.where(found == "", [str(cell) if normalise_text(cell) else "" for cell in table[name]], found)
+        cells = ["" if gone else str(cell) for cell, gone in zip(table[name], table[name].isna(), strict=True)]
+        shown = {text for text in set(cells) if normalise_text(text)}
+        found = np.where(found == "", [text if text in shown else "" for text in cells], found)
     return found.astype(object)
