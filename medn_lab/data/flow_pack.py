@@ -20,7 +20,7 @@ from medn_lab.data.index import clip_keys, problem_table, read_dataset, reader_i
 from medn_lab.data.layouts import FIELD_NAMES, LAYOUTS, TEXT_SUFFIXES, AnyPath, header_key, name_key, text_cells
 from medn_lab.data.protocols import PROTOCOLS, canonical_emotion
 from medn_lab.data.readers import join_indexes
-from medn_lab.records import AlternativeRule, ClipIndex, Clips, normalise_text
+from medn_lab.records import ClipIndex, Clips, normalise_text
 
 CodingSource: TypeAlias = str | os.PathLike[str] | ClipIndex
 Problem: TypeAlias = tuple[str, str, str, str]
@@ -92,9 +92,8 @@ def read_list(path: AnyPath) -> tuple[pd.DataFrame, list[Problem]]:
 
 
 def read_flow_pack(
-    root: AnyPath, *, gt: AnyPath | None = None, codings: CodingSource | Sequence[CodingSource] = (),
-    alternatives: AlternativeRule = "leave_out",
-) -> Clips:  # fmt: skip
+    root: AnyPath, *, gt: AnyPath | None = None, codings: CodingSource | Sequence[CodingSource] = ()
+) -> Clips:
     """A circulating flow pack as clips without frames: the motion branch's input alone.
 
     Each PNG holds the flow onset to apex of one clip of the MEGC 2019 composite, its channels ``u, v, optical strain``.
@@ -113,8 +112,6 @@ def read_flow_pack(
         Spreadsheets of the pack's data sets (of any name; the data set is recognised), or what a reader made of one,
         each with other clips. Emotions, AUs, frame numbers and the spreadsheet's row are joined from them by clip,
         without any frames.
-    alternatives : {"leave_out", "first", "all", "common"}
-        What a disputed AU set (``12 or 14``) of a spreadsheet becomes, as in the readers.
 
     Returns
     -------
@@ -161,7 +158,7 @@ def read_flow_pack(
         raise ValueError(f"{found}; say which with gt=")
     table, problems = next(iter(lists.values()))
     given = [codings] if isinstance(codings, (str, os.PathLike, ClipIndex)) else list(codings)
-    table, coded = _with_codings(table, given, alternatives)
+    table, coded = _with_codings(table, given)
     flows, of_pictures = _pictures(root, table)
     kept = table.iloc[list(flows)].reset_index(drop=True)
     named = coded["clip_id"].astype(str).str.replace(r"#\d+$", "", regex=True)  # a sheet may repeat a row
@@ -207,15 +204,13 @@ def _pictures(root: Path, table: pd.DataFrame) -> tuple[dict[int, np.ndarray], l
     return flows, problems + [(one.stem.strip(), "gt", "not in the list", "left out") for one in unused]
 
 
-def _with_codings(
-    listed: pd.DataFrame, sources: list[CodingSource], alternatives: AlternativeRule
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _with_codings(listed: pd.DataFrame, sources: list[CodingSource]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The listed clips with what the codings say of them, and what was found."""
     own = listed.assign(emotion=listed["label"], action_units="")
     if not sources:
         return own, problem_table([])
     keys = clip_keys(listed)
-    joined = join_indexes([_coding(source, listed, keys, alternatives) for source in sources])
+    joined = join_indexes([_coding(source, listed, keys) for source in sources])
     coded = joined.table.drop(columns=["frames_folder", "cropped", "label"], errors="ignore")
     coded = coded.set_axis(clip_keys(coded)).loc[lambda table: ~table.index.duplicated()]
     found = coded.reindex(keys).reset_index(drop=True)
@@ -235,7 +230,7 @@ def _with_codings(
     return table, problem_table(problems, joined.problems.assign(kept=True))
 
 
-def _coding(source: CodingSource, listed: pd.DataFrame, keys: pd.Series, alternatives: AlternativeRule) -> ClipIndex:
+def _coding(source: CodingSource, listed: pd.DataFrame, keys: pd.Series) -> ClipIndex:
     """A coding as an index; a spreadsheet is of the pack's data set with which it shares most clips."""
     if isinstance(source, ClipIndex):
         if not clip_keys(source.table).isin(keys).any():
@@ -244,7 +239,7 @@ def _coding(source: CodingSource, listed: pd.DataFrame, keys: pd.Series, alterna
     path, fitting, why = Path(source).expanduser(), [], []
     for name, count in listed["dataset"].value_counts().reindex(list(LAYOUTS)).dropna().items():
         try:
-            index = read_dataset(path.parent, layout=name, spreadsheet=path, frames=None, alternatives=alternatives)
+            index = read_dataset(path.parent, layout=name, spreadsheet=path, frames=None)
         except ValueError as error:
             why.append(str(error))
             continue

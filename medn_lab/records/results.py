@@ -105,12 +105,12 @@ class Predictions(_ClipRecord):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        columns = {"logits": (self.logits, self.classes, "classes"), "au_logits": (self.au_logits, self.aus, "AUs")}
-        for name, (scores, named, what) in columns.items():
+        for name, named in {"logits": self.classes, "au_logits": self.aus}.items():
+            scores = getattr(self, name)
             if scores is None:
                 continue
             if scores.shape[1:] != (len(named),):
-                raise ValueError(f"{name} are {scores.shape} but there are {len(named)} {what}")
+                raise ValueError(f"{name} are {scores.shape} but there are {len(named)} names of columns")
             broken = np.isnan(scores).any(axis=1)
             if broken.any():
                 first = self.table["clip_id"].iloc[int(broken.argmax())]

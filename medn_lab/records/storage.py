@@ -93,10 +93,8 @@ def describe_parts(folder: Path, *, kind: str, parts: Parts) -> None:
     for name, document in documents.items():
         (folder / f"{name}.json").write_text(json.dumps(document, indent=1, sort_keys=True, default=_plain) + "\n")
     # Columns that hold text are read as text: subject ``01`` would become the number 1.
-    text = {
-        name: [str(n) for n, dtype in table.dtypes.items() if pd.api.types.is_string_dtype(dtype)]
-        for name, table in tables.items()
-    }
+    is_text = pd.api.types.is_string_dtype
+    text = {name: [str(n) for n, kind in table.dtypes.items() if is_text(kind)] for name, table in tables.items()}
     sums = {file.name: sha256_of_file(file) for file in sorted(folder.iterdir()) if file.is_file()}
     head = {
         "kind": kind, "format": FORMAT, "arrays": sorted(file.stem for file in folder.glob("*.npy")),
