@@ -218,13 +218,12 @@ _SAMM = (
     "Estimated Emotion, Objective Classes, Notes"
 )
 SAMM = Layout(
-    "samm", "SAMM", 200.0,
+    "samm", "SAMM", 200.0, subject="{number:03d}", clip="{subject}_{number}_1",
     codings=(
         Coding("samm_v2", "SAMM_Micro_FACS_Codes_v2.xlsx", _SAMM, preamble=13),
         Coding("samm_v2_20181215", "SAMM_20181215_Micro_FACS_Codes_v2.xlsx", _SAMM),
     ),
     trees=(FrameTree("raw", "SAMM/{subject}/{filename}", "{subject}_{number:05d}.jpg", "samm"),),
-    subject="{number:03d}", clip="{subject}_{number}_1",
 )
 
 _SMIC = (
@@ -236,7 +235,7 @@ _SMIC_NOTE = ("Onset and offset are frame numbers of the original recording.",)
 _SMIC_CROPPED = "SMIC_all_cropped/HS/s{subject}/micro/{emotion}/{filename}"
 _HS = "SMIC-HS-E_annotation"
 SMIC = Layout(
-    "smic", "SMIC", 100.0,
+    "smic", "SMIC", 100.0, subject="{number}", clip="s{subject}_{short}_{number:02d}",
     codings=(
         Coding("smic_hs", f"{_HS}.xlsx", _SMIC, closing=_SMIC_NOTE),
         Coding("smic_hs_2019", f"{_HS}_2019.xlsx", _SMIC_2019, closing=_SMIC_NOTE, also=(_HS,)),
@@ -247,13 +246,12 @@ SMIC = Layout(
         FrameTree("cropped", _SMIC_CROPPED, "reg_image{number:06d}.bmp", "crop", 1),
         FrameTree("raw", "HS/s{subject:0>2}/{filename}", "image{number:06d}.bmp", "hs", 1),
     ),
-    subject="{number}", clip="s{subject}_{short}_{number:02d}",
     cameras={"hs": 100.0, "vis": 25.0, "nir": 25.0},
 )
 
 _CASME3 = "Subject, Filename, Onset, Apex, Offset, AU, Objective class, emotion"
 CASME3 = Layout(
-    "casme3", "CAS(ME)^3 part A", 30.0,
+    "casme3", "CAS(ME)^3 part A", 30.0, subject="spNO.{number}", clip="{letter}", key=("subject", "filename", "onset"),
     codings=(
         Coding("casme3_a_v2", "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", _CASME3),
         Coding("casme3_a_v1", "cas(me)3_part_A_ME_label_JpgIndex_v1.xls", _CASME3),
@@ -262,14 +260,12 @@ CASME3 = Layout(
         FrameTree("raw", "part_A/{subject}/{filename}/color", "{number}.jpg", "part_a", tail=3),
         FrameTree("clips", "Part_A_ME_clip/frame/{subject}_{filename}_{onset}", "{number}.jpg", "me_clip"),
     ),
-    subject="spNO.{number}", clip="{letter}", key=("subject", "filename", "onset"),
 )
 
 _MMEW = "Subject, Filename, OnsetFrame, ApexFrame, OffsetFrame, Action Units, Estimated Emotion, remarks"
 MMEW = Layout(
-    "mmew", "MMEW", 90.0, codings=(Coding("mmew", "MMEW_Micro_Exp.xlsx", _MMEW),),
+    "mmew", "MMEW", 90.0, clip="S{subject}-{number:02d}-001", codings=(Coding("mmew", "MMEW_Micro_Exp.xlsx", _MMEW),),
     trees=(FrameTree("raw", "Micro_Expression/{emotion}/{filename}", "{number}.jpg", "micro_expression", tail=1),),
-    clip="S{subject}-{number:02d}-001",
 )
 
 _4DME = "sub_ID, fold_name, Onset, Apex, Offset, AUs, Emotion, Positive, Negative, Surprise, Repression, Others"
