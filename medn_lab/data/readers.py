@@ -214,7 +214,8 @@ def read_smic(root: AnyPath, **options: Any) -> ClipIndex:
     return read_dataset(root, layout="smic", **options)
 
 
-_SHOWN = [value for name, value in inspect.signature(read_dataset).parameters.items() if name != "layout"]
+_GIVEN = inspect.signature(read_dataset, eval_str=True).parameters.values()
+_SHOWN = [value for value in _GIVEN if value.name != "layout"]
 for _reader in (read_casme2, read_samm, read_casme3, read_mmew, read_4dme, read_casme, read_dfme, read_smic):
     # What help and completion show: the parameters that a reader hands on.
     vars(_reader)["__signature__"] = inspect.Signature(_SHOWN, return_annotation="ClipIndex")
