@@ -55,10 +55,8 @@ def of_a_bare_table(table):
 
 def test_a_bare_table_has_one_spelling_and_a_clip_without_a_label_is_in_no_pair_and_has_no_score():
     happy = [*ONE_SPELLING[:2], "disgust", *ONE_SPELLING[2:]]
-    for given, plain in (
-        (happy, ["happiness"] * 2 + ["disgust"] + ["happiness"] * 3),
-        (["0", 1, 0.0, 1.0, 1, "0 "], list("010110")),
-    ):
+    words = ["happiness"] * 2 + ["disgust"] + ["happiness"] * 3
+    for given, plain in ((happy, words), (["0", 1, 0.0, 1.0, 1, "0 "], list("010110"))):
         given, plain = bare_table(given), bare_table(plain)
         assert of_a_bare_table(given) == of_a_bare_table(plain)
         assert repr(evaluate.au_only_floor(given)) == repr(evaluate.au_only_floor(plain))
@@ -113,12 +111,10 @@ def test_the_dtype_and_the_index_of_a_label_column_do_not_matter_and_numbers_are
     table = clips.table.set_axis(range(100, 124)[::-1])
     assert people(table).tolist() == people(clips.table).tolist()
     numbers = pd.Series(np.arange(24) % 2, table.index)
-    for labels, names in (
-        (table["label"].astype("category"), clips.table["label"].tolist()),
-        (numbers.astype("Int64"), ["0", "1"] * 12),
-        (numbers.astype(float), ["0", "1"] * 12),
-    ):
-        assert check_label(table.assign(label=labels), label="label").tolist() == names
+    for dtype in ("Int64", float):
+        assert check_label(table.assign(label=numbers.astype(dtype)), label="label").tolist() == ["0", "1"] * 12
+    category = table.astype({"label": "category"})
+    assert check_label(category, label="label").tolist() == clips.table["label"].tolist()
 
 
 def test_one_person_is_one_person_however_written_and_a_missing_one_is_nobody():

@@ -95,11 +95,9 @@ def test_every_expression_of_a_smic_clip_is_a_clip_or_left_out(tmp_path):
     book(tmp_path / "SMIC-HS-E_annotation.xlsx", Sheet1=[SMIC_HEADERS, *rows])
     index = read_smic(tmp_path)
     assert index.table[["clip_id", "onset", "offset", "sheet_row"]].values.tolist() == [
-        ["smic/3/s3_ne_03", 110, 120, 2],
-        ["smic/3/s3_ne_03/2", 130, 140, 2],
-        ["smic/3/s3_ne_03/3", 150, 160, 2],
+        ["smic/3/s3_ne_03", 110, 120, 2], ["smic/3/s3_ne_03/2", 130, 140, 2], ["smic/3/s3_ne_03/3", 150, 160, 2],
         ["smic/3/s3_ne_05", 110, 120, 3],
-    ]
+    ]  # fmt: skip
     kept = dict(zip(index.problems["clip_id"], index.problems["kept"], strict=True))
     assert kept == {"smic/3/s3_ne_03/2": True, "smic/3/s3_ne_03/3": True, "smic/3/s3_ne_05/2": False}
     assert is_accounted_for(index)
@@ -122,12 +120,10 @@ def test_each_coding_has_its_name_and_an_unknown_one_is_called_unknown(tmp_path,
 @pytest.mark.parametrize(
     ("name", "encoding", "separator", "note"),
     [
-        ("mine.csv", "utf-8-sig", ";", "é"),
-        ("mine.csv", "cp1252", ";", "geprüft – ähnlich"),
-        ("mine.csv", "gb18030", "，", "已人工检查，无误"),
-        ("mine.xls", "utf-16", "\t", "é"),
+        ("mine.csv", "utf-8-sig", ";", "é"), ("mine.csv", "cp1252", ";", "geprüft – ähnlich"),
+        ("mine.csv", "gb18030", "，", "已人工检查，无误"), ("mine.xls", "utf-16", "\t", "é"),
     ],
-)
+)  # fmt: skip
 def test_a_text_table_is_read_in_each_encoding_and_separator(casme2, name, encoding, separator, note):
     lines = [["a note"], [*HEADERS, "remarks"], *[[*map(str, row), f'"{note}"'] for row in ROWS], []]
     (casme2 / name).write_bytes("\r\n".join(separator.join(line) for line in lines).encode(encoding))

@@ -19,9 +19,8 @@ def test_the_spreadsheet_has_the_official_name_headers_and_preamble(tmp_path, la
     read = pd.read_csv if path.suffix == ".csv" else pd.read_excel
     table = read(path, skiprows=coding.preamble, dtype=str)
     if layout == "casme2":  # a leading zero stays, and numbers are numbers
-        typed = pd.read_excel(path, dtype=object)
-        assert set(typed["Subject"]) == {"01", "02", "03"}
-        assert isinstance(typed["OnsetFrame"].iloc[0], int)
+        first = pd.read_excel(path, dtype=object).iloc[0]
+        assert (first["Subject"], type(first["OnsetFrame"])) == ("01", int)
     headers = [name if not str(name).startswith("Unnamed") else "" for name in table.columns]
     assert headers == [header for header, _ in coding.columns]
     assert len(table) - len(coding.closing) * (layout == "smic") == len(rows)
