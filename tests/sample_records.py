@@ -129,11 +129,8 @@ def sample_history(*, epochs: int = 12, validation: bool = True, status: str = "
     """Falling losses and rising accuracy."""
     epoch = np.arange(1, epochs + 1)
     table = pd.DataFrame({"epoch": epoch, "seconds": 1.5, "learning_rate": 1e-3, "loss": 0.0})
-    for name, start, falls, rest in (
-        ("emotion", 1.6, 0.8, 0.1),
-        ("au", 0.7, 0.85, 0.05),
-        ("orthogonal", 0.3, 0.7, 0.0),
-    ):
+    courses = {"emotion": (1.6, 0.8, 0.1), "au": (0.7, 0.85, 0.05), "orthogonal": (0.3, 0.7, 0.0)}
+    for name, (start, falls, rest) in courses.items():
         table[name] = start * falls**epoch + rest
     table["loss"] = table[["emotion", "au", "orthogonal"]].sum(axis=1)
     table["accuracy"] = 1 - 0.8 * 0.8**epoch

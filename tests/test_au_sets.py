@@ -69,21 +69,8 @@ def test_what_the_coder_wrote_survives_the_reader_prepare_the_disk_and_predictio
     assert noted["clip_id"].tolist() == table["clip_id"].iloc[[2, 4, 7, 9, 11, 12]].tolist()
     assert noted["kept"].all()
     rule = {"spreadsheet": tmp_path / "coding.csv", "alternatives": "all"}
-    assert texts_of(read_casme2(root, **rule).table.iloc[: len(SHEET)]) == [
-        "12",
-        "12",
-        "12+14",
-        "4",
-        "4",
-        "4+7",
-        "4+7",
-        "4",
-        "1+2",
-        None,
-        "0",
-        "12",
-        "4",
-    ]
+    every = ["12", "12", "12+14", "4", "4", "4+7", "4+7", "4", "1+2", None, "0", "12", "4"]
+    assert texts_of(read_casme2(root, **rule).table.iloc[: len(SHEET)]) == every
     prepared = prepare(index, tmp_path / "set", **SMALL)
     again = ClipIndex.load(index.save(tmp_path / "index"))
     predictions = Predictions(np.zeros((len(index), 2)), prepared.table, ("disgust", "happiness"))
