@@ -11,7 +11,7 @@ import medn_lab as medn
 from medn_lab.data import Fold
 from medn_lab.diagnose import confusable_pairs
 from medn_lab.evaluate import accuracy, au_only_floor, bootstrap_interval, pair_auc
-from medn_lab.evaluate.resampling import draw_subjects
+from medn_lab.evaluate.resampling import Draws
 from medn_lab.records import Predictions
 
 
@@ -56,7 +56,7 @@ class TestPairAUC:
         predictions = predictions_of(table, scores)
         pairs, p = confusable_pairs(table), predictions.probabilities
         place, column = (pd.Series(range(len(names)), index=names) for names in (table["clip_id"], predictions.classes))
-        draws = draw_subjects(table, n_resamples=50, level=0.95, seed=3)
+        draws = Draws(table, n_resamples=50, seed=3)
         values = []
         for counts in draws.counts:
             right = whole = 0.0
@@ -122,18 +122,13 @@ class TestFloor:
         assert floor.predicted[5:].tolist() == ["disgust", "happiness"]  # unknown AUs: the majority of all
         assert (floor.source["n_unseen"], floor.source["n_unknown"]) == (7, 1)
 
-    @pytest.mark.slow
-    def test_it_comes_near_the_exact_ceiling_on_many_clips(self):
-        table = drawn_table(n_subjects=60, clips_per_subject=40)
-        found = accuracy(table["label"], au_only_floor(table).predicted)
-        assert found == pytest.approx(medn.synthme.ceilings(table).au_only, abs=0.03)
-
     def test_the_order_of_rows_does_not_matter_and_labels_of_the_subject_alone_do_not_raise_it(self):
-        table = drawn_table(n_subjects=20, clips_per_subject=20)
+        table = drawn_table(n_subjects=20, clips_per_subject=40)
         floor, other = au_only_floor(table), au_only_floor(table.sample(frac=1, random_state=0))
+        found = accuracy(table["label"], floor.predicted)
+        assert found == pytest.approx(medn.synthme.ceilings(table).au_only, abs=0.05)
         assert other.select(table["clip_id"]).predicted.tolist() == floor.predicted.tolist()
-        assert bootstrap_interval(floor).value == accuracy(table["label"], floor.predicted)
-        assert len(np.unique(floor.fold)) == 20
+        assert (bootstrap_interval(floor).value, len(np.unique(floor.fold))) == (found, 20)
         label = np.where(pd.factorize(table["subject"])[0] % 2, "happiness", "others")
         assert accuracy(label, au_only_floor(table.assign(label=label)).predicted) < 0.5
         for wrong, fact in ((table.drop(columns="label"), "no column 'label'"), (table[:1], "at least 2 subjects")):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -242,14 +243,15 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
     for number, fold in enumerate(leave_one_subject_out(table) if folds is None else folds):
         training = rows[rows.index.isin(fold.train)]
         overall = Counter(training["label"])
-        by_set = {aus: Counter(own) for aus, own in training.groupby("aus", sort=False)["label"]}
-        single = training.assign(au=training["aus"].map(list, na_action="ignore")).explode("au")
-        by_au = {au: Counter(own) for au, own in single.groupby("au", sort=False)["label"]}
+        cast: defaultdict[Any, Counter] = defaultdict(Counter)  # the votes of each AU set, and of each single AU
+        for aus, emotion in zip(training["aus"], training["label"], strict=True):
+            for key in () if aus is None else (aus, *aus):
+                cast[key][emotion] += 1
         for clip_id in fold.test:
-            votes = by_set.get(set_of[clip_id])
+            votes = cast.get(set_of[clip_id])
             if votes is None:
                 n_unseen += 1
-                votes = sum((by_au.get(au, Counter()) for au in set_of[clip_id] or ()), Counter()) or overall
+                votes = sum((cast[au] for au in set_of[clip_id] or ()), Counter()) or overall
             decided[clip_id] = min(votes, key=lambda name: (-votes[name], -overall[name], str(name))), number
     scored = table[ids.isin(decided.keys())].reset_index(drop=True)
     found = pd.DataFrame(decided, index=["class", "fold"]).T.reindex(scored["clip_id"].astype(str))
