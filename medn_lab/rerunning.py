@@ -357,8 +357,7 @@ def _model(stored: MEDN, given: _Given) -> MEDN:
         if stored.history.source.get("sha256") != weights_sha256(stored):
             raise ValueError(f"the weights of {stored.name!r} were changed since: its history is not of them")
         return _trained(stored.history, given)
-    file = pretrained_folder() / stored.name / "figures.json"
-    if not file.is_file():
+    if not (file := pretrained_folder() / stored.name / "figures.json").is_file():
         raise ValueError(f"{stored.name!r} has no history, and no card in pretrained/ says how it was trained")
     card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     again, clips = MEDN(stored.config), synthme.synthetic_clips(**card["training_corpus"], progress=given.progress)

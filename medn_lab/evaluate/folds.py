@@ -239,9 +239,7 @@ def run_fold(plan: Plan, number: int) -> tuple[int, Outcome]:
     return number, {rule: replace(one, source={**one.source, "fold": facts}) for rule, one in predictions.items()}
 
 
-def run_folds(
-    plan: Plan, *, n_jobs: int | None = None, folder: str | os.PathLike[str] | None = None, progress: bool = True
-) -> list[Outcome]:
+def run_folds(plan: Plan, n_jobs: int | None, folder: str | os.PathLike[str] | None, progress: bool) -> list[Outcome]:
     """Work on every fold of a plan that is not finished yet, through joblib; the results of :func:`run_fold` in order.
 
     What the folds warned of is a warning here, each sentence once.

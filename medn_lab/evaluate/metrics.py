@@ -177,9 +177,7 @@ def _score(measure: Callable[..., float], true: ArrayLike, predicted: ArrayLike)
     return float(_from_counts(measure, _by_group(*both))[0])
 
 
-def class_values(
-    measure: Callable[[np.ndarray, np.ndarray], float], true: np.ndarray, predicted: np.ndarray, *, draws: Draws
-) -> np.ndarray:
+def class_values(measure: Callable[..., float], true: np.ndarray, predicted: np.ndarray, draws: Draws) -> np.ndarray:
     """A measure of (true, predicted) in the sample and in each draw, (1 + n_resamples,).
 
     Accuracy, UF1 and UAR are read from one confusion matrix a person; any other measure is computed on the repeated
@@ -244,7 +242,7 @@ def bootstrap_interval(
     """
     true, predicted = true_and_predicted(predictions, label=label)
     draws = Draws(predictions.table, n_resamples=n_resamples, seed=seed)
-    values = class_values(measure, true, predicted, draws=draws)
+    values = class_values(measure, true, predicted, draws)
     share = not ((values < 0) | (values > 1)).any()
     low, high = draws.bounds(values, n_clips=len(true) if share else 0, share=share)
     return Interval(float(values[0]), low, high, len(true), len(draws.names))

@@ -190,9 +190,7 @@ def _outputs(model: MEDN, clips: Clips, *, batch_size: int, progress: bool) -> I
             yield output
 
 
-def predictions_of(
-    model: MEDN, outputs: Sequence[MEDNOutput], table: pd.DataFrame, source: dict[str, Any]
-) -> Predictions:
+def predictions_of(model: MEDN, outputs: list[MEDNOutput], table: pd.DataFrame, source: dict[str, Any]) -> Predictions:
     """The record of what a model returned, batch by batch."""
     logits: Any = _stack(outputs, "logits")
     au_logits = _stack(outputs, "au_logits") if model.config.aus else None
@@ -200,13 +198,13 @@ def predictions_of(
     return Predictions(logits, table, model.config.classes, au_logits=au_logits, aus=aus, source=source)
 
 
-def features_of(outputs: Sequence[MEDNOutput], table: pd.DataFrame, source: dict[str, Any]) -> BranchFeatures:
+def features_of(outputs: list[MEDNOutput], table: pd.DataFrame, source: dict[str, Any]) -> BranchFeatures:
     """The record of the features that a model returned, batch by batch."""
     parts: dict[str, Any] = {name: _stack(outputs, name) for name in ("motion", "emotion", "fused", "gate", "nats")}
     return BranchFeatures(**parts, table=table, source=source)
 
 
-def _stack(outputs: Sequence[MEDNOutput], name: str) -> np.ndarray | None:
+def _stack(outputs: list[MEDNOutput], name: str) -> np.ndarray | None:
     parts = [part for output in outputs if (part := getattr(output, name)) is not None]
     return torch.cat(parts).float().cpu().numpy() if parts else None
 

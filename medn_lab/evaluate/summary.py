@@ -166,7 +166,7 @@ def compare_predictions(
         first = f"{a.table['clip_id'].iloc[differ[0]]!r} ({answers[0][0][differ[0]]}, {answers[1][0][differ[0]]})"
         raise ValueError(f"{len(differ)} of {len(a)} clips are labelled otherwise in a than in b, such as {first}")
     draws = Draws(a.table, n_resamples=n_resamples, seed=seed)
-    of_a, of_b = (class_values(measure, *one, draws=draws) for one in answers)
+    of_a, of_b = (class_values(measure, *one, draws) for one in answers)
     differences = of_a - of_b
     same = np.array_equal(a.probabilities, b.probabilities)  # A model and itself differ by nothing.
     shares = not any(((values < 0) | (values > 1)).any() for values in (of_a, of_b))

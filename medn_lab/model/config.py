@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
@@ -132,9 +132,7 @@ class MEDNConfig:
         return tuple(max(1, round(rate * self.n_positions)) for rate in self.keep_rates)
 
     @classmethod
-    def for_clips(
-        cls, clips: Clips, *, label: str = "label", network: Network = "medn_tiny", **changes: Any
-    ) -> MEDNConfig:
+    def for_clips(cls, clips: Clips, *, label: str = "label", network: Network = "medn_tiny", **changes: Any) -> Self:
         """The configuration that fits `clips`: their size, frames, classes in alphabetical order, and AU columns.
 
         Parameters
@@ -170,7 +168,7 @@ class MEDNConfig:
         return json.dumps(asdict(self), indent=1)
 
     @classmethod
-    def from_json(cls, text: str) -> MEDNConfig:
+    def from_json(cls, text: str) -> Self:
         """A configuration from :meth:`to_json`; ValueError names fields that this version does not know."""
         values = json.loads(text)
         values.pop("attention", None)  # a switch of 0.1.0's emotion branch; a motion branch alone is as it was
