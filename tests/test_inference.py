@@ -34,43 +34,45 @@ def answers(model, few):
     return live_predictor(model)(few)
 
 
-class TestLivePrediction:
-    def test_the_whole_answer_is_that_of_the_batch_functions(self, model, few, answers):
-        whole, features, kept = predict(model, few), extract_features(model, few), kept_tokens(model, few)
-        for found, expected, names in (
-            (answers.predictions, whole, ("logits", "au_logits")),
-            (answers.features, features, ("motion", "emotion", "fused", "gate", "nats")),
-            (answers.kept, kept, ("masks", "scores", "mix")),
-        ):
-            for name in names:
-                np.testing.assert_allclose(getattr(found, name), getattr(expected, name), **ABOUT)
-        # There is no run record: the clip may be a face that is being changed.
-        assert answers.predictions.source == {name: value for name, value in whole.source.items() if name != "run"}
-        assert answers.predictions.table.equals(whole.table)
-        assert answers.kept.kept_shares == kept.kept_shares
-        assert f"{model.name} to 4 clips: tiny0_s00_c00 " in repr(answers)
+def test_the_whole_answer_is_that_of_the_batch_functions(model, few, answers):
+    whole, features, kept = predict(model, few), extract_features(model, few), kept_tokens(model, few)
+    for found, expected, names in (
+        (answers.predictions, whole, ("logits", "au_logits")),
+        (answers.features, features, ("motion", "emotion", "fused", "gate", "nats")),
+        (answers.kept, kept, ("masks", "scores", "mix")),
+    ):
+        for name in names:
+            np.testing.assert_allclose(getattr(found, name), getattr(expected, name), **ABOUT)
+    # There is no run record: the clip may be a face that is being changed.
+    assert answers.predictions.source == {name: value for name, value in whole.source.items() if name != "run"}
+    assert answers.predictions.table.equals(whole.table)
+    assert answers.kept.kept_shares == kept.kept_shares
+    assert f"{model.name} to 4 clips: tiny0_s00_c00 " in repr(answers)
 
-    def test_one_input_alone_is_the_model_shown_nothing_by_the_other(self, model, few, answers):
-        without_flow = predict(model, replace(few, flow=np.zeros_like(few.flow)))
-        stilled = predict(model, replace(few, frames=np.repeat(few.frames[:, :1], 8, axis=1)))
-        np.testing.assert_allclose(answers.frames_alone.logits, without_flow.logits, **ABOUT)
-        np.testing.assert_allclose(answers.flow_alone.logits, stilled.logits, **ABOUT)
-        assert not np.allclose(answers.frames_alone.logits, answers.flow_alone.logits)
 
-    @pytest.mark.parametrize("branches", ["motion", "emotion"])
-    def test_a_model_of_one_branch_answers_once(self, few, branches):
-        answers = live_predictor(small(few, branches=branches))(few)
-        assert answers.frames_alone is answers.flow_alone is answers.features.gate is None
-        has = answers.kept is not None, answers.predictions.au_logits is not None
-        assert has == (branches == "emotion", branches == "motion")
+def test_one_input_alone_is_the_model_shown_nothing_by_the_other(model, few, answers):
+    without_flow = predict(model, replace(few, flow=np.zeros_like(few.flow)))
+    stilled = predict(model, replace(few, frames=np.repeat(few.frames[:, :1], 8, axis=1)))
+    np.testing.assert_allclose(answers.frames_alone.logits, without_flow.logits, **ABOUT)
+    np.testing.assert_allclose(answers.flow_alone.logits, stilled.logits, **ABOUT)
+    assert not np.allclose(answers.frames_alone.logits, answers.flow_alone.logits)
 
-    def test_each_module_keeps_its_mode_and_torch_its_threads(self, few):
-        model = small(few).train()
-        model.motion_branch.eval()
-        with torch_threads(2):
-            live_predictor(model)(few)
-            assert torch.get_num_threads() == 2
-        assert (model.training, model.head.training, model.motion_branch.stem.training) == (True, True, False)
+
+@pytest.mark.parametrize("branches", ["motion", "emotion"])
+def test_a_model_of_one_branch_answers_once(few, branches):
+    answers = live_predictor(small(few, branches=branches))(few)
+    assert answers.frames_alone is answers.flow_alone is answers.features.gate is None
+    has = answers.kept is not None, answers.predictions.au_logits is not None
+    assert has == (branches == "emotion", branches == "motion")
+
+
+def test_each_module_keeps_its_mode_and_torch_its_threads(few):
+    model = small(few).train()
+    model.motion_branch.eval()
+    with torch_threads(2):
+        live_predictor(model)(few)
+        assert torch.get_num_threads() == 2
+    assert (model.training, model.head.training, model.motion_branch.stem.training) == (True, True, False)
 
 
 def test_layers_keep_channels_or_their_last_axis_and_no_hook_stays_behind(few):

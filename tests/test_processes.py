@@ -15,6 +15,7 @@ from medn_lab.evaluate import accuracy
 SCRIPT = """
 import json, os, sys
 from pathlib import Path
+from types import SimpleNamespace
 
 sys.path.insert(0, {tests!r})
 import torch
@@ -24,21 +25,17 @@ from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.train import TrainConfig, fit
 
 
-class StopAfterThree:
-    heard = 0
-
-    def on_epoch_end(self, run):
-        self.heard += 1
-        if run.epoch == 3:
-            run.stop()
+def on_epoch_end(run):
+    watcher.heard += 1
+    if run.epoch == 3:
+        run.stop()
 
 
 clips, held_out = tiny_clips(n_subjects=8), tiny_clips(n_subjects=4, seed=1)
 model = MEDN(MEDNConfig.for_clips(clips, dim=32, keep_rates=(0.5, 0.25)), seed=1)
 config = TrainConfig(epochs=40, batch_size=16, learning_rate=3e-3, seed=2, device="cpu", devices=2)
-watcher = StopAfterThree()
-watchers = [watcher] if {stop} else []
-history = fit(model, clips, training=config, callbacks=watchers, checkpoint={folder!r}, progress=False)
+watcher = SimpleNamespace(heard=0, on_epoch_end=on_epoch_end)
+history = fit(model, clips, training=config, callbacks=[watcher] * {stop}, checkpoint={folder!r}, progress=False)
 found = {{
     "sha256": weights_sha256(model), "status": history.status, "heard": watcher.heard,
     "table": history.table.drop(columns="seconds").to_dict("list"),

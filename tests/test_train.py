@@ -197,14 +197,14 @@ def test_the_decoupling_weight_waits_and_then_rises_while_the_rate_falls(clips):
 
 def test_what_cannot_be_trained_is_named(clips):
     strange, more = (small_model(clips, classes=("happiness", *rest)) for rest in (("surprise",), ("others", "fear")))
-    for call, fact in (
-        (lambda: trained(clips, model=more), "no training clip of fear among 12"),
-        (lambda: trained(clips, model=strange), "6 of 12 clips are labelled others.*happiness, surprise"),
-        (lambda: trained(replace(clips, flow=clips.flow * 1e38)), r"no longer a number in epoch 1.*learning_rate"),
-        (lambda: trained(clips, ONCE, callbacks=[Watch(figures=lambda epoch: {"loss": 0.0})]), "'loss'"),
+    for how, fact in (
+        ({"clips": clips, "model": more}, "no training clip of fear among 12"),
+        ({"clips": clips, "model": strange}, "6 of 12 clips are labelled others.*happiness, surprise"),
+        ({"clips": replace(clips, flow=clips.flow * 1e38)}, r"no longer a number in epoch 1.*learning_rate"),
+        ({"clips": clips, "callbacks": [Watch(figures=lambda epoch: {"loss": 0.0})]}, "'loss'"),
     ):
         with pytest.raises(ValueError, match=fact):
-            call()
+            trained(**how)
     for name, value in {"epochs": 0, "learning_rate": 0.0, "max_shift": -1, "decoupling_ramp": (0.6, 0.2)}.items():
         with pytest.raises(ValueError, match=name):
             TrainConfig(**{name: value})
