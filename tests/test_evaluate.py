@@ -250,7 +250,7 @@ def test_pairs_have_known_aus_and_two_labels_and_opposite_ones_a_positive_and_a_
     assert (len(pairs), len(confusable_pairs(table))) == (10, 45)
 
 
-def test_without_pairs_there_is_a_reason():
+def test_a_pair_auc_without_pairs_has_a_reason():
     for opposite, reason, *rows in (
         (False, "no two clips share an AU set and differ", ("1", "12", "happiness"), ("2", "4", "others")),
         (True, "no two clips share an AU set and have opp", ("1", "12", "surprise"), ("2", "12", "others")),
@@ -262,7 +262,7 @@ def test_without_pairs_there_is_a_reason():
         assert found.reason in repr(found)
 
 
-def test_the_interval_is_that_of_pairs_counted_by_hand():
+def test_the_interval_of_a_pair_auc_is_that_of_pairs_counted_by_hand():
     table = drawn_table(n_subjects=4, clips_per_subject=8)
     scores = np.random.default_rng(0).normal(size=(len(table), table["label"].nunique()))
     predictions = given_scores(table, scores)
@@ -316,7 +316,7 @@ def test_aus_alone_stand_at_one_half_within_folds_and_below_it_across_them():
     assert evaluate.pair_auc(predictions, across_folds=True).high < 0.45
 
 
-def test_it_is_the_majority_of_the_other_subjects_and_of_single_aus_where_the_set_is_new():
+def test_the_floor_is_the_majority_of_the_other_subjects_and_of_single_aus_where_the_set_is_new():
     labels = {"12": ("happiness", "happiness", "others"), "4": ("disgust",) * 3}
     table = table_of(*[(str(k + 1), aus, label) for aus, three in labels.items() for k, label in enumerate(three)])
     floor = evaluate.au_only_floor(table)
@@ -336,7 +336,7 @@ def test_it_is_the_majority_of_the_other_subjects_and_of_single_aus_where_the_se
     assert (floor.source["n_unseen"], floor.source["n_unknown"]) == (7, 1)
 
 
-def test_the_order_of_rows_does_not_matter_and_labels_of_the_subject_alone_do_not_raise_it():
+def test_the_order_of_rows_does_not_matter_to_the_floor_and_labels_of_the_subject_alone_do_not_raise_it():
     table = drawn_table(n_subjects=20, clips_per_subject=40)
     floor, other = evaluate.au_only_floor(table), evaluate.au_only_floor(table.sample(frac=1, random_state=0))
     found = accuracy(table["label"], floor.predicted)

@@ -92,7 +92,7 @@ def test_whitening_gives_every_direction_the_same_size_and_does_not_enlarge_what
 
 
 @pytest.mark.parametrize(("size", "n_frames"), mostly_slow([(64, 2), (112, 16)]))
-def test_it_reads_other_crops_and_clip_lengths_and_grey_frames(size, n_frames):
+def test_sevit_reads_other_crops_and_clip_lengths_and_grey_frames(size, n_frames):
     frames = 0.4 + 0.2 * torch.rand(4, 1, 1, size, size).repeat(1, n_frames, 3, 1, 1)
     frames[:2, -1, :, 8:16, 16:32] += 0.05  # two clips change, two are still
     branch = SEVit(MEDNConfig(size=size, n_frames=n_frames, dim=32)).train()
@@ -186,7 +186,7 @@ def test_the_code_is_sampled_in_training_and_then_lies_in_bins_as_wide_as_the_no
     assert (feature.grad > 0).all()
 
 
-def test_closed_forms():
+def test_decoupling_losses_have_their_closed_forms():
     for loss, motion, other, expected in (
         (orthogonal_loss, [[1.0, 0.0]], [[0.0, 2.0]], 0.0),
         (orthogonal_loss, [[1.0, 0.0]], [[-3.0, 0.0]], 1.0),
@@ -197,7 +197,7 @@ def test_closed_forms():
         assert loss(torch.tensor(motion), torch.tensor(other)).item() == pytest.approx(expected, abs=1e-5)
 
 
-def test_those_of_dependence_are_one_for_a_copy_and_small_for_noise():
+def test_losses_of_dependence_are_one_for_a_copy_and_small_for_noise():
     x, y = torch.randn(2, 400, 1)
     assert cross_covariance_loss(x, -2 * x).item() == pytest.approx(1.0, abs=1e-4)
     assert hsic_loss(x, x).item() == pytest.approx(1.0, abs=1e-5)
