@@ -294,5 +294,6 @@ class TestAudit:
         labelled = relabelled(unrelated, table["label"].where(~rare, "surprise"))
         found = evaluate.selection_audit(small(labelled), labelled, validation_share=0.4, **HERE)
         assert (found.folds["error"] == "").all()
+        labelled = relabelled(unrelated, table["label"].where(~table["subject"].isin(["03", "04"]), "surprise"))
         with pytest.raises(ValueError, match="takes a whole class"):
             evaluate.selection_audit(small(labelled), labelled, validation_share=0.99, **HERE)
