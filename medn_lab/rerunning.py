@@ -22,6 +22,7 @@ from medn_lab.model import MEDN, MEDNConfig, load_pretrained, pretrained_names, 
 from medn_lab.model.inputs import torch_threads
 from medn_lab.model.medn import pretrained_folder
 from medn_lab.records import Clips, DecouplingReport, History, ids_sha256, require
+from medn_lab.records.table import counted
 from medn_lab.train import TrainConfig, fit
 
 __all__ = ["Rerun", "rerun"]
@@ -85,8 +86,8 @@ class Rerun:
         if isinstance(self.stored, MEDN):
             named = f"the training of {self.stored.name}"
         else:
-            n, unit = len(self.stored.table), "clip" if "clip_id" in self.stored.table else "row"
-            named = f"{type(self.stored).__name__} ({n} {unit}{'s' * (n != 1)})"
+            table = self.stored.table
+            named = f"{type(self.stored).__name__} ({counted(len(table), 'clip' if 'clip_id' in table else 'row')})"
         return "\n  ".join([f"Rerun of {named}: {'; '.join(facts)}", *self.notes])
 
 
@@ -169,14 +170,10 @@ def rerun(
     if hasattr(again, "select"):  # a record may hold a selection of its clips
         again = again.select(stored.table["clip_id"])
     difference, answers = _difference(stored, again), None
-    compared: tuple[Any, ...] = (stored, again)
-    if isinstance(stored, MEDN) and difference:
-        compared = tuple(evaluate.predict(one, given.unseen) for one in compared)
-        given.notes.append(f"both models predicted {len(given.unseen)} clips")
     if len(set(weights)) > 1:
         given.notes.append(f"the weights at the end have the sha256 {weights[1]:.12} and not {weights[0]:.12}")
-    if isinstance(compared[0], records.Predictions):
-        answers = int((compared[0].predicted == compared[1].predicted).sum()), len(compared[0])
+    if isinstance(stored, records.Predictions):
+        answers = int((stored.predicted == again.predicted).sum()), len(stored)
     changed = {name: (fact, now.get(name)) for name, fact in then.items() if fact != now.get(name)}
     unrecorded = tuple(name for name in now if name not in then)
     identical = difference == 0.0 and len(set(weights)) < 2
@@ -194,16 +191,15 @@ def _facts(record: Any) -> dict[str, Any]:
 
 @dataclass(eq=False)
 class _Given:
-    """The clips and models of the caller or those that the record names; what making a result again finds out.
+    """The clips and models of the caller or those that the record names; `notes` on what was not made again.
 
-    Of a model these are `unseen` clips (new to it where there are any), and the `facts` of its card in ``pretrained/``.
+    `facts` are those of a model's card in ``pretrained/``.
     """
 
     own: Clips | None
     model: Any
     progress: bool
     notes: list[str] = field(default_factory=list)
-    unseen: Any = None
     facts: dict[str, Any] | None = None
     drawn: Any = None
 
@@ -215,8 +211,8 @@ class _Given:
                 n = len(table)
                 raise ValueError(f"the {n} clips are not in the record; give the prepared set: rerun(..., clips=...)")
             if self.drawn is None or self.drawn.recipe != recipe:
-                names = [name for name in signature(synthme.synthetic_clips).parameters if name in recipe]
-                wanted = {name: recipe[name] for name in names}
+                accepted = signature(synthme.synthetic_clips).parameters
+                wanted = {name: value for name, value in recipe.items() if name in accepted}
                 self.drawn = synthme.synthetic_clips(**wanted, progress=self.progress)
             clips = self.drawn
         missing = sorted(set(table["clip_id"]) - set(clips.table["clip_id"]))
@@ -339,15 +335,13 @@ def _trained(stored: History, given: _Given) -> MEDN:
     clips, validation = given.clips_under(parts["training"], source["recipe"]), None
     model = MEDN(MEDNConfig(**stored.config["model"]), seed=start["seed"])
     if weights_sha256(model) != start["sha256"]:
-        began = f"the training began from the weights {start['sha256']:.12} of {start['name']!r}"
-        began = f"{began}: give that model, rerun(record, model=...)"
+        began = f"the training began from the weights {start['sha256']:.12} of {start['name']!r}; give that model"
         model = deepcopy(given.network(start["name"], start["sha256"], otherwise=began))  # the caller's stays as it is
     if "validation" in parts:
         try:  # validation clips change nothing of a training
             validation = given.clips_under(parts["validation"], source["validation"])
         except ValueError as reason:
             given.notes.append(f"the validation scores were not made again: {reason}")
-    given.unseen = validation or clips
     stop = SimpleNamespace(on_epoch_end=lambda run: run.stop() if run.epoch >= len(stored) else None)
     how: dict[str, Any] = {"training": training, "label": run["label"], "progress": given.progress}
     with torch_threads(run.get("threads")):  # where the configuration leaves their number alone
@@ -363,14 +357,11 @@ def _model(stored: MEDN, given: _Given) -> MEDN:
         if stored.history.source.get("sha256") != weights_sha256(stored):
             raise ValueError(f"the weights of {stored.name!r} were changed since: its history is not of them")
         return _trained(stored.history, given)
-    file = pretrained_folder() / stored.name / "figures.json"
-    if not file.is_file():
+    if not (file := pretrained_folder() / stored.name / "figures.json").is_file():
         raise ValueError(f"{stored.name!r} has no history, and no card in pretrained/ says how it was trained")
     card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     again, clips = MEDN(stored.config), synthme.synthetic_clips(**card["training_corpus"], progress=given.progress)
     fit(again, clips, training=TrainConfig(**card["training"]), progress=given.progress)
-    corpus = card.get("held_out_corpus", card["training_corpus"])
-    given.unseen = synthme.synthetic_clips(**corpus, progress=False)
     given.facts = {"medn-lab": card["medn_lab"]}
     return again
 

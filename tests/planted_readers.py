@@ -6,7 +6,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from medn_lab.model import MEDNConfig, MEDNOutput, MotionOutput, SEVitOutput
+from medn_lab.model import MEDNConfig, MEDNOutput, SEVitOutput
 
 SIZE, N_FRAMES, PATCH = 32, 8, 8
 CLASSES = ("happiness", "others")
@@ -41,10 +41,10 @@ class PatchMotion(nn.Module):
         self.stem, self.cell = nn.AvgPool2d(PATCH), cell
         self.weight = nn.Parameter(torch.tensor([2.0, -3.0]))
 
-    def forward(self, flow: Tensor) -> MotionOutput:
+    def forward(self, flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         grid = self.stem(flow)  # (b, 2, 4, 4)
         feature = grid[:, :, *self.cell] * self.weight
-        return MotionOutput(feature, rearrange(grid, "b d h w -> b (h w) d"), feature)
+        return feature, rearrange(grid, "b d h w -> b (h w) d"), feature
 
 
 class PatchEmotion(nn.Module):
@@ -91,14 +91,13 @@ class PatchReader(nn.Module):
         self.emotion_branch = PatchEmotion(frames_cell, moment, kept)
 
     def forward(self, frames: Tensor | None, flow: Tensor | None) -> MEDNOutput:
-        motion = None if flow is None else self.motion_branch(flow)
+        motion, _, au_logits = (None, None, None) if flow is None else self.motion_branch(flow)
         emotion = None if frames is None else self.emotion_branch(frames)
-        score = 0.0 if motion is None else torch.tanh(motion.feature.sum(dim=1))
+        score = 0.0 if motion is None else torch.tanh(motion.sum(dim=1))
         score = score if emotion is None else score + torch.tanh(20 * emotion.feature.sum(dim=1))
-        of_motion = (None, None) if motion is None else (motion.au_logits, motion.feature)
         of_emotion = None if emotion is None else emotion.feature
         logits = torch.stack([score, -score], dim=1)
-        return MEDNOutput(logits, *of_motion, of_emotion, None, None, sevit_output=emotion)
+        return MEDNOutput(logits, au_logits, motion, of_emotion, None, None, sevit_output=emotion)
 
 
 def cell_mask(cell: tuple[int, int]) -> Tensor:

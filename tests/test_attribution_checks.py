@@ -21,7 +21,7 @@ from medn_lab.diagnose import (
     saliency,
 )
 from medn_lab.diagnose.attribution import completeness, random_model
-from medn_lab.evaluate.resampling import draw_subjects
+from medn_lab.evaluate.resampling import Draws
 from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.records import Attribution
 from medn_lab.view import plot_randomisation
@@ -273,7 +273,7 @@ class TestComparison:
             names = ["spearman", "spearman_absolute", "survives", "n_draws"]
             assert [*found[names]] == pytest.approx([*expected[names]])
             own, *random = (planted_mass(one, truth=faces.truth, region=region, of=of).query("planted") for one in maps)
-            draws = draw_subjects(own, n_resamples=2000, level=0.95, seed=0)
+            draws = Draws(own, n_resamples=2000, seed=0)
             n_of_each = draws.tally(np.arange(len(own)))
             of_each = draws.tally(np.arange(len(own)), weights=own["share"])
             interval = draws.bounds(draws.counts @ of_each / (draws.counts @ n_of_each), n_clips=len(own), share=True)

@@ -6,7 +6,7 @@ import pytest
 from slow_cases import mostly_slow
 
 from medn_lab.diagnose import leakage
-from medn_lab.evaluate import accuracy, bootstrap_interval, compare_predictions, interval_over_seeds, pair_auc, uar, uf1
+from medn_lab.evaluate import accuracy, bootstrap_interval, compare_predictions, pair_auc, uar, uf1
 from medn_lab.records import BranchFeatures, Predictions
 
 CLASSES = ("negative", "positive", "surprise")
@@ -83,39 +83,6 @@ def test_the_intervals_of_a_difference_and_of_the_pair_auc_cover(rounds):
             found = pair_auc(Predictions(logits, table, ("others", "surprise")), n_resamples=120, seed=seed)
             hits.setdefault(("pair", n), []).append(found.low <= truth <= found.high)
     check_coverage(hits)
-
-
-@pytest.mark.parametrize("n_seeds", mostly_slow([5, 10]))
-def test_the_interval_over_seeds_covers_with_a_seed_effect_and_the_one_over_persons_does_not(n_seeds):
-    rng = np.random.default_rng(n_seeds)
-
-    def table_of(n):
-        effects = 0.8 * rng.normal(size=n).repeat(12)
-        score = rng.binomial(10, logistic(1.5 + effects + rng.normal(size=12 * n))) / 10
-        return pd.DataFrame({"seed": np.arange(n).repeat(12), "subject": np.tile(np.arange(12), n), "score": score})
-
-    truth = table_of(40_000)["score"].mean()
-    covered, persons_alone = [], []
-    for _ in range(120):
-        table = table_of(n_seeds)
-        found = interval_over_seeds(table)
-        covered.append(found.low <= truth <= found.high)
-        error = table["score"].std() / np.sqrt(len(table))
-        persons_alone.append(abs(table["score"].mean() - truth) <= 1.96 * error)
-    check_coverage({n_seeds: covered})
-    assert np.mean(persons_alone) < 0.85
-    assert (found.n_seeds, found.n_subjects, found.n_clips) == (n_seeds, 12 * n_seeds, 12 * n_seeds)
-
-
-def test_an_interval_over_seeds_has_a_closed_form_and_says_what_is_wrong():
-    table = pd.DataFrame({"seed": [1, 1, 2, 2, 3, 3], "score": [0.8, 1.0, 0.7, 0.9, 0.9, 0.9]})
-    found = interval_over_seeds(table, within=None)
-    half = 4.302653 * np.std([0.9, 0.8, 0.9], ddof=1) / np.sqrt(3)
-    assert (found.value, found.low, found.high) == pytest.approx((2.6 / 3, 2.6 / 3 - half, 2.6 / 3 + half))
-    assert interval_over_seeds(table).high == 1.0
-    for wrong, facts in ((table[:2], "2 seeds"), (table.assign(score=table["score"].where(table.index > 0)), "1 rows")):
-        with pytest.raises(ValueError, match=facts):
-            interval_over_seeds(wrong)
 
 
 AUS = ("AU1", "AU4", "AU12")

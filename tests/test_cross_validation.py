@@ -28,8 +28,8 @@ def small(clips, **changes):
     return MEDNConfig.for_clips(clips, **{"dim": 16, "branches": "motion"} | changes)
 
 
-def relabelled(clips, **columns):
-    return replace(clips, table=clips.table.assign(**columns))
+def relabelled(clips, label):
+    return clips.with_table(clips.table.assign(label=label))
 
 
 def loso(clips, **options):
@@ -69,8 +69,7 @@ def test_every_clip_is_predicted_once_by_the_network_that_one_would_train_by_han
         assert [f"tiny/{name}" for name in own.table["subject"].unique()] == [row["held_out"]]
         assert (row["n_train"], row["n_test"], row["n_happiness"] + row["n_others"]) == (18, 6, 6)
         assert row["accuracy"] == accuracy(own.table["label"], own.predicted)
-    fold = leave_one_subject_out(clips.table)[2]
-    model = MEDN(small(clips), seed=QUICK.seed)
+    fold, model = leave_one_subject_out(clips.table)[2], MEDN(small(clips), seed=QUICK.seed)
     history = fit(model, clips.select(fold.train), training=QUICK, progress=False)
     assert np.array_equal(predict(model, clips.select(fold.test)).logits, pooled.select(fold.test).logits)
     assert pooled.source["sha256"][fold.held_out] == weights_sha256(model)
@@ -97,58 +96,47 @@ def test_the_backend_of_joblibs_context_gives_the_same_predictions(clips, serial
         assert same(serial, loso(clips, n_jobs=2))
 
 
-class TestResuming:
-    def test_with_half_of_the_folds_gone_the_results_are_identical(self, clips, serial, folder, capsys):
-        untouched = (folder / "fold_000" / "last_epoch").stat().st_mtime_ns
-        for number in (1, 3):
-            shutil.rmtree(folder / f"fold_{number:03d}")
-        (folder / ".fold_001.half").mkdir()  # what a kill leaves of a fold that was being written
-        assert same(serial, loso(clips, folder=folder, progress=True))
-        assert (folder / "fold_000" / "last_epoch").stat().st_mtime_ns == untouched
-        assert "2/4" in capsys.readouterr().err  # the bar begins where the work does
+def test_after_a_break_in_the_middle_the_results_are_identical(clips, serial, tmp_path, monkeypatch, capsys):
+    calls, run = [], tmp_path / "run"
 
-    def test_after_a_break_in_the_middle_the_results_are_identical(self, clips, serial, tmp_path, monkeypatch):
-        calls = []
+    def breaking(*args, **kwargs):
+        calls.append(fit(*args, **kwargs))
+        return replace(calls[-1], status="interrupted") if len(calls) == 3 else calls[-1]
 
-        def breaking(*args, **kwargs):
-            calls.append(fit(*args, **kwargs))
-            return replace(calls[-1], status="interrupted") if len(calls) == 3 else calls[-1]
+    monkeypatch.setattr(folds_module, "fit", breaking)
+    with pytest.raises(KeyboardInterrupt):
+        loso(clips, folder=run)
+    # The fold that was interrupted half-trained is not kept.
+    assert {path.name for path in run.iterdir()} == {"run.json", "fold_000", "fold_001"}
+    untouched = (run / "fold_000" / "last_epoch").stat().st_mtime_ns
+    (run / ".fold_002.half").mkdir()  # what a kill leaves of a fold that was being written
+    assert same(serial, loso(clips, folder=run, progress=True))
+    assert (run / "fold_000" / "last_epoch").stat().st_mtime_ns == untouched
+    assert "2/4" in capsys.readouterr().err  # the bar begins where the work does
 
-        monkeypatch.setattr(folds_module, "fit", breaking)
-        (tmp_path / "run").mkdir()  # an empty folder may be there
-        with pytest.raises(KeyboardInterrupt):
-            loso(clips, folder=tmp_path / "run")
-        # The fold that was interrupted half-trained is not kept.
-        assert {path.name for path in (tmp_path / "run").iterdir()} == {"run.json", "fold_000", "fold_001"}
-        assert same(serial, loso(clips, folder=tmp_path / "run"))
 
-    def test_another_run_a_damaged_fold_and_a_folder_of_something_else_are_refused_by_name(self, clips, folder):
-        flow = clips.flow.copy()
-        flow[5, 3, 3, 0] += 1e-3
-        for changed, config, training, differing in (
-            (clips, small(clips), replace(QUICK, epochs=3), r"training\.epochs;"),
-            (clips, small(clips, dim=24), QUICK, r"model\.dim;"),
-            (replace(clips, flow=flow), small(clips), QUICK, "clips;"),
-            (clips.select(clips.table["clip_id"][:18]), small(clips), QUICK, "clips, folds;"),
-        ):
-            with pytest.raises(ValueError, match=rf"another {differing}"):
-                evaluate.evaluate_loso(config, changed, **HERE | {"training": training, "folder": folder})
-        with pytest.raises(ValueError, match="another call, validation_share;"):
-            evaluate.selection_audit(small(clips), clips, **HERE, folder=folder)
-        with pytest.raises(FileExistsError, match="nothing was written"):  # something else is left alone
-            loso(clips, folder=folder / "fold_000")
-        assert not (folder / "fold_000" / "run.json").exists()
-        (folder / "fold_000" / ".DS_Store").write_text("of a file manager")
-        loso(clips, folder=folder)
-        note = next(file for file in (folder / "fold_001").rglob("*.json") if '"seconds"' in file.read_text())
-        whole = note.read_text()
-        for text in ("{", whole.replace('"seconds": ', '"seconds": 1')):
-            note.write_text(text)
-            with pytest.raises(ValueError, match=r"fold_001 cannot be read .* remove that folder"):
-                loso(clips, folder=folder)
-        shutil.rmtree(folder / "fold_001" / "last_epoch")
-        with pytest.raises(ValueError, match=r"fold_001 cannot be read"):
+def test_another_run_a_damaged_fold_and_a_folder_of_something_else_are_refused_by_name(clips, folder):
+    config, flow = small(clips), clips.flow.copy()
+    flow[5, 3, 3, 0] += 1e-3
+    for changed, model, options, differing in (
+        (clips, config, {"training": replace(QUICK, epochs=3)}, r"training\.epochs;"),
+        (clips, small(clips, dim=24), {}, r"model\.dim;"),
+        (replace(clips, flow=flow), config, {}, "clips;"),
+        (clips.select(clips.table["clip_id"][:18]), config, {}, "clips, folds;"),
+    ):
+        with pytest.raises(ValueError, match=rf"another {differing}"):
+            evaluate.evaluate_loso(model, changed, **HERE | options, folder=folder)
+    with pytest.raises(ValueError, match="another call, validation_share;"):
+        evaluate.selection_audit(config, clips, **HERE, folder=folder)
+    with pytest.raises(FileExistsError, match="nothing was written"):  # something else is left alone
+        loso(clips, folder=folder / "fold_000")
+    assert not (folder / "fold_000" / "run.json").exists()
+    note = next(file for file in (folder / "fold_001").rglob("*.json") if '"seconds"' in file.read_text())
+    note.write_text(note.read_text().replace('"seconds": ', '"seconds": 1'))
+    for _ in range(2):  # a changed fold, then one that is missing
+        with pytest.raises(ValueError, match=r"fold_001 cannot be read .* remove that folder"):
             loso(clips, folder=folder)
+        shutil.rmtree(folder / "fold_001" / "last_epoch", ignore_errors=True)
 
 
 def test_a_fold_that_fails_is_reported_with_its_kind_and_the_others_finish(clips, monkeypatch):
@@ -162,22 +150,18 @@ def test_a_fold_that_fails_is_reported_with_its_kind_and_the_others_finish(clips
     assert found.folds["error"].tolist() == ["", "", "RuntimeError: no room for this", ""]
     assert found.folds["accuracy"].isna().tolist() == [False, False, True, False]
     assert len(found.predictions) == len(found.floor) == 18
-    assert "3 of 4 folds" in repr(found)
-    assert "failed: tiny/02 (RuntimeError" in repr(found)
+    assert all(fact in repr(found) for fact in ("3 of 4 folds", "failed: tiny/02 (RuntimeError"))
 
 
 def test_clips_whose_class_no_other_subject_shows_are_scored_as_wrong(clips):
     labels = clips.table["label"].where(~clips.table.index.isin(range(6, 12)), "surprise")
     with pytest.warns(UserWarning, match="surprise"):
-        found = loso(relabelled(clips, label=labels))
-    assert (found.folds["error"] == "").all()
-    assert found.folds["n_unseen"].tolist() == [0, 6, 0, 0]
-    assert found.folds["unseen"].tolist() == ["", "surprise", "", ""]
+        found = loso(relabelled(clips, labels))
+    expected = {"error": [""] * 4, "n_unseen": [0, 6, 0, 0], "unseen": ["", "surprise", "", ""]}
+    assert found.folds[list(expected)].to_dict("list") == expected
     pooled = found.predictions
-    own = pooled.table["label"] == "surprise"
-    assert (len(pooled), own.sum()) == (24, 6)
-    assert not (pooled.predicted[own] == "surprise").any()
-    assert pooled.probabilities[own, pooled.classes.index("surprise")].max() < 1e-20
+    own = pooled.probabilities[pooled.table["label"] == "surprise"]
+    assert (len(pooled), len(own), own[:, pooled.classes.index("surprise")].max() < 1e-20) == (24, 6, True)
     assert found.scores()["value"][0] == pytest.approx((pooled.predicted == labels).mean())
     for text in (repr(found), evaluate.evaluation_summary(found).notes[0]):
         assert "as wrong: no training clip is of surprise" in text
@@ -206,18 +190,16 @@ def test_the_same_number_in_two_data_sets_is_two_persons_and_each_can_be_tested_
     composite = replace(clips, table=table)
     config = MEDNConfig(aus=composite.aus, size=32, dim=16, branches="motion")
     found = evaluate.evaluate_loso(config, composite, protocol="megc2019", **HERE)
-    pooled, scores = found.predictions, found.scores()
+    pooled, scores = found.predictions, found.scores().set_index(["part", "measure"])
     assert found.folds["held_out"].tolist() == ["casme2/00", "casme2/01", "samm/00", "samm/01"]
-    assert pooled.classes == ("negative", "positive")  # no clip is of surprise
-    assert (pooled.protocol, len(pooled)) == ("megc2019", 22)
-    assert scores["part"].unique().tolist() == ["all", "casme2", "samm"]
+    assert (pooled.protocol, len(pooled), pooled.classes) == ("megc2019", 22, ("negative", "positive"))
+    assert scores.index.unique("part").tolist() == ["all", "casme2", "samm"]
     part = pooled.select(pooled.table.query("dataset == 'samm'")["clip_id"])
-    row = scores.query("part == 'samm' and measure == 'accuracy'").iloc[0]
-    assert row["value"] == accuracy(part.table["label"], part.predicted)
+    assert scores.loc[("samm", "accuracy"), "value"] == accuracy(part.table["label"], part.predicted)
     found = evaluate.evaluate_cross_dataset(config, composite, protocol="megc2019", **HERE)
     assert found.folds[["held_out", "n_train"]].to_numpy().tolist() == [["casme2", 12], ["samm", 10]]
-    model = MEDN(replace(config, classes=("negative", "positive")), seed=QUICK.seed)
     kept = composite.with_table(found.predictions.table)
+    model = MEDN(replace(config, classes=("negative", "positive")), seed=QUICK.seed)
     fit(model, kept.where(dataset="samm"), training=QUICK, progress=False)
     by_hand = predict(model, kept.where(dataset="casme2"))
     assert np.array_equal(by_hand.logits, found.predictions.select(by_hand.table["clip_id"]).logits)
@@ -225,28 +207,20 @@ def test_the_same_number_in_two_data_sets_is_two_persons_and_each_can_be_tested_
 
 def test_what_does_not_fit_is_refused_with_the_numbers(clips):
     ids, config = tuple(clips.table["clip_id"]), small(clips)
-    call_of = {
-        "fear, others.*happiness": lambda: evaluate.evaluate_loso(
-            small(clips, classes=("fear", "others")), clips, **HERE
-        ),
+    folds_of = partial(evaluate.evaluate_folds, config, clips, **HERE)
+    for fact, call in {
+        "fear, others.*happiness": lambda: evaluate.evaluate_loso(replace(config, classes=("fear", "others")), clips),
         "2 subjects": lambda: loso(clips.where(subject="00")),
-        "at least 2 data sets": lambda: evaluate.evaluate_cross_dataset(config, clips, **HERE),
         "none of 2 folds finished": lambda: evaluate.selection_audit(config, clips.where(subject=["00", "01"]), **HERE),
-        "'label' itself.*label='emotion'": lambda: loso(clips, protocol="megc2019", label="emotion"),
         r"validation_share.*1": lambda: evaluate.selection_audit(config, clips, validation_share=1, **HERE),
-    }
-    for fact, folds in (
-        ("tiny/00 on both sides", [Fold("x", ids[:5], ids[5:6])]),
-        ("earlier fold tests 6;", [Fold("x", ids[6:], ids[:6]), Fold("y", ids[12:], ids[:12])]),
-        ("not among the 24: 1, such as 'nobody'", [Fold("x", ("nobody",), ids[:6])]),
-    ):
-        call_of[fact] = partial(evaluate.evaluate_folds, config, clips, folds=folds, **HERE)
-    for fact, call in call_of.items():
+        "tiny/00 on both sides": lambda: folds_of(folds=[Fold("x", ids[:5], ids[5:6])]),
+        "earlier fold tests 6;": lambda: folds_of(folds=[Fold("x", ids[6:], ids[:6]), Fold("y", ids[12:], ids[:12])]),
+    }.items():
         with pytest.raises(ValueError, match=fact):
             call()
     for unknown in ({"trainnig": QUICK}, {"validation_share": 0.4}):
         with pytest.raises(TypeError, match=next(iter(unknown))):
-            evaluate.evaluate_folds(config, clips, folds=leave_one_subject_out(clips.table), **HERE, **unknown)
+            folds_of(folds=leave_one_subject_out(clips.table), **unknown)
 
 
 class Deadly:
@@ -270,7 +244,7 @@ AUDITED = HERE | {"training": TrainConfig(epochs=6, batch_size=8, learning_rate=
 def unrelated():
     """Labels that no input knows: every score above one half was chosen, not learned."""
     clips = tiny_clips(n_subjects=6)
-    return relabelled(clips, label=np.random.default_rng(0).permutation(clips.table["label"].to_numpy()))
+    return relabelled(clips, np.random.default_rng(0).permutation(clips.table["label"].to_numpy()))
 
 
 @pytest.fixture(scope="module")
@@ -295,7 +269,6 @@ class TestAudit:
         gain, found = rows.loc["best_on_test", "value"] - rows.loc["last_epoch", "value"], audit.gain.table.iloc[0]
         assert found["difference"] == pytest.approx(gain)
         assert (gain > 0.05, found["p"] < 0.05) == (True, True)
-        assert rows["optimistic"].to_dict() == {"last_epoch": False, "validation": False, "best_on_test": True}
         last = audit.predictions["last_epoch"]
         assert rows.loc["last_epoch", "value"] == accuracy(last.table["label"], last.predicted)
         assert f"test alone gives {gain:+.3f}" in repr(audit)
@@ -316,11 +289,11 @@ class TestAudit:
     @pytest.mark.filterwarnings("ignore:in some folds no training clip is of surprise")
     def test_subjects_are_kept_back_so_that_every_class_still_trains(self, unrelated):
         # Only two persons of six show the third class; many draws of two persons of five take the last of them.
-        table, once = unrelated.table, HERE | {"training": replace(QUICK, epochs=1)}
+        table = unrelated.table
         rare = table["subject"].isin(["01", "02"]) & (table.index % 3 == 0)
-        labelled = relabelled(unrelated, label=table["label"].where(~rare, "surprise"))
-        found = evaluate.selection_audit(small(labelled), labelled, validation_share=0.4, **once)
+        labelled = relabelled(unrelated, table["label"].where(~rare, "surprise"))
+        found = evaluate.selection_audit(small(labelled), labelled, validation_share=0.4, **HERE)
         assert (found.folds["error"] == "").all()
-        labelled = relabelled(unrelated, label=table["label"].where(~table["subject"].isin(["03", "04"]), "surprise"))
+        labelled = relabelled(unrelated, table["label"].where(~table["subject"].isin(["03", "04"]), "surprise"))
         with pytest.raises(ValueError, match="takes a whole class"):
-            evaluate.selection_audit(small(labelled), labelled, validation_share=0.99, **once)
+            evaluate.selection_audit(small(labelled), labelled, validation_share=0.99, **HERE)

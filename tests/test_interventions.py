@@ -11,7 +11,7 @@ from torch import nn
 
 import medn_lab as medn
 from medn_lab.diagnose import counterfactual_shift, dci, erase, erasure_effect
-from medn_lab.model import MEDN, MEDNConfig, MotionOutput, SEVitOutput
+from medn_lab.model import MEDN, MEDNConfig, SEVitOutput
 from medn_lab.records import BranchFeatures, Clips, Predictions
 from medn_lab.synthme import allowed_emotions, counterfactual_clips
 
@@ -102,9 +102,9 @@ class PlantedEmotion(nn.Module):
 class PlantedMotion(nn.Module):
     """A motion branch that sees nothing."""
 
-    def forward(self, flow: torch.Tensor) -> MotionOutput:
+    def forward(self, flow: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         empty = flow.new_zeros(len(flow), 16)
-        return MotionOutput(empty, empty[:, None], flow.new_zeros(len(flow), 2))
+        return empty, empty[:, None], flow.new_zeros(len(flow), 2)
 
 
 def network_that_reads(place: int, *, n_subjects: int = 12, clips_per_subject: int = 20) -> tuple[MEDN, Clips]:

@@ -47,10 +47,9 @@ def test_shapes_are_those_stated_and_every_parameter_receives_a_gradient(config)
     model = MEDN(config).train()
     out = model(*as_inputs(config, clips, rows=np.arange(24)))
     has_motion, has_emotion = config.branches != "emotion", config.branches != "motion"
-    assert (out.logits.shape, out.fused.shape) == ((24, 2), (24, 32))
-    assert [part.shape[1] for part in (out.au_logits, out.motion) if part is not None] == [3, 32] * has_motion
     width = config.code_dim if config.decoupling == "bottleneck" else 32
-    assert [part.shape[1] for part in (out.emotion,) if part is not None] == [width] * has_emotion
+    found = [None if part is None else part.shape[1] for part in (out.logits, out.au_logits, out.motion, out.emotion)]
+    assert found == [2, *((3, 32) if has_motion else (None, None)), width if has_emotion else None]
     assert (out.gate is not None) == (config.fusion == "cofm" and has_motion and has_emotion)
     targets = read_targets(config, clips.table, label="label", training=True)
     medn_loss(out, targets, config=config, training=TrainConfig())["loss"].backward()
@@ -92,46 +91,43 @@ def test_whitening_gives_every_direction_the_same_size_and_does_not_enlarge_what
     assert (white - white.mean(dim=1, keepdim=True)).abs().max() < 0.05
 
 
-class TestSEVit:
-    @pytest.mark.parametrize(
-        ("size", "n_frames", "grey"), mostly_slow([(64, 2, False), (96, 5, True), (112, 16, True)])
-    )
-    def test_it_reads_other_crops_clip_lengths_and_grey_frames(self, size, n_frames, grey):
-        frames = 0.4 + 0.2 * torch.rand(4, 1, 3, size, size).repeat(1, n_frames, 1, 1, 1)
-        frames[:2, -1, :, 8:16, 16:32] += 0.05  # two clips change, two are still
-        if grey:
-            frames = frames.mean(dim=2, keepdim=True).expand(4, n_frames, 3, size, size)
-        branch = SEVit(MEDNConfig(size=size, n_frames=n_frames, dim=32)).train()
-        branch(frames).feature.sum().backward()
-        assert all(parameter.grad.isfinite().all() for parameter in branch.parameters())
-        changed = {row * (size // 4) + column for row in (2, 3) for column in (4, 5, 6, 7)}
-        found = branch.eval()(frames)
-        assert changed <= set(found.kept[1][0].tolist())
-        torch.testing.assert_close(found.feature[2], found.feature[3])
-        assert not torch.allclose(found.feature[0], found.feature[2], atol=1e-4)
+@pytest.mark.parametrize(("size", "n_frames"), mostly_slow([(64, 2), (112, 16)]))
+def test_sevit_reads_other_crops_and_clip_lengths_and_grey_frames(size, n_frames):
+    frames = 0.4 + 0.2 * torch.rand(4, 1, 1, size, size).repeat(1, n_frames, 3, 1, 1)
+    frames[:2, -1, :, 8:16, 16:32] += 0.05  # two clips change, two are still
+    branch = SEVit(MEDNConfig(size=size, n_frames=n_frames, dim=32)).train()
+    branch(frames).feature.sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in branch.parameters())
+    found = branch.eval()(frames)
+    changed = {row * (size // 4) + column for row in (2, 3) for column in (4, 5, 6, 7)}
+    assert changed <= set(found.kept[1][0].tolist())
+    torch.testing.assert_close(found.feature[2], found.feature[3])
+    assert not torch.allclose(found.feature[0], found.feature[2], atol=1e-4)
 
-    def test_dropped_positions_do_not_reach_the_feature(self, monkeypatch):
-        branch = SEVit(MEDNConfig(size=32, dim=32, keep_rates=(1 / 16,))).eval()
-        # A score reads all positions; held fixed, what is left is the path through the tokens.
-        monkeypatch.setattr(branch, "score", lambda course: torch.arange(64.0)[None])
-        frames = 0.5 + 0.02 * torch.rand(1, 8, 3, 32, 32)
-        features = [branch(frames).feature]
-        for row, column in ((1, 2), (7, 5)):
-            changed = frames.clone()  # at the edge, with texture that leaves a place's mean as it is
-            changed[:, 4, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4] += 0.02 * torch.tensor([1, 1, -1, -1])
-            features.append(branch(changed).feature)
-        assert branch(frames).kept[0].tolist() == [[63, 62, 61, 60]]
-        torch.testing.assert_close(features[1], features[0])
-        assert not torch.allclose(features[2], features[0], atol=1e-4)
 
-    def test_a_scale_keeps_its_share_of_places_and_does_not_depend_on_the_others(self):
-        branch = SEVit(replace(SMALL, depth=2, keep_rates=(0.5, 0.25), dropout=0.0)).eval()
-        frames = torch.rand(3, 8, 3, 32, 32)
-        kept, both = branch(frames).kept, branch(frames).tokens[:, 1]
-        assert [len(set(places[0].tolist())) for places in kept] == [32, 16]
-        assert set(kept[1][0].tolist()) <= set(kept[0][0].tolist())
-        branch.kept_positions = branch.kept_positions[1:]  # the finer scale alone
-        torch.testing.assert_close(branch(frames).tokens[:, 0], both)
+def test_dropped_positions_do_not_reach_the_feature(monkeypatch):
+    branch = SEVit(MEDNConfig(size=32, dim=32, keep_rates=(1 / 16,))).eval()
+    # A score reads all positions; held fixed, what is left is the path through the tokens.
+    monkeypatch.setattr(branch, "score", lambda course: torch.arange(64.0)[None])
+    frames = 0.5 + 0.02 * torch.rand(1, 8, 3, 32, 32)
+    features = [branch(frames).feature]
+    for row, column in ((1, 2), (7, 5)):
+        changed = frames.clone()  # at the edge, with texture that leaves a place's mean as it is
+        changed[:, 4, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4] += 0.02 * torch.tensor([1, 1, -1, -1])
+        features.append(branch(changed).feature)
+    assert branch(frames).kept[0].tolist() == [[63, 62, 61, 60]]
+    torch.testing.assert_close(features[1], features[0])
+    assert not torch.allclose(features[2], features[0], atol=1e-4)
+
+
+def test_a_scale_keeps_its_share_of_places_and_does_not_depend_on_the_others():
+    branch = SEVit(replace(SMALL, depth=2, keep_rates=(0.5, 0.25), dropout=0.0)).eval()
+    frames = torch.rand(3, 8, 3, 32, 32)
+    kept, both = branch(frames).kept, branch(frames).tokens[:, 1]
+    assert [len(set(places[0].tolist())) for places in kept] == [32, 16]
+    assert set(kept[1][0].tolist()) <= set(kept[0][0].tolist())
+    branch.kept_positions = branch.kept_positions[1:]  # the finer scale alone
+    torch.testing.assert_close(branch(frames).tokens[:, 0], both)
 
 
 @pytest.mark.parametrize("config", [SMALL, CODED], ids=["orthogonal", "bottleneck"])
@@ -158,8 +154,11 @@ def test_the_gate_interpolates_between_the_sides():
     still(fusion.motion_asks.out)
     still(fusion.emotion_asks.out)
     motion, emotion = torch.rand(5, 16), torch.rand(5, 16)
-    fused, gate = fusion(motion, torch.rand(5, 3, 16), emotion, torch.rand(5, 2, 16))
+    tokens = torch.rand(5, 3, 16)
+    fused, gate = fusion(motion, tokens, emotion, tokens)
     torch.testing.assert_close(fused, gate * motion + (1 - gate) * emotion)
+    summed, none = CoFM(16, heads=4, how="sum")(motion, tokens, emotion, tokens)
+    assert (torch.equal(summed, motion + emotion), none) == (True, None)
 
 
 def code_of(means, deviations):
@@ -173,63 +172,59 @@ def code_of(means, deviations):
 def test_the_code_is_sampled_in_training_and_then_lies_in_bins_as_wide_as_the_noise_of_training():
     sent = code_of([2.0], [0.5]).train()(torch.zeros(20_000, 32))[0]
     assert (sent.mean().item(), sent.std().item()) == (pytest.approx(2.0, abs=0.02), pytest.approx(0.5, abs=0.02))
-    first, *others = (code_of([1.3, -0.8], [deviation] * 2)(torch.zeros(1, 32))[0] for deviation in (0.3, 0.4, 0.7))
-    assert all(torch.equal(first, other) for other in others), "not as wide as the noise of the clip"
-    code = code_of([2.4, 0.1], [1.0, 0.5])
+    first, second = (code_of([1.3, -0.8], [deviation] * 2)(torch.zeros(1, 32))[0] for deviation in (0.3, 0.7))
+    assert torch.equal(first, second), "not as wide as the noise of the clip"
+    code, feature = code_of([2.4, 0.1], [1.0, 0.5]), torch.zeros(1, 32, requires_grad=True)
     for _ in range(100):
         code.train()(torch.rand(8, 32))
-    code.eval()
-    feature = torch.zeros(1, 32, requires_grad=True)
-    sent, _, nats = code(feature)
+    sent, _, nats = code.eval()(feature)
     # Means 2.4 and 0.1 in bins of 1 and 0.5: two bins of 1, and nothing that was ever received.
     torch.testing.assert_close(sent, torch.tensor([[2.0, 0.0]]), atol=1e-3, rtol=0)
-    expected = 0.5 * (2.4**2 + 0.1**2 + 0.25 - 2 * np.log(0.5) - 1)
-    torch.testing.assert_close(nats, torch.tensor([expected], dtype=torch.float32))
+    assert nats.item() == pytest.approx(0.5 * (2.4**2 + 0.1**2 + 0.25 - 2 * np.log(0.5) - 1), rel=1e-5)
     torch.nn.init.ones_(code.encode.weight)
     code(feature)[0].sum().backward()
     assert (feature.grad > 0).all()
 
 
-class TestDecouplingLosses:
-    def test_closed_forms(self):
-        for loss, motion, other, expected in (
-            (orthogonal_loss, [[1.0, 0.0]], [[0.0, 2.0]], 0.0),
-            (orthogonal_loss, [[1.0, 0.0]], [[-3.0, 0.0]], 1.0),
-            (orthogonal_loss, [[1.0, 0.0]], [[1.0, 1.0]], 0.5),
-            (adversarial_loss, [[-2.0], [2.0]], [[0.0], [0.0]], 1.0),
-            (adversarial_loss, [[-2.0], [2.0]], [[-1.0], [1.0]], 0.0),
-        ):
-            assert loss(torch.tensor(motion), torch.tensor(other)).item() == pytest.approx(expected, abs=1e-5)
+def test_decoupling_losses_have_their_closed_forms():
+    for loss, motion, other, expected in (
+        (orthogonal_loss, [[1.0, 0.0]], [[0.0, 2.0]], 0.0),
+        (orthogonal_loss, [[1.0, 0.0]], [[-3.0, 0.0]], 1.0),
+        (orthogonal_loss, [[1.0, 0.0]], [[1.0, 1.0]], 0.5),
+        (adversarial_loss, [[-2.0], [2.0]], [[0.0], [0.0]], 1.0),
+        (adversarial_loss, [[-2.0], [2.0]], [[-1.0], [1.0]], 0.0),
+    ):
+        assert loss(torch.tensor(motion), torch.tensor(other)).item() == pytest.approx(expected, abs=1e-5)
 
-    def test_those_of_dependence_are_one_for_a_copy_and_small_for_noise(self):
-        x, y = torch.randn(2, 400, 1)
-        assert cross_covariance_loss(x, -2 * x).item() == pytest.approx(1.0, abs=1e-4)
-        assert hsic_loss(x, x).item() == pytest.approx(1.0, abs=1e-5)
-        assert max(cross_covariance_loss(x, y).item(), hsic_loss(x, y).item()) < 0.02
-        x = torch.linspace(-1, 1, 201)[:, None]  # a dependence that a covariance does not see
-        assert cross_covariance_loss(x, x.square()).item() < 1e-6
-        assert hsic_loss(x, x.square()).item() > 0.1
 
-        for loss in (cross_covariance_loss, hsic_loss, adversarial_loss):
-            for rows in (1, 3):
-                with pytest.raises(ValueError, match=f"{rows} and 1 rows"):
-                    loss(torch.randn(rows, 4), torch.randn(1, 4))
+def test_losses_of_dependence_are_one_for_a_copy_and_small_for_noise():
+    x, y = torch.randn(2, 400, 1)
+    assert cross_covariance_loss(x, -2 * x).item() == pytest.approx(1.0, abs=1e-4)
+    assert hsic_loss(x, x).item() == pytest.approx(1.0, abs=1e-5)
+    assert max(cross_covariance_loss(x, y).item(), hsic_loss(x, y).item()) < 0.02
+    x = torch.linspace(-1, 1, 201)[:, None]  # a dependence that a covariance does not see
+    assert cross_covariance_loss(x, x.square()).item() < 1e-6
+    assert hsic_loss(x, x.square()).item() > 0.1
 
-    def test_the_adversary_learns_to_guess_while_the_emotion_feature_learns_to_hide(self):
-        model = MEDN(replace(SMALL, decoupling="adversarial"))
-        out = model(torch.rand(64, 8, 3, 32, 32), torch.rand(64, 2, 32, 32))
-        motion = torch.randn(64, 32).requires_grad_()  # what the emotion feature holds, too: it predicts it in part
-        with torch.no_grad():
-            motion += 50 * (out.emotion - out.emotion.mean(dim=0))
-        before = adversarial_loss(motion, out.guess)
-        moved, *steps = torch.autograd.grad(before, [out.emotion, *model.adversary.parameters()], retain_graph=True)
-        assert torch.autograd.grad(before, motion, allow_unused=True) == (None,)
-        with torch.no_grad():
-            hidden = adversarial_loss(motion, model.adversary(out.emotion - moved))
-            for parameter, gradient in zip(model.adversary.parameters(), steps, strict=True):
-                parameter -= 0.1 * gradient
-            guessed = adversarial_loss(motion, model.adversary(out.emotion))
-        assert guessed < before < hidden
+    with pytest.raises(ValueError, match="3 and 1 rows"):
+        hsic_loss(torch.randn(3, 4), torch.randn(1, 4))
+
+
+def test_the_adversary_learns_to_guess_while_the_emotion_feature_learns_to_hide():
+    model = MEDN(replace(SMALL, decoupling="adversarial"))
+    out = model(torch.rand(64, 8, 3, 32, 32), torch.rand(64, 2, 32, 32))
+    motion = torch.randn(64, 32).requires_grad_()  # what the emotion feature holds, too: it predicts it in part
+    with torch.no_grad():
+        motion += 50 * (out.emotion - out.emotion.mean(dim=0))
+    before = adversarial_loss(motion, out.guess)
+    moved, *steps = torch.autograd.grad(before, [out.emotion, *model.adversary.parameters()], retain_graph=True)
+    assert torch.autograd.grad(before, motion, allow_unused=True) == (None,)
+    with torch.no_grad():
+        hidden = adversarial_loss(motion, model.adversary(out.emotion - moved))
+        for parameter, gradient in zip(model.adversary.parameters(), steps, strict=True):
+            parameter -= 0.1 * gradient
+        guessed = adversarial_loss(motion, model.adversary(out.emotion))
+    assert guessed < before < hidden
 
 
 def test_the_seed_decides_the_weights_which_survive_saving_and_are_held_against_their_card(tmp_path):
@@ -244,9 +239,8 @@ def test_the_seed_decides_the_weights_which_survive_saving_and_are_held_against_
     (folder / "figures.json").write_text(json.dumps({"sha256": "0" * 64}))
     with pytest.raises(ValueError, match="000000000000"):
         load_pretrained(folder)
-    with pytest.raises(FileNotFoundError, match="medn_huge") as caught:
+    with pytest.raises(FileNotFoundError, match=r"medn_huge.*medn_tiny\.synthme_v2"):
         load_pretrained("medn_huge")
-    assert all(name in str(caught.value) for name in network.pretrained_names())
 
 
 def test_a_configuration_fits_its_clips_and_a_wrong_field_or_input_is_refused_by_its_name():
@@ -254,30 +248,20 @@ def test_a_configuration_fits_its_clips_and_a_wrong_field_or_input_is_refused_by
     config = MEDNConfig.for_clips(clips, dim=32)
     check_clips(config, clips)
     assert (config.classes, config.aus) == (("happiness", "others"), ("AU1", "AU12", "AU14"))
-    assert MEDNConfig.for_clips(replace(clips, frames=None)).branches == "motion"
-    assert MEDNConfig.for_clips(replace(clips, flow=None)).branches == "emotion"
-    sizes = [sum(p.numel() for p in MEDN(MEDNConfig(**named)).parameters()) for named in network.NETWORKS.values()]
-    assert sizes == sorted(sizes)
-    assert 20e6 < sizes[-1] < 30e6  # about a ViT-S
-    written_by_0_1_0 = json.loads(SMALL.to_json()) | {"attention": "divided"}
-    assert MEDNConfig.from_json(json.dumps(written_by_0_1_0)) == SMALL
+    for lacking, branches in (("frames", "motion"), ("flow", "emotion")):
+        assert MEDNConfig.for_clips(replace(clips, **{lacking: None})).branches == branches
+    largest = MEDN(MEDNConfig(**network.NETWORKS["medn_base"]))
+    assert 20e6 < sum(p.numel() for p in largest.parameters()) < 30e6  # about a ViT-S
+    assert MEDNConfig.from_json(json.dumps(json.loads(SMALL.to_json()) | {"attention": "divided"})) == SMALL  # of 0.1.0
     motion = MEDN(replace(SMALL, branches="motion"))
     for call, fact in (
         (lambda: replace(SMALL, keep_rates=(0.0,)), r"keep_rates.*\(0, 1\]"),
-        (lambda: replace(SMALL, keep_rates=()), "keep_rates.*at least one"),
         (lambda: replace(SMALL, size=62), "62.*multiple of patch 4"),
-        (lambda: replace(SMALL, dim=30), "30.*multiple of 8"),
-        (lambda: replace(SMALL, classes=("one",)), "classes.*at least two"),
-        (lambda: replace(SMALL, classes=(0, 1)), "different names"),
-        (lambda: replace(SMALL, fusion="magic"), "fusion.*cofm, concat, sum.*'magic'"),
-        (lambda: replace(SMALL, flow_channels=1), "flow_channels.*1"),
-        (lambda: replace(SMALL, dropout=1.0), "dropout.*1.0"),
         (lambda: replace(SMALL, aus="AU1"), "aus.*names"),
         (lambda: MEDN(SMALL)(frames[:, 1:], flow), r"frames.*\(2, 7, 3, 32, 32\).*\(b, 8, 3, 32, 32\)"),
         (lambda: MEDN(SMALL)(frames, flow[:, :, 1:]), r"flow.*\(2, 2, 31, 32\).*\(b, 2, 32, 32\)"),
         (lambda: motion(frames), "'motion' was given nothing that it reads"),
         (lambda: check_clips(MEDNConfig(), clips), r"32x32.*64x64.*size=64"),
-        (lambda: check_clips(replace(SMALL, n_frames=12), clips), r"8 frames.*12.*n_frames=12"),
     ):
         with pytest.raises(ValueError, match=fact):
             call()

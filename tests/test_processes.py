@@ -15,6 +15,7 @@ from medn_lab.evaluate import accuracy
 SCRIPT = """
 import json, os, sys
 from pathlib import Path
+from types import SimpleNamespace
 
 sys.path.insert(0, {tests!r})
 import torch
@@ -24,46 +25,36 @@ from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.train import TrainConfig, fit
 
 
-class StopAfterThree:
-    heard = 0
-
-    def on_epoch_end(self, run):
-        self.heard += 1
-        if run.epoch == 3:
-            run.stop()
+def on_epoch_end(run):
+    watcher.heard += 1
+    if run.epoch == 3:
+        run.stop()
 
 
 clips, held_out = tiny_clips(n_subjects=8), tiny_clips(n_subjects=4, seed=1)
 model = MEDN(MEDNConfig.for_clips(clips, dim=32, keep_rates=(0.5, 0.25)), seed=1)
-config = TrainConfig(epochs={epochs}, batch_size=16, learning_rate=3e-3, seed=2, device="cpu", devices={devices})
-watcher = StopAfterThree()
-watchers = [watcher] if {stop} else []
-history = fit(model, clips, training=config, callbacks=watchers, checkpoint={folder!r}, progress=False)
-rank = int(os.environ.get("RANK", 0))
+config = TrainConfig(epochs=40, batch_size=16, learning_rate=3e-3, seed=2, device="cpu", devices=2)
+watcher = SimpleNamespace(heard=0, on_epoch_end=on_epoch_end)
+history = fit(model, clips, training=config, callbacks=[watcher] * {stop}, checkpoint={folder!r}, progress=False)
 found = {{
     "sha256": weights_sha256(model), "status": history.status, "heard": watcher.heard,
     "table": history.table.drop(columns="seconds").to_dict("list"),
     "logits": predict(model, held_out).logits.tolist(),
 }}
-Path(sys.argv[1], f"rank{{rank}}.json").write_text(json.dumps(found))
+Path(sys.argv[1], "rank" + os.environ["RANK"] + ".json").write_text(json.dumps(found))
 """
 
 
-def train_together(folder: Path, *, processes: int = 2, epochs: int = 40, stop: bool = False) -> list[dict]:
-    """The results of each process after a training that ``torchrun`` has started."""
+def train_together(folder: Path, *, stop: bool = False) -> list[dict]:
+    """The results of both processes after a training that ``torchrun`` has started."""
     folder.mkdir(exist_ok=True)
-    tests = str(Path(__file__).parent)
-    filled = SCRIPT.format(tests=tests, epochs=epochs, devices=processes, stop=stop, folder=str(folder / "checkpoint"))
     script = folder / "training.py"
-    script.write_text(filled)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    done = subprocess.run(
-        [*torchrun, script, folder],
-        capture_output=True, text=True, timeout=300, check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
-    )  # fmt: skip
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), stop=stop, folder=str(folder / "checkpoint")))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", script, folder]
+    surroundings = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(torchrun, capture_output=True, text=True, timeout=300, check=False, env=surroundings)
     assert done.returncode == 0, done.stderr[-3000:]
-    return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(processes)]
+    return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(2)]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """A result is made again from what it says about itself: in a fresh process and to the last bit, where that can be."""
 
-import dataclasses
 import getpass
 import json
 import os
@@ -9,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from functools import cache, partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from medn_lab import diagnose, evaluate
 from medn_lab.data.protocols import Fold
 from medn_lab.evaluate import extract_features, predict
 from medn_lab.model import MEDN, MEDNConfig, weights_sha256
+from medn_lab.model.inputs import torch_threads
 from medn_lab.records import BranchFeatures
 from medn_lab.rerunning import AGAIN
 from medn_lab.train import TrainConfig
@@ -32,55 +33,25 @@ INPUTS = {"Clips", "ClipIndex", "Truth"}
 """Records that are saved and are no results."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _each_corpus_drawn_once():
-    """The test in a fresh process draws for itself; the others test what is done with the clips."""
+@pytest.fixture(scope="module")
+def made(shipped):
+    """Clips, a network trained on nine of them with two classes that no recipe names, and results of both.
+
+    Each corpus is drawn once; the test in a fresh process draws for itself.
+    """
     with pytest.MonkeyPatch.context() as patched:
         draw = cache(partial(medn.synthetic_clips, n_jobs=1))
         patched.setattr("medn_lab.rerunning.synthme.synthetic_clips", draw)
-        yield
-
-
-@pytest.fixture(scope="module")
-def clips():
-    drawn = medn.synthetic_clips(n_subjects=3, clips_per_subject=4, size=64, seed=4, n_jobs=1)
-    return drawn.with_table(drawn.table.assign(label=drawn.table["emotion"]))
-
-
-@pytest.fixture(scope="module")
-def two(clips):
-    """The same clips with two classes that no recipe names, in another order."""
-    table = clips.table.assign(label=np.where(np.arange(len(clips)) % 2, "others", "happiness"))
-    return clips.with_table(table.iloc[::-1])
-
-
-@pytest.fixture(scope="module")
-def config(two):
-    return MEDNConfig.for_clips(two, dim=16, branches="motion", decoupling="none")
-
-
-@pytest.fixture(scope="module")
-def predictions(clips, shipped):
-    return predict(shipped, clips)
-
-
-@pytest.fixture(scope="module")
-def features(clips, shipped):
-    return extract_features(shipped, clips)
-
-
-@pytest.fixture(scope="module")
-def trained(config, two):
-    """A network trained on nine clips with three for validation."""
-    ids = two.table["clip_id"]
-    model = MEDN(config, seed=5)
-    medn.fit(model, two.select(ids[:9]), training=THREE, validation=two.select(ids[9:]), progress=False)
-    return model
-
-
-@pytest.fixture(scope="module")
-def folds(two, config):
-    return evaluate.evaluate_loso(config, two, training=ONE, **HERE).predictions
+        drawn = draw(n_subjects=3, clips_per_subject=4, size=64, seed=4)
+        clips = drawn.with_table(drawn.table.assign(label=drawn.table["emotion"]))
+        table = clips.table.assign(label=np.where(np.arange(len(clips)) % 2, "others", "happiness"))
+        two = clips.with_table(table.iloc[::-1])
+        config = MEDNConfig.for_clips(two, dim=16, branches="motion", decoupling="none")
+        ids, trained = two.table["clip_id"], MEDN(config, seed=5)
+        medn.fit(trained, two.select(ids[:9]), training=THREE, validation=two.select(ids[9:]), progress=False)
+        folds = evaluate.evaluate_loso(config, two, training=ONE, **HERE).predictions
+        results = {"predictions": predict(shipped, clips), "features": extract_features(shipped, clips), "folds": folds}
+        yield SimpleNamespace(clips=clips, two=two, config=config, trained=trained, **results)
 
 
 def rerun(record, **given):
@@ -107,33 +78,32 @@ for folder in sorted(pathlib.Path(sys.argv[1]).iterdir()):
 
 
 @pytest.mark.slow
-def test_a_fresh_process_makes_every_kind_of_result_again_to_the_last_bit(
-    clips, two, config, shipped, predictions, features, trained, folds, tmp_path
-):
-    trained.save_pretrained(tmp_path / "mine")
-    ids = tuple(two.table["clip_id"])
-    table = two.table.assign(dataset=np.where(two.table["subject"].str.endswith("s01"), "here", "there"))
+def test_a_fresh_process_makes_every_kind_of_result_again_to_the_last_bit(made, shipped, tmp_path):
+    made.trained.save_pretrained(tmp_path / "mine")
+    ids = tuple(made.two.table["clip_id"])
+    there = made.two.table["subject"].str.endswith("s01")
+    sets = made.two.with_table(made.two.table.assign(dataset=np.where(there, "here", "there")))
     own_folds = [Fold("first", ids[4:10], ids[:4]), Fold("others", ids[:4], ids[4:])]
-    audit = evaluate.selection_audit(config, two, training=THREE, validation_share=0.5, **HERE)
-    relabelled = replace(features, table=features.table.assign(label=np.where(np.arange(12) % 3, "a", "b")))
+    audit = evaluate.selection_audit(made.config, made.two, training=THREE, validation_share=0.5, **HERE)
+    relabelled = replace(made.features, table=made.features.table.assign(label=np.where(np.arange(12) % 3, "a", "b")))
     report = diagnose.decoupling_report(
         {"one": relabelled, "other": relabelled.select(relabelled.table["clip_id"][::-1])}, n_permutations=9,
         n_shuffles=2, targets=["emotion", "aus"], n_exchanges=19, readers=["ridge"], seed=6,
     )  # fmt: skip
     kinds = {
-        "predictions": predictions,
-        "selected": predictions.select(predictions.table["clip_id"][7:2:-1]),
-        "own": predict(trained, two),
-        "folds": folds,
-        "given": evaluate.evaluate_folds(config, two, folds=own_folds, training=ONE, **HERE).predictions,
-        "sets": evaluate.evaluate_cross_dataset(config, two.with_table(table), training=ONE, **HERE).predictions,
+        "predictions": made.predictions,
+        "selected": made.predictions.select(made.predictions.table["clip_id"][7:2:-1]),
+        "own": predict(made.trained, made.two),
+        "folds": made.folds,
+        "given": evaluate.evaluate_folds(made.config, made.two, folds=own_folds, training=ONE, **HERE).predictions,
+        "sets": evaluate.evaluate_cross_dataset(made.config, sets, training=ONE, **HERE).predictions,
         "audit": audit.predictions["best_on_test"],
-        "features": features,
-        "history": trained.history,
-        "map": diagnose.umap(features, method="pca"),
-        "aligned": diagnose.aligned_umap({"one": features, "same": features}, method="pca")["same"],
-        "attribution": diagnose.saliency(shipped, clips, target="happiness"),
-        "kept": diagnose.kept_tokens(shipped, clips, truth=clips.truth),
+        "features": made.features,
+        "history": made.trained.history,
+        "map": diagnose.umap(made.features, method="pca"),
+        "aligned": diagnose.aligned_umap({"one": made.features, "same": made.features}, method="pca")["same"],
+        "attribution": diagnose.saliency(shipped, made.clips, target="happiness"),
+        "kept": diagnose.kept_tokens(shipped, made.clips, truth=made.clips.truth),
         "report": report,
         "alone": report.only(["other"]),
     }
@@ -144,95 +114,71 @@ def test_a_fresh_process_makes_every_kind_of_result_again_to_the_last_bit(
     assert done.stdout.splitlines() == [f"{name} True 0.0 {{}} []" for name in names], done.stderr[-2000:]
 
 
-class TestSourceOfARecord:
-    def test_every_record_that_is_saved_has_a_source_or_is_an_input(self):
-        saved = {name for name in medn.records.__all__ if hasattr(getattr(medn.records, name), "save")}
-        results = [kind for kind in AGAIN if kind is not MEDN]
-        assert saved == {kind.__name__ for kind in results} | INPUTS
-        for kind in results:
-            assert "source" in {field.name for field in dataclasses.fields(kind)}, kind
-
-    def test_the_repr_names_model_versions_and_clips_and_no_path_and_no_machine(
-        self, shipped, clips, features, trained
-    ):
-        by = f"by {NAME} ({features.source['sha256'][:8]}), medn_lab {medn.__version__}, torch"
-        one, history = clips.select(clips.table["clip_id"][:1]), trained.history
-        maps = diagnose.saliency(shipped, one, target="gate")
-        for record in (features, diagnose.umap(features, method="pca"), diagnose.kept_tokens(shipped, one), maps):
-            assert by in repr(record), type(record)
-            assert "on SynthME seed 4" in repr(record), type(record)
-        assert f"by MEDN, trained (seed 5) ({history.source['sha256'][:8]}), seed 2, medn_lab" in repr(history)
-        text = repr(features.source["run"]) + repr(history.source)
-        assert os.getcwd() not in text
-        assert platform.node() not in text or len(platform.node()) < 3
-        assert f"'{getpass.getuser()}'" not in text
+def test_every_saved_record_has_a_source_that_names_model_versions_and_clips_and_no_path_and_no_machine(made, shipped):
+    saved = {name for name in medn.records.__all__ if hasattr(getattr(medn.records, name), "save")}
+    assert saved == {kind.__name__ for kind in AGAIN if kind is not MEDN} | INPUTS
+    features, history = made.features, made.trained.history
+    by = f"by {NAME} ({features.source['sha256'][:8]}), medn_lab {medn.__version__}, torch"
+    for record in (features, diagnose.umap(features, method="pca"), diagnose.kept_tokens(shipped, made.clips)):
+        assert (by in repr(record), "on SynthME seed 4" in repr(record)) == (True, True), type(record)
+    assert f"by MEDN, trained (seed 5) ({history.source['sha256'][:8]}), seed 2, medn_lab" in repr(history)
+    text = repr(features.source["run"]) + repr(history.source)
+    assert os.getcwd() not in text
+    assert platform.node() not in text or len(platform.node()) < 3
+    assert f"'{getpass.getuser()}'" not in text
 
 
-class TestComparison:
-    def test_a_changed_result_is_not_identical_and_equal_classes_are_counted(self, predictions):
-        logits = predictions.logits.copy()
-        logits[:3, 0], logits[:3, 1] = -50, 50  # class 1
-        changed = replace(predictions, logits=logits)
-        expected = int((changed.predicted == predictions.predicted).sum())
-        found = rerun(changed)
-        assert (found.identical, found.answers) == (False, (expected, 12))
-        assert f"{expected} of 12 clips" in repr(found)
-        assert found.difference == pytest.approx(np.abs(logits - predictions.logits).max())
-        assert 8 < expected < 12
-
-    def test_versions_and_a_device_that_have_changed_or_are_not_recorded_are_named(self, features):
-        run = features.source["run"]
-        other = {**run, "versions": {**run["versions"], "torch": "1.0"}, "device": "cuda (H100)"}
-        found = rerun(with_source(features, run=other))
-        assert (found.identical, found.answers, found.unrecorded) == (True, None, ())
-        assert found.changed["torch"] == ("1.0", run["versions"]["torch"])
-        assert found.changed["device"][0] == "cuda (H100)"
-        assert "torch 1.0 -> " in repr(found)
-        older = {"versions": {"python": run["versions"]["python"]}, "hardware": {}}
-        found = rerun(with_source(features, run={k: v for k, v in (run | older).items() if k != "device"}))
-        assert (found.identical, found.changed) == (True, {})
-        assert {"torch", "numpy", "processor", "cpus", "device"} <= set(found.unrecorded)
-        assert all(name in repr(found) for name in found.unrecorded)
-
-    def test_a_rerun_takes_as_many_threads_as_the_run_and_needs_its_clips(self, clips, shipped, monkeypatch):
-        some, seen, forward = clips.select(clips.table["clip_id"][:3]), [], MEDN.forward
-        monkeypatch.setattr(MEDN, "forward", lambda *args: (seen.append(torch.get_num_threads()), forward(*args))[1])
-        before = torch.get_num_threads()
-        try:
-            torch.set_num_threads(before + 1)
-            part = predict(shipped, some).select(some.table["clip_id"][:2])
-        finally:
-            torch.set_num_threads(before)
-        with pytest.raises(ValueError, match="2 of the 3 clips"):
-            rerun(part)
-        assert rerun(part, clips=some).identical
-        assert seen == [before + 1, before + 1]
-        assert torch.get_num_threads() == before
+def test_a_changed_result_is_not_identical_and_equal_classes_are_counted(made):
+    logits = made.predictions.logits.copy()
+    logits[:3] = 100 - logits[:3]  # another class for these three
+    found = rerun(replace(made.predictions, logits=logits))
+    assert (found.identical, found.answers) == (False, (9, 12))
+    assert "9 of 12 clips" in repr(found)
+    assert found.difference == pytest.approx(np.abs(logits - made.predictions.logits).max())
 
 
-def test_what_cannot_be_made_again_names_what_is_missing(clips, predictions, features, folds):
+def test_versions_and_a_device_that_have_changed_or_are_not_recorded_are_named(made):
+    run = made.features.source["run"]
+    older = {"versions": {"python": run["versions"]["python"], "torch": "1.0"}, "hardware": {}}
+    found = rerun(with_source(made.features, run=run | older | {"device": "cuda (H100)"}))
+    assert (found.identical, found.answers) == (True, None)
+    assert found.changed["torch"] == ("1.0", run["versions"]["torch"])
+    assert found.changed["device"][0] == "cuda (H100)"
+    assert {"numpy", "processor", "cpus"} <= set(found.unrecorded)
+    assert all(name in repr(found) for name in ("torch 1.0 -> ", *found.unrecorded))
+
+
+def test_a_rerun_takes_as_many_threads_as_the_run_and_needs_its_clips(made, shipped, monkeypatch):
+    some, seen, forward = made.clips.select(made.clips.table["clip_id"][:3]), [], MEDN.forward
+    monkeypatch.setattr(MEDN, "forward", lambda *args: (seen.append(torch.get_num_threads()), forward(*args))[1])
+    before = torch.get_num_threads()
+    with torch_threads(before + 1):
+        part = predict(shipped, some).select(some.table["clip_id"][:2])
+    with pytest.raises(ValueError, match="2 of the 3 clips"):
+        rerun(part)
+    assert rerun(part, clips=some).identical
+    assert (seen, torch.get_num_threads()) == ([before + 1, before + 1], before)
+
+
+def test_what_cannot_be_made_again_names_what_is_missing(made):
     mine = tiny_clips()
-    own = with_source(predictions, recipe=dict(mine.recipe))
-    other_recipe = replace(clips, recipe={**clips.recipe, "cue_strength": 0.5})
-    by_hand = BranchFeatures(*np.random.default_rng(0).normal(size=(3, 12, 4)), clips.table)
-    without = {"run": {**predictions.source["run"], "call": "evaluate_folds"}}
+    own = with_source(made.predictions, recipe=dict(mine.recipe))
+    other_recipe = replace(made.clips, recipe={**made.clips.recipe, "cue_strength": 0.5})
+    by_hand = BranchFeatures(*np.random.default_rng(0).normal(size=(3, 12, 4)), made.clips.table)
     given = {"targets": [], "allowed": {}, "n_permutations": 9}
     for record, options, fact in (
         (own, {}, "12 clips.*give the prepared set"),
         (own, {"clips": mine}, "12 of 12 clips.*'synthme4-s01-c01'"),
-        (predictions, {"clips": other_recipe}, "another recipe.*cue_strength"),
-        (replace(predictions, source={}), {}, "does not say how it was made"),
+        (made.predictions, {"clips": other_recipe}, "another recipe.*cue_strength"),
         (diagnose.umap(by_hand, method="pca"), {}, "does not say how it was made"),
-        (with_source(predictions, **without), {}, "training.*is not in it"),
-        (with_source(predictions, sha256="0" * 64), {}, f"{NAME}.*other weights"),
-        (with_source(predictions, name="mine"), {}, "'mine'.*give"),
-        (folds.select(folds.table["clip_id"][2:]), {}, "2 of 12 clips"),
-        (diagnose.decoupling_report(features, **given), {}, r"gave allowed.*does not hold"),
+        (with_source(made.predictions, sha256="0" * 64), {}, f"{NAME}.*other weights"),
+        (made.folds.select(made.folds.table["clip_id"][2:]), {}, "2 of 12 clips"),
+        (diagnose.decoupling_report(made.features, **given), {}, r"gave allowed.*does not hold"),
     ):
         with pytest.raises(ValueError, match=fact):
             rerun(record, **options)
     with pytest.raises(TypeError, match=r"Interval.*Predictions"):
-        rerun(evaluate.bootstrap_interval(predictions, n_resamples=9))
+        rerun(evaluate.bootstrap_interval(made.predictions, n_resamples=9))
 
 
 class Watch:
@@ -246,103 +192,77 @@ class Watch:
             raise KeyboardInterrupt
 
 
-class TestTrainings:
-    def test_one_that_ended_early_is_made_again_as_far_as_it_came(self, config, two):
-        history = medn.fit(MEDN(config), two, training=THREE, callbacks=[Watch()], progress=False)
-        assert (history.status, len(history)) == ("interrupted", 2)
-        found = rerun(history)
-        assert found.identical
-        assert found.again.source["sha256"] == history.source["sha256"]
-        assert found.notes == ("the callbacks Watch were not called again",)
-
-    def test_another_loss_or_other_weights_are_not_identical(self, trained):
-        history = trained.history
-        changed = replace(history, table=history.table.assign(loss=history.table["loss"] + [0, 0.5, 0]))
-        found = rerun(with_source(changed, sha256="0" * 64))
-        assert not found.identical
-        assert found.difference == pytest.approx(0.5)
-        assert {history.source["sha256"][:12], "0" * 12} <= set(found.notes[0].split())
-
-    def test_a_model_that_came_out_otherwise_is_judged_by_its_answers_to_unseen_clips(self, trained, monkeypatch):
-        def fit_elsewhere(model, *args, **named):
-            history = medn.fit(model, *args, **named)
-            with torch.no_grad():
-                next(model.parameters()).add_(1e-6)  # as another processor's last digits
-            return history
-
-        monkeypatch.setattr("medn_lab.rerunning.fit", fit_elsewhere)
-        found = rerun(trained)
-        assert (found.identical, found.answers) == (False, (3, 3))
-        assert 0 < found.difference < 1e-5
-
-    @pytest.mark.slow
-    def test_one_that_began_from_trained_weights_needs_them(self, clips, config, two, trained):
-        on = medn.load_pretrained(NAME)
-        further = medn.fit(on, clips, training=ONE, progress=False)
-        assert on.name == f"{NAME}, trained further"
-        assert rerun(further).identical
-        model, before = MEDN(config), weights_sha256(trained)
-        model.load_state_dict(trained.state_dict())
-        again = medn.fit(model, two, training=ONE, progress=False)
-        with pytest.raises(ValueError, match=r"began from the weights .* give that model"):
-            rerun(again)
-        assert rerun(again, model=trained).identical
-        assert weights_sha256(trained) == before  # what was given is not trained on
-
-    def test_what_a_history_does_not_hold_is_named_and_a_model_without_one_is_refused(self, config, trained):
-        history = trained.history
-        shared = {**history.config, "training": {**history.config["training"], "devices": 2}}
-        changed = MEDN(config)
-        changed.name, changed.history = "mine", history
-        for record, fact in (
-            (with_source(history, start={}), "does not say how it was made"),
-            (replace(history, config=shared), "2 processes.*torchrun"),
-            (MEDN(config), r"'MEDN, untrained \(seed 0\)' has no history"),
-            (changed, "weights of 'mine' were changed"),
-        ):
-            with pytest.raises(ValueError, match=fact):
-                rerun(record)
-
-    def test_the_folder_of_one_trained_on_real_clips_names_them_and_tells_nothing_of_their_coding(self, tmp_path):
-        mine = tiny_clips()
-        model = MEDN(MEDNConfig.for_clips(mine, dim=16, branches="motion"))
-        history = medn.fit(model, mine, training=ONE, progress=False)
-        assert {"part", "clip_id", "subject", "label"} < set(history.clips)
-        model.save_pretrained(tmp_path / "mine")
-        loaded = medn.load_pretrained(tmp_path / "mine")
-        assert list(loaded.history.clips) == ["part", "clip_id"]
-        with pytest.raises(ValueError, match="give the prepared set"):
-            rerun(loaded)
-        assert rerun(loaded, clips=mine).identical
-
-    @pytest.mark.slow
-    def test_a_shipped_one_is_trained_again_as_its_card_says(self, tmp_path, monkeypatch):
-        corpus = {"n_subjects": 2, "clips_per_subject": 5, "size": 64, "n_frames": 8, "seed": 9}
-        clips = medn.synthetic_clips(**corpus)
-        model = MEDN(MEDNConfig.for_clips(clips, dim=16, branches="motion"))
-        medn.fit(model, clips, training=ONE, progress=False)
-        model.history = None
-        model.save_pretrained(tmp_path / "tiny")
-        card = {"training_corpus": corpus, "training": {"epochs": 1, "batch_size": 4}, "medn_lab": "0.0"}
-        (tmp_path / "tiny" / "figures.json").write_text(json.dumps(card))
-        for module in ("medn_lab.model.medn", "medn_lab.rerunning"):
-            monkeypatch.setattr(f"{module}.pretrained_folder", lambda: tmp_path)
-        found = rerun(medn.load_pretrained("tiny"))
-        assert found.identical
-        assert found.changed == {"medn-lab": ("0.0", medn.__version__)}
-        assert {"python", "torch", "processor", "device"} <= set(found.unrecorded)
+def test_one_that_ended_early_is_made_again_as_far_as_it_came(made):
+    history = medn.fit(MEDN(made.config), made.two, training=THREE, callbacks=[Watch()], progress=False)
+    found = rerun(history)
+    assert (history.status, len(history), found.identical) == ("interrupted", 2, True)
+    assert found.notes == ("the callbacks Watch were not called again",)
 
 
-def test_a_map_of_a_sample_of_some_of_the_features_or_of_layers(features):
-    made = diagnose.umap(features, method="pca", most_clips=9, seed=0)
-    assert rerun(made.select(made.table["clip_id"][1:4])).identical
-    made = diagnose.umap(features.select(features.table["clip_id"][8:1:-1]), method="pca", branches=["motion"])
-    assert rerun(made).identical
+def test_another_loss_or_other_weights_are_not_identical(made):
+    history = made.trained.history
+    changed = replace(history, table=history.table.assign(loss=history.table["loss"] + [0, 0.5, 0]))
+    found = rerun(with_source(changed, sha256="0" * 64))
+    assert (found.identical, found.difference) == (False, pytest.approx(0.5))
+    assert {history.source["sha256"][:12], "0" * 12} <= set(found.notes[0].split())
+
+
+@pytest.mark.slow
+def test_one_that_began_from_trained_weights_needs_them(made):
+    on = medn.load_pretrained(NAME)
+    assert rerun(medn.fit(on, made.clips, training=ONE, progress=False)).identical
+    assert on.name == f"{NAME}, trained further"
+    model, before = MEDN(made.config), weights_sha256(made.trained)
+    model.load_state_dict(made.trained.state_dict())
+    again = medn.fit(model, made.two, training=ONE, progress=False)
+    with pytest.raises(ValueError, match=r"began from the weights .* give that model"):
+        rerun(again)
+    assert rerun(again, model=made.trained).identical
+    assert weights_sha256(made.trained) == before  # what was given is not trained on
+
+
+def test_a_model_whose_history_is_of_others_has_none_or_names_no_recipe_is_refused(made, tmp_path):
+    changed, mine = MEDN(made.config), tiny_clips()
+    changed.name, changed.history = "mine", made.trained.history
+    for model, fact in ((MEDN(made.config), "has no history"), (changed, "weights of 'mine' were changed")):
+        with pytest.raises(ValueError, match=fact):
+            rerun(model)
+    # The folder of one trained on real clips names them and tells nothing of their coding.
+    model = MEDN(MEDNConfig.for_clips(mine, dim=16, branches="motion"))
+    history = medn.fit(model, mine, training=ONE, progress=False)
+    assert {"part", "clip_id", "subject", "label"} < set(history.clips)
+    model.save_pretrained(tmp_path / "mine")
+    loaded = medn.load_pretrained(tmp_path / "mine")
+    assert list(loaded.history.clips) == ["part", "clip_id"]
+    with pytest.raises(ValueError, match="give the prepared set"):
+        rerun(loaded)
+    assert rerun(loaded, clips=mine).identical
+
+
+@pytest.mark.slow
+def test_a_shipped_one_is_trained_again_as_its_card_says(tmp_path, monkeypatch):
+    corpus = {"n_subjects": 2, "clips_per_subject": 5, "size": 64, "n_frames": 8, "seed": 9}
+    clips = medn.synthetic_clips(**corpus)
+    model = MEDN(MEDNConfig.for_clips(clips, dim=16, branches="motion"))
+    medn.fit(model, clips, training=ONE, progress=False)
+    model.history = None
+    model.save_pretrained(tmp_path / "tiny")
+    card = {"training_corpus": corpus, "training": {"epochs": 1, "batch_size": 4}, "medn_lab": "0.0"}
+    (tmp_path / "tiny" / "figures.json").write_text(json.dumps(card))
+    for module in ("medn_lab.model.medn", "medn_lab.rerunning"):
+        monkeypatch.setattr(f"{module}.pretrained_folder", lambda: tmp_path)
+    found = rerun(medn.load_pretrained("tiny"))
+    assert (found.identical, found.changed) == (True, {"medn-lab": ("0.0", medn.__version__)})
+    assert {"python", "torch", "processor", "device"} <= set(found.unrecorded)
+
+
+def test_a_map_of_a_sample_of_some_of_the_features_or_of_layers(made):
+    features, ids = made.features, made.features.table["clip_id"]
+    mapped = diagnose.umap(features, method="pca", most_clips=9, seed=0)
+    assert rerun(mapped.select(mapped.table["clip_id"][1:4])).identical
+    mapped = diagnose.umap(features.select(ids[8:1:-1]), method="pca", branches=["motion"])
+    assert rerun(mapped).identical
     with pytest.raises(ValueError, match="3 of the 7 clips"):
-        rerun(made.select(made.table["clip_id"][:3]))
-    layers = {"stem": np.random.default_rng(0).normal(size=(12, 5))}
-    found = rerun(diagnose.umap(features, layers=layers, method="pca"))
-    assert found.identical
-    assert ["stem" in note for note in found.notes] == [True]
-    with pytest.raises(ValueError, match=r"layers alone \(stem\)"):
-        rerun(diagnose.umap(features, layers=layers, branches=[], method="pca"))
+        rerun(mapped.select(mapped.table["clip_id"][:3]))
+    found = rerun(diagnose.umap(features, layers={"stem": np.eye(12, 5)}, method="pca"))
+    assert (found.identical, ["stem" in note for note in found.notes]) == (True, [True])

@@ -193,7 +193,7 @@ def differentiable(model: MEDN) -> Iterator[None]:
 
         def keep(_: object, __: object, out: Any) -> None:
             parts.clear()
-            parts.update({part.data_ptr(): part for part in (out.feature, out.tokens)})
+            parts.update({part.data_ptr(): part for part in out[:2]})
 
         def bridge(_: object, given: tuple[Any, ...]) -> tuple[Any, ...]:
             return tuple(one if one.requires_grad else parts.get(one.data_ptr(), one) for one in given)

@@ -17,7 +17,6 @@ from .prediction import layer_features as layer_features
 from .prediction import live_predictor as live_predictor
 from .prediction import predict as predict
 from .resampling import Interval as Interval
-from .resampling import interval_over_seeds as interval_over_seeds
 from .summary import Comparison as Comparison
 from .summary import compare_predictions as compare_predictions
 from .summary import evaluation_summary as evaluation_summary

@@ -134,9 +134,8 @@ def selection_audit(
     """
     if not 0 < validation_share < 1:
         raise ValueError(f"validation_share must be in (0, 1); got {validation_share}")
-    options["validation_share"], best = validation_share, "best_on_test"
-    results = cross_validate(config, clips, "selection_audit", leave_one_subject_out, **options)
-    predictions = {rule: results[rule].predictions for rule in (LAST, *CHOSEN_BY)}
+    results = cross_validate(config, clips, "selection_audit", leave_one_subject_out, validation_share, **options)
+    best, predictions = "best_on_test", {rule: results[rule].predictions for rule in (LAST, *CHOSEN_BY)}
     scores = {rule: results[rule].scores().query("part == 'all'").drop(columns="part") for rule in predictions}
     table, last = pd.concat(scores, names=["rule"]).reset_index("rule").reset_index(drop=True), results[LAST]
     gain = compare_predictions(predictions[best], predictions[LAST], label=last.label, names=(best, LAST))

@@ -20,12 +20,7 @@ from medn_lab.records import Clips, Predictions, au_columns, people, run_record
 from medn_lab.records.storage import describe_source
 from medn_lab.train import TrainConfig
 
-SPLITS = {
-    "evaluate_loso": "leave one subject out",
-    "evaluate_cross_dataset": "leave one data set out",
-    "evaluate_folds": "given folds",
-    "selection_audit": "leave one subject out",
-}
+SPLITS = {"evaluate_cross_dataset": "leave one data set out", "evaluate_folds": "given folds"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,7 +74,7 @@ class CrossValidation:
             several, a data set's name. The bounds are NaN where a part has one subject. ``.attrs["floor"]`` is the
             floor's name.
         """
-        return score_table(self.predictions, self.floor, label=self.label)
+        return score_table(self.predictions, self.floor, self.label)
 
     def __repr__(self) -> str:
         source, failed = self.predictions.source, self.folds[self.folds["error"] != ""]
@@ -98,16 +93,10 @@ class CrossValidation:
 
 
 def evaluate_loso(
-    config: MEDNConfig,
-    clips: Clips,
-    *,
-    protocol: ProtocolName | None = None,
-    label: str = "label",
-    training: TrainConfig | None = None,
-    n_jobs: int | None = None,
-    folder: str | os.PathLike[str] | None = None,
+    config: MEDNConfig, clips: Clips, *, protocol: ProtocolName | None = None, label: str = "label",
+    training: TrainConfig | None = None, n_jobs: int | None = None, folder: str | os.PathLike[str] | None = None,
     progress: bool = True,
-) -> CrossValidation:
+) -> CrossValidation:  # fmt: skip
     """Leave one subject out: train a network for each person on all others, and pool its predictions of that person.
 
     The last epoch counts; nothing is chosen by a held-out clip (:func:`selection_audit` shows what choosing would do).
@@ -269,11 +258,11 @@ def evaluate_cross_dataset(config: MEDNConfig, clips: Clips, **options: Any) -> 
 
 
 def cross_validate(
-    config: MEDNConfig, clips: Clips, call: str, split: Sequence[Fold] | Split, *, n_jobs: int | None = None,
-    folder: str | os.PathLike[str] | None = None, progress: bool = True, **options: Any,
+    config: MEDNConfig, clips: Clips, call: str, split: Sequence[Fold] | Split, share: float | None = None, /, *,
+    n_jobs: int | None = None, folder: str | os.PathLike[str] | None = None, progress: bool = True, **options: Any,
 ) -> dict[str, CrossValidation]:  # fmt: skip
     """The result of all finished folds, by the rule that chose the epoch; `options` are those of `plan_folds`."""
-    plan = plan_folds(config, clips, call, split, **options)
+    plan = plan_folds(config, clips, call, split, share, **options)
     outcomes = run_folds(plan, n_jobs=n_jobs, folder=folder, progress=progress)
     finished = {number: one for number, one in enumerate(outcomes) if not isinstance(one, str)}
     errors = {number: one for number, one in enumerate(outcomes) if isinstance(one, str)}
@@ -292,11 +281,11 @@ def cross_validate(
     if "action_units" not in table and not au_columns(table):
         table = table.assign(action_units="?")  # The floor is then the majority class.
     floor = au_only_floor(table, label=plan.label, folds=[plan.folds[number] for number in finished])
-    pooled = {
-        rule: pool({number: one[rule] for number, one in finished.items()}, plan, rule=rule)
-        for rule in next(iter(finished.values()))
-    }
-    return {rule: CrossValidation(one, folds, floor, epochs, plan.label) for rule, one in pooled.items()}
+    results = {}
+    for rule in next(iter(finished.values())):
+        pooled = pool({number: one[rule] for number, one in finished.items()}, plan, rule=rule)
+        results[rule] = CrossValidation(pooled, folds, floor, epochs, plan.label)
+    return results
 
 
 def pool(finished: dict[int, Predictions], plan: Plan, *, rule: str) -> Predictions:
@@ -309,24 +298,16 @@ def pool(finished: dict[int, Predictions], plan: Plan, *, rule: str) -> Predicti
         settings["folds"] = [asdict(fold) for fold in plan.folds]
     names = [fold.held_out for fold in plan.folds]
     names = [f"{name} (fold {n})" if names.count(name) > 1 else name for n, name in enumerate(names)]
-    device, split = parts[0].source["run"]["device"], SPLITS[plan.call]
-    has_aus = parts[0].au_logits is not None
-    return Predictions(
-        logits=np.concatenate([part.logits for part in parts])[order],
-        au_logits=np.concatenate([part.au_logits for part in parts])[order] if has_aus else None,
-        aus=parts[0].aus,
-        fold=np.repeat(list(finished), [len(part) for part in parts])[order],
-        table=table,
-        classes=parts[0].classes,
-        protocol=plan.protocol,
-        source={
-            "name": f"MEDN, {split}",
-            "split": split,
-            "rule": rule,
-            "model": asdict(plan.config),
-            "training": asdict(plan.training),
-            "sha256": {names[n]: part.source["sha256"] for n, part in finished.items()},
-            "recipe": dict(plan.clips.recipe),
-            "run": run_record(plan.call, table=plan.table, label=plan.label, device=device, **settings),
-        },
-    )
+    first, split = parts[0], SPLITS.get(plan.call, "leave one subject out")
+    settings |= {"label": plan.label, "device": first.source["run"]["device"]}
+    source = {
+        "name": f"MEDN, {split}", "split": split, "rule": rule, "recipe": dict(plan.clips.recipe),
+        "model": asdict(plan.config), "training": asdict(plan.training),
+        "sha256": {names[n]: part.source["sha256"] for n, part in finished.items()},
+        "run": run_record(plan.call, table=plan.table, **settings),
+    }  # fmt: skip
+    whole: dict[str, Any] = {"aus": first.aus, "protocol": plan.protocol, "source": source}
+    whole["fold"] = np.repeat(list(finished), [len(part) for part in parts])[order]
+    if first.au_logits is not None:
+        whole["au_logits"] = np.concatenate([part.au_logits for part in parts])[order]
+    return Predictions(np.concatenate([part.logits for part in parts])[order], table, first.classes, **whole)

@@ -11,6 +11,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,6 @@ import joblib
 import numpy as np
 import pandas as pd
 import torch
-from joblib.parallel import get_active_backend
 from tqdm.auto import tqdm
 
 import medn_lab
@@ -64,19 +64,17 @@ class Plan:
 
 
 def plan_folds(
-    config: MEDNConfig, clips: Clips, call: str, split: Sequence[Fold] | Split, *, protocol: ProtocolName | None = None,
-    label: str = "label", training: TrainConfig | None = None, validation_share: float | None = None,
+    config: MEDNConfig, clips: Clips, call: str, split: Sequence[Fold] | Split, validation_share: float | None, /, *,
+    protocol: ProtocolName | None = None, label: str = "label", training: TrainConfig | None = None,
 ) -> Plan:  # fmt: skip
     """Decide classes, clips and folds; ValueError if labels, clips, classes and folds do not fit together."""
     table = clips.table
-    if validation_share is not None and call != "selection_audit":
-        raise TypeError(f"{call} has no option validation_share")
     settings = {} if validation_share is None else {"validation_share": validation_share}
     if protocol is not None:
         if label != "label":
             raise ValueError(f"a protocol makes the column 'label' itself; leave out label={label!r} or the protocol")
         table, _ = to_classes(table, protocol)
-        there = set(table["label"])
+        there = table["label"].unique()
         config = replace(config, classes=tuple(name for name in PROTOCOLS[protocol].classes if name in there))
     table = table.assign(**{label: check_label(table, label=label)})
     if set(table[label]) != set(config.classes):
@@ -84,33 +82,12 @@ def plan_folds(
         raise ValueError(f"the model's classes are {', '.join(config.classes)}, but the clips are labelled {labels}")
     check_clips(config, clips)
     folds = tuple(split(table) if callable(split) else split)
-    check_folds(table, folds)
+    person, scored = people(table).set_axis(table["clip_id"]).to_dict(), set[str]()
     rows, lacking = [], set[str]()
     for number, fold in enumerate(folds):
-        tested, trained = (table.loc[table["clip_id"].isin(set(ids)), label] for ids in (fold.test, fold.train))
-        unseen = sorted(set(tested) - set(trained))
-        lacking |= set(unseen)
-        row = {"fold": number, "held_out": fold.held_out, "n_train": len(fold.train), "n_test": len(fold.test)}
-        row |= {f"n_{name}": int((tested == name).sum()) for name in config.classes}
-        rows.append(row | {"unseen": ", ".join(unseen), "n_unseen": int(tested.isin(unseen).sum())})
-    if lacking:
-        warnings.warn(
-            f"in some folds no training clip is of {', '.join(sorted(lacking))}: the clips of these classes tested"
-            " there count as wrong; leave the classes out, or choose a protocol that joins them with others",
-            UserWarning, stacklevel=4,
-        )  # fmt: skip
-    training, bare = replace(training or TrainConfig(), threads=1), replace(clips, truth=None, viewing=None)
-    return Plan(config, training, bare, table, folds, pd.DataFrame(rows), label, protocol or "", call, settings)
-
-
-def check_folds(table: pd.DataFrame, folds: Sequence[Fold]) -> None:
-    """ValueError unless no person is on both sides of a fold, and each clip is known and tested once at most."""
-    person = people(table).set_axis(table["clip_id"]).to_dict()
-    tested: set[str] = set()
-    for fold in folds:
         unknown = [name for name in (*fold.train, *fold.test) if name not in person]
         shared = {person.get(name) for name in fold.train} & {person.get(name) for name in fold.test} - {None}
-        twice, fault = tested & set(fold.test), ""
+        twice, fault = scored & set(fold.test), ""
         if unknown:
             fault = f"names clips that are not among the {len(table)}: {len(unknown)}, such as {unknown[0]!r}"
         elif shared:
@@ -119,7 +96,18 @@ def check_folds(table: pd.DataFrame, folds: Sequence[Fold]) -> None:
             fault = f"has {len(fold.test)} to test, of which an earlier fold tests {len(twice)}; test each clip once"
         if fault:
             raise ValueError(f"{fold!r} {fault}")
-        tested |= set(fold.test)
+        scored |= set(fold.test)
+        tested, trained = (table.loc[table["clip_id"].isin(set(ids)), label] for ids in (fold.test, fold.train))
+        unseen = sorted(set(tested) - set(trained))
+        lacking |= set(unseen)
+        row = {"fold": number, "held_out": fold.held_out, "n_train": len(fold.train), "n_test": len(fold.test)}
+        row |= {f"n_{name}": int((tested == name).sum()) for name in config.classes}
+        rows.append(row | {"unseen": ", ".join(unseen), "n_unseen": int(tested.isin(unseen).sum())})
+    if lacking:
+        lost = f"in some folds no training clip is of {', '.join(sorted(lacking))}: clips of these classes tested there"
+        warnings.warn(f"{lost} count as wrong; leave the classes out, or join them by a protocol", stacklevel=4)
+    training, bare = replace(training or TrainConfig(), threads=1), replace(clips, truth=None, viewing=None)
+    return Plan(config, training, bare, table, folds, pd.DataFrame(rows), label, protocol or "", call, settings)
 
 
 def identity_of(plan: Plan) -> dict[str, Any]:
@@ -132,22 +120,15 @@ def identity_of(plan: Plan) -> dict[str, Any]:
         trained = {of_clip[name]: name for name in fold.train}
         met += [(name, trained[of_clip[name]]) for name in fold.test if of_clip[name] in trained]
     if met:
-        warnings.warn(
-            f"tested clips that are also trained on, under another name and person: {len(met)}, such as {met[0][0]!r},"
-            f" which has the frames and flow of {met[0][1]!r}; leave doubles out",
-            UserWarning, stacklevel=5,
-        )  # fmt: skip
+        twice = f"{met[0][0]!r}, which has the frames and flow of {met[0][1]!r}; leave doubles out"
+        what = "tested clips that are also trained on, under another name and person"
+        warnings.warn(f"{what}: {len(met)}, such as {twice}", stacklevel=5)
     return {
-        "model": asdict(plan.config),
-        "training": asdict(plan.training),
+        "call": plan.call, "model": asdict(plan.config), "training": asdict(plan.training), "label": plan.label,
         "clips": hashlib.sha256("".join([plan.table.to_csv(index=False), *pixels]).encode()).hexdigest(),
-        "label": plan.label,
-        "protocol": plan.protocol,
-        "folds": [[fold.held_out, list(fold.test), len(fold.train)] for fold in plan.folds],
-        "versions": {"medn_lab": medn_lab.__version__, "torch": torch.__version__},
-        "call": plan.call,
-        **plan.settings,
-    }
+        "folds": [[fold.held_out, list(fold.test), len(fold.train)] for fold in plan.folds], "protocol": plan.protocol,
+        "versions": {"medn_lab": medn_lab.__version__, "torch": torch.__version__}, **plan.settings,
+    }  # fmt: skip
 
 
 def open_store(folder: str | os.PathLike[str], identity: Mapping[str, Any]) -> Path:
@@ -258,9 +239,7 @@ def run_fold(plan: Plan, number: int) -> tuple[int, Outcome]:
     return number, {rule: replace(one, source={**one.source, "fold": facts}) for rule, one in predictions.items()}
 
 
-def run_folds(
-    plan: Plan, *, n_jobs: int | None = None, folder: str | os.PathLike[str] | None = None, progress: bool = True
-) -> list[Outcome]:
+def run_folds(plan: Plan, n_jobs: int | None, folder: str | os.PathLike[str] | None, progress: bool) -> list[Outcome]:
     """Work on every fold of a plan that is not finished yet, through joblib; the results of :func:`run_fold` in order.
 
     What the folds warned of is a warning here, each sentence once.
@@ -275,36 +254,27 @@ def run_folds(
             try:
                 outcomes[number] = {rule: Predictions.load(place / rule) for rule in rules}
             except (OSError, ValueError) as error:
-                text = f"the finished fold {place} cannot be read ({error}); remove that folder"
-                raise ValueError(text) from error
+                raise ValueError(f"the fold {place} cannot be read ({error}); remove that folder") from error
     if n_jobs is None:  # One fold a core on CPUs; one at a time where a GPU would be shared.
         accelerated = torch.cuda.is_available() or torch.backends.mps.is_available()
         n_jobs = 1 if plan.training.device != "cpu" and accelerated else -1
     todo = [number for number in numbers if number not in outcomes]
-    streams = get_active_backend()[0].supports_return_generator  # Ray's pool returns nothing before all is done.
-    parallel = joblib.Parallel(n_jobs, batch_size=1, return_as="generator_unordered" if streams else "list")
-    results = None
+    parallel = joblib.Parallel(n_jobs, batch_size=1, return_as="generator_unordered")
     with tqdm(total=len(plan.folds), initial=len(outcomes), desc="folds", unit="fold", disable=not progress) as bar:
-        try:
-            results = parallel(joblib.delayed(run_fold)(plan, number) for number in todo)
-            for number, outcome in results:
-                outcomes[number] = outcome
-                if places and not isinstance(outcome, str):
-                    with atomic_write(places[number]) as draft:
-                        for rule, predictions in outcome.items():
-                            predictions.save(draft / rule)
-                bar.update()
-        except BrokenExecutor as error:
-            text = (
-                f"a worker process was killed, mostly for want of memory ({type(error).__name__}); a smaller n_jobs"
-                " needs less, and with a folder the finished folds are kept"
-            )
+        try:  # Closed, so that after an error or an interrupt here the workers stop at once.
+            with closing(parallel(joblib.delayed(run_fold)(plan, number) for number in todo)) as results:
+                for number, outcome in results:
+                    outcomes[number] = outcome
+                    if places and not isinstance(outcome, str):
+                        with atomic_write(places[number]) as draft:
+                            for rule, predictions in outcome.items():
+                                predictions.save(draft / rule)
+                    bar.update()
+        except BrokenExecutor:
+            text = "a worker process was killed, mostly for want of memory; a smaller n_jobs needs less"
             outcomes |= {number: text for number in todo if number not in outcomes}
-        finally:
-            if streams and results is not None:  # After an error or an interrupt here, the workers stop at once.
-                results.close()
     ordered = [outcomes[number] for number in numbers]
     notes = [note for one in ordered if not isinstance(one, str) for note in one[LAST].source["fold"]["notes"]]
     for note in dict.fromkeys(notes):
-        warnings.warn(note, UserWarning, stacklevel=4)
+        warnings.warn(note, stacklevel=4)
     return ordered

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.evaluate.resampling import Draws, Interval, draw_subjects, ratio
+from medn_lab.evaluate.resampling import Draws, Interval, ratio
 from medn_lab.records import Predictions, check_label, normalise_labels
 
 AU_FIGURES = ("auc", "auc_low", "auc_high", "f1", "f1_low", "f1_high")
@@ -177,9 +177,7 @@ def _score(measure: Callable[..., float], true: ArrayLike, predicted: ArrayLike)
     return float(_from_counts(measure, _by_group(*both))[0])
 
 
-def class_values(
-    measure: Callable[[np.ndarray, np.ndarray], float], true: np.ndarray, predicted: np.ndarray, *, draws: Draws
-) -> np.ndarray:
+def class_values(measure: Callable[..., float], true: np.ndarray, predicted: np.ndarray, draws: Draws) -> np.ndarray:
     """A measure of (true, predicted) in the sample and in each draw, (1 + n_resamples,).
 
     Accuracy, UF1 and UAR are read from one confusion matrix a person; any other measure is computed on the repeated
@@ -192,20 +190,15 @@ def class_values(
 
 
 def bootstrap_interval(
-    predictions: Predictions,
-    *,
-    measure: Callable[[np.ndarray, np.ndarray], float] = accuracy,
-    label: str = "label",
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-) -> Interval:
-    """A score with an interval over persons: Student's t with the standard error of resampling whole subjects.
+    predictions: Predictions, *, measure: Callable[[np.ndarray, np.ndarray], float] = accuracy, label: str = "label",
+    n_resamples: int = 2000, seed: int = 0,
+) -> Interval:  # fmt: skip
+    """A score with a 95 % interval over persons: Student's t with the standard error of resampling whole subjects.
 
     Clips of one person resemble each other, so persons and not clips are drawn with replacement; with the field's 16 to
     30 subjects the interval is wide, and should be shown. A score in [0, 1] has an interval within [0, 1], which keeps
     a width where every clip is right. The interval is for other persons met under the same conditions, not for another
-    data set and not for another training run (:func:`interval_over_seeds`). In simulations with person effects a 95 %
+    data set and not for another training run. In simulations with person effects a 95 %
     interval of accuracy, UF1 and UAR covers .93 to .99 from 5 persons on, for scores of .60 to .98.
 
     Parameters
@@ -216,8 +209,6 @@ def bootstrap_interval(
         is called once a resample, and its interval is kept within [0, 1] if all its values are.
     label : str
         Column of the true class.
-    level : float
-        Coverage, in (0, 1).
     n_resamples : int
         Draws of subjects, whose spread is the standard error.
     seed : int
@@ -233,7 +224,6 @@ def bootstrap_interval(
 
     See Also
     --------
-    interval_over_seeds : of several trainings.
     compare_predictions : the difference of two models on the same clips, which is surer than two intervals suggest.
 
     References
@@ -251,17 +241,17 @@ def bootstrap_interval(
     0.833 [0.154, 0.993] (95%, 3 subjects, 6 clips)
     """
     true, predicted = true_and_predicted(predictions, label=label)
-    draws = draw_subjects(predictions.table, n_resamples=n_resamples, level=level, seed=seed)
-    values = class_values(measure, true, predicted, draws=draws)
+    draws = Draws(predictions.table, n_resamples=n_resamples, seed=seed)
+    values = class_values(measure, true, predicted, draws)
     share = not ((values < 0) | (values > 1)).any()
     low, high = draws.bounds(values, n_clips=len(true) if share else 0, share=share)
-    return Interval(float(values[0]), low, high, level, len(true), len(draws.names))
+    return Interval(float(values[0]), low, high, len(true), len(draws.names))
 
 
 def au_detection(
-    predictions: Predictions, *, min_positives: int = 10, level: float = 0.95, n_resamples: int = 2000, seed: int = 0
+    predictions: Predictions, *, min_positives: int = 10, n_resamples: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """AUC and F1 of each AU, with the positives behind it and an interval over subjects.
+    """AUC and F1 of each AU, with the positives behind it and a 95 % interval over subjects.
 
     AUC is the probability that a clip with the AU is scored above one without it; 0.5 is chance. F1 calls an AU present
     at a probability of one half; its chance depends on how rare the AU is. AUs are rare in the field's data (in SAMM
@@ -275,8 +265,6 @@ def au_detection(
         of that AU's figures.
     min_positives : int
         AUs with fewer are shown, but do not enter the macro means.
-    level : float
-        Coverage, in (0, 1).
     n_resamples : int
     seed : int
 
@@ -310,7 +298,7 @@ def au_detection(
     """
     if predictions.au_logits is None or not predictions.aus:
         raise ValueError("these predictions hold no AU scores: the model has no motion branch or no AUs")
-    draws = draw_subjects(predictions.table, n_resamples=n_resamples, level=level, seed=seed)
+    draws = Draws(predictions.table, n_resamples=n_resamples, seed=seed)
     coded = predictions.table.reindex(columns=list(predictions.aus)).to_numpy(dtype=float, na_value=np.nan)
     rows, macro = [], []
     for au, codes, logits in zip(predictions.aus, coded.T, predictions.au_logits.T, strict=True):
@@ -342,7 +330,7 @@ def au_detection(
         # A resample's mean is over the AUs that it holds positives (and negatives) of.
         mean = ratio(np.nan_to_num(values).sum(axis=0), (~np.isnan(values)).sum(axis=0))
         low, high = draws.bounds(mean, n_clips=len(coded), share=True)
-        table.attrs[name] = Interval(float(mean[0]), low, high, level, len(coded), len(draws.names))
+        table.attrs[name] = Interval(float(mean[0]), low, high, len(coded), len(draws.names))
     return table
 
 

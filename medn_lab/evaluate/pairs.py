@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from medn_lab.data.protocols import Fold, canonical_emotion, leave_one_subject_out
-from medn_lab.evaluate.resampling import Draws, Interval, draw_subjects, ratio
+from medn_lab.evaluate.resampling import Draws, Interval, ratio
 from medn_lab.records import Predictions, au_doubt, au_set_text, au_sets, check_label, check_table, people
 
 # Opposite are a positive and a negative emotion; surprise, others and what else is not named here are opposite to
@@ -84,16 +85,9 @@ def confusable_pairs(
 
 
 def pair_auc(
-    predictions: Predictions,
-    *,
-    label: str = "label",
-    keep_side: bool = False,
-    opposite: bool = False,
-    across_folds: bool = False,
-    level: float = 0.95,
-    n_resamples: int = 1000,
-    seed: int = 0,
-) -> Interval:
+    predictions: Predictions, *, label: str = "label", keep_side: bool = False, opposite: bool = False,
+    across_folds: bool = False, n_resamples: int = 1000, seed: int = 0,
+) -> Interval:  # fmt: skip
     """Over confusable pairs, how often the right clip is ranked higher for the emotion in question.
 
     Each pair counts twice: which of the two clips has the first one's emotion, and which the second's. The answer is
@@ -116,10 +110,9 @@ def pair_auc(
         Only pairs of opposite emotions, as in :func:`confusable_pairs`; by default all that differ.
     across_folds : bool
         Count pairs of two folds too, biased as they are. Without folds every pair counts.
-    level : float
-        Coverage of the interval, in (0, 1).
     n_resamples : int
-        Resamples of whole subjects; a pair of two subjects counts as often as both were drawn together.
+        Resamples of whole subjects, for the 95 % interval; a pair of two subjects counts as often as both were drawn
+        together.
     seed : int
 
     Returns
@@ -145,8 +138,17 @@ def pair_auc(
     """
     table = predictions.table
     found = confusable_pairs(table, label=label, keep_side=keep_side, opposite=opposite)
-    every = scored_pairs(found, predictions)
-    pairs = every if across_folds else every[every["together"]]
+    classes, rows = pd.Index(predictions.classes), pd.Index(table["clip_id"])
+    unknown = sorted((set(found["label_a"]) | set(found["label_b"])) - set(classes))
+    if unknown:
+        raise ValueError(f"the pairs are labelled {', '.join(unknown)}; the classes are {', '.join(classes)}")
+    a, b = (rows.get_indexer(found[name]) for name in ("clip_a", "clip_b"))
+    of_a, of_b = (classes.get_indexer(found[name]) for name in ("label_a", "label_b"))
+    scores, fold = predictions.probabilities, predictions.fold
+    ahead = np.stack([scores[a, of_a] - scores[b, of_a], scores[b, of_b] - scores[a, of_b]])
+    # `right` is the share of the two questions about a pair that has a right answer: 0, a quarter, ... 1.
+    every = found.assign(a=a, b=b, right=(0.5 + 0.5 * np.sign(ahead)).mean(axis=0))
+    pairs = every if across_folds or fold is None else every[fold[a] == fold[b]]
     clips = pd.unique(pairs[["clip_a", "clip_b"]].to_numpy().ravel())
     n_subjects = people(table).set_axis(table["clip_id"])[clips].nunique()
     low, high, reason = np.nan, np.nan, ""
@@ -158,42 +160,24 @@ def pair_auc(
     elif (pairs["right"] == 0.5).all():  # The scores of both clips are the same, as from a model of the AUs alone.
         low = high = 0.5
     elif n_subjects > 1:
-        draws = draw_subjects(table, n_resamples=n_resamples, level=level, seed=seed)
-        low, high = draws.bounds(pair_values(pairs, draws=draws), n_clips=len(clips), share=True, n_people=n_subjects)
+        draws = Draws(table, n_resamples=n_resamples, seed=seed)
+        low, high = draws.bounds(_pair_values(pairs, draws), n_clips=len(clips), share=True, n_people=n_subjects)
     name = "pair AUC of opposite emotions" if opposite else "pair AUC"
     doubtful, value = found.attrs["n_doubtful"], float(pairs["right"].mean())
-    return Interval(value, low, high, level, len(clips), n_subjects, 0, len(pairs), doubtful, name, reason)
+    return Interval(value, low, high, len(clips), n_subjects, len(pairs), doubtful, name, reason)
 
 
-def scored_pairs(pairs: pd.DataFrame, predictions: Predictions) -> pd.DataFrame:
-    """The pairs with the rows of their clips (``a, b``), whether these were held out ``together``, and ``right``.
-
-    ``right`` is the share of the two questions about a pair that has a right answer: 0, a quarter, ... 1.
-    """
-    classes, rows = pd.Index(predictions.classes), pd.Index(predictions.table["clip_id"])
-    unknown = sorted((set(pairs["label_a"]) | set(pairs["label_b"])) - set(classes))
-    if unknown:
-        raise ValueError(f"the pairs are labelled {', '.join(unknown)}; the classes are {', '.join(classes)}")
-    a, b = (rows.get_indexer(pairs[name]) for name in ("clip_a", "clip_b"))
-    of_a, of_b = (classes.get_indexer(pairs[name]) for name in ("label_a", "label_b"))
-    scores, fold = predictions.probabilities, predictions.fold
-    ahead = np.stack([scores[a, of_a] - scores[b, of_a], scores[b, of_b] - scores[a, of_b]])
-    together = True if fold is None else fold[a] == fold[b]
-    return pairs.assign(a=a, b=b, together=together, right=(0.5 + 0.5 * np.sign(ahead)).mean(axis=0))
-
-
-def pair_values(pairs: pd.DataFrame, *, draws: Draws) -> np.ndarray:
-    """The pair AUC of :func:`scored_pairs` in the sample and in each draw of its persons, (1 + n_resamples,).
+def _pair_values(pairs: pd.DataFrame, draws: Draws) -> np.ndarray:
+    """The pair AUC in the sample and in each draw of its persons, (1 + n_resamples,).
 
     A pair of two persons counts as often as both were drawn together, a pair within one person as often as that person.
     """
-    a, n = pairs["a"].to_numpy(), len(draws.names)
-    first, second = draws.person[a], draws.person[pairs["b"].to_numpy()]
+    n, first, second = len(draws.names), draws.person[pairs["a"]], draws.person[pairs["b"]]
     within, sums = first == second, []
     for weights in (pairs["right"].to_numpy(), np.ones(len(pairs))):
         between = np.zeros((n, n))
         np.add.at(between, (first[~within], second[~within]), weights[~within])
-        own = draws.tally(a[within], weights=weights[within])
+        own = np.bincount(first[within], weights=weights[within], minlength=n)
         sums.append(((draws.counts @ between) * draws.counts).sum(axis=1) + draws.counts @ own)
     return ratio(*sums)
 
@@ -259,32 +243,23 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
     for number, fold in enumerate(leave_one_subject_out(table) if folds is None else folds):
         training = rows[rows.index.isin(fold.train)]
         overall = Counter(training["label"])
-        by_set: defaultdict[frozenset[str], Counter] = defaultdict(Counter)
-        by_au: defaultdict[str, Counter] = defaultdict(Counter)
+        cast: defaultdict[Any, Counter] = defaultdict(Counter)  # the votes of each AU set, and of each single AU
         for aus, emotion in zip(training["aus"], training["label"], strict=True):
-            if aus is not None:
-                by_set[aus][emotion] += 1
-                for au in aus:
-                    by_au[au][emotion] += 1
+            for key in () if aus is None else (aus, *aus):
+                cast[key][emotion] += 1
         for clip_id in fold.test:
-            votes = by_set.get(set_of[clip_id])
+            votes = cast.get(set_of[clip_id])
             if votes is None:
                 n_unseen += 1
-                votes = sum((by_au[au] for au in set_of[clip_id] or ()), Counter()) or overall
+                votes = sum((cast[au] for au in set_of[clip_id] or ()), Counter()) or overall
             decided[clip_id] = min(votes, key=lambda name: (-votes[name], -overall[name], str(name))), number
     scored = table[ids.isin(decided.keys())].reset_index(drop=True)
     found = pd.DataFrame(decided, index=["class", "fold"]).T.reindex(scored["clip_id"].astype(str))
     classes = tuple(sorted(rows["label"].unique()))
     name = "AU-only floor" if any(aus is not None for aus in sets) else "majority class (no AUs known)"
-    return Predictions(
-        logits=np.where(found["class"].to_numpy()[:, None] == np.array(classes, dtype=object), 0, -np.inf).astype("f4"),
-        table=scored,
-        classes=classes,
-        fold=found["fold"].to_numpy(dtype=int),
-        source={
-            "name": name,
-            "n_unseen": n_unseen,
-            "n_unknown": sum(set_of[clip_id] is None for clip_id in decided),
-            "n_doubtful": int((au_doubt(table) != "")[ids.isin(decided.keys())].sum()),
-        },
-    )
+    source = {
+        "name": name, "n_unseen": n_unseen, "n_unknown": sum(set_of[clip_id] is None for clip_id in decided),
+        "n_doubtful": int((au_doubt(table) != "")[ids.isin(decided.keys())].sum()),
+    }  # fmt: skip
+    logits = np.where(found["class"].to_numpy()[:, None] == np.array(classes, dtype=object), 0, -np.inf).astype("f4")
+    return Predictions(logits, scored, classes, fold=found["fold"].to_numpy(dtype=int), source=source)

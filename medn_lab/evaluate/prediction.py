@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -98,8 +99,7 @@ def extract_features(model: MEDN, clips: Clips, *, batch_size: int = 64, progres
     ((2, 64), (2, 64), 2)
     """
     outputs = list(_outputs(model, clips, batch_size=batch_size, progress=progress))
-    source = source_of(model, clips, call="extract_features", batch_size=batch_size)
-    return features_of(outputs, clips.table, source)
+    return features_of(outputs, clips.table, source_of(model, clips, call="extract_features", batch_size=batch_size))
 
 
 def layer_features(
@@ -149,11 +149,9 @@ def layer_features(
     modules = {name: model.get_submodule(name) for name in layers}
     runs: dict[str, list[Any]] = {name: [] for name in layers}
     rows: dict[str, list[Tensor]] = {name: [] for name in layers}
-    hooks = [
-        module.register_forward_hook(lambda _, __, out, name=name: runs[name].append(out))
-        for name, module in modules.items()
-    ]
-    try:
+    with ExitStack() as hooks:
+        for name, module in modules.items():
+            hooks.enter_context(module.register_forward_hook(lambda _, __, out, name=name: runs[name].append(out)))
         for output in _outputs(model, clips, batch_size=batch_size, progress=progress):
             n = len(output.logits)
             for name, of_pass in runs.items():
@@ -161,17 +159,13 @@ def layer_features(
                     raise ValueError(f"layer {name!r} does not run for these clips; name one inside it, or another")
                 for out in of_pass:
                     if not isinstance(out, Tensor) or out.ndim < 2 or len(out) % n:
-                        shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-                        raise ValueError(f"layer {name!r} gives {shape} and not a row a clip; name one inside it")
+                        raise ValueError(f"layer {name!r} does not give a row a clip; name one inside it, or another")
                 flat = any(type(part).__name__.endswith("2d") for part in modules[name].modules())
                 each = [out.movedim(1, -1) if flat and out.ndim == 4 else out for out in of_pass]
                 # The first axis may hold frames or positions too: (b t) ... c.
                 means = [out.reshape(n, -1, out.shape[-1]).mean(dim=1) for out in each]
                 rows[name].append(torch.stack(means).mean(dim=0))
                 of_pass.clear()
-    finally:
-        for hook in hooks:
-            hook.remove()
     ids = pd.Index(clips.table["clip_id"].to_numpy(dtype=object), name="clip_id")
     return {name: pd.DataFrame(torch.cat(parts).float().cpu().numpy(), index=ids) for name, parts in rows.items()}
 
@@ -180,12 +174,8 @@ def _outputs(model: MEDN, clips: Clips, *, batch_size: int, progress: bool) -> I
     check_clips(model.config, clips)
     lacking = [name for name in ("frames", "flow") if getattr(clips, name) is None]
     if model.config.branches == "both" and lacking:
-        warnings.warn(
-            f"the clips have no {lacking[0]}: the {'motion' if lacking == ['frames'] else 'emotion'} branch decides"
-            " alone, which this model was not trained for",
-            UserWarning,
-            stacklevel=3,
-        )
+        alone = f"the {'motion' if lacking == ['frames'] else 'emotion'} branch decides alone"
+        warnings.warn(f"the clips have no {lacking[0]}: {alone}, which this model was not trained for", stacklevel=3)
     device = next(model.parameters()).device
     with eval_mode(model):
         for start in tqdm(range(0, len(clips), batch_size), desc="reading clips", unit="batch", disable=not progress):
@@ -200,9 +190,7 @@ def _outputs(model: MEDN, clips: Clips, *, batch_size: int, progress: bool) -> I
             yield output
 
 
-def predictions_of(
-    model: MEDN, outputs: Sequence[MEDNOutput], table: pd.DataFrame, source: dict[str, Any]
-) -> Predictions:
+def predictions_of(model: MEDN, outputs: list[MEDNOutput], table: pd.DataFrame, source: dict[str, Any]) -> Predictions:
     """The record of what a model returned, batch by batch."""
     logits: Any = _stack(outputs, "logits")
     au_logits = _stack(outputs, "au_logits") if model.config.aus else None
@@ -210,13 +198,13 @@ def predictions_of(
     return Predictions(logits, table, model.config.classes, au_logits=au_logits, aus=aus, source=source)
 
 
-def features_of(outputs: Sequence[MEDNOutput], table: pd.DataFrame, source: dict[str, Any]) -> BranchFeatures:
+def features_of(outputs: list[MEDNOutput], table: pd.DataFrame, source: dict[str, Any]) -> BranchFeatures:
     """The record of the features that a model returned, batch by batch."""
     parts: dict[str, Any] = {name: _stack(outputs, name) for name in ("motion", "emotion", "fused", "gate", "nats")}
     return BranchFeatures(**parts, table=table, source=source)
 
 
-def _stack(outputs: Sequence[MEDNOutput], name: str) -> np.ndarray | None:
+def _stack(outputs: list[MEDNOutput], name: str) -> np.ndarray | None:
     parts = [part for output in outputs if (part := getattr(output, name)) is not None]
     return torch.cat(parts).float().cpu().numpy() if parts else None
 
@@ -225,13 +213,9 @@ def source_of(model: MEDN, clips: Clips, *, call: str, **settings: Any) -> dict[
     """The provenance of a result: the model, the clips, and the call with its own arguments (JSON-ready)."""
     # The order of sums, and with it the last digits, depends on the number of threads.
     where = {"device": device_name(next(model.parameters()).device), "threads": torch.get_num_threads()}
-    return {
-        "name": model.name,
-        "sha256": weights_sha256(model),
-        "recipe": dict(clips.recipe),
-        "decoupling": model.config.decoupling,
-        "run": run_record(call, table=clips.table, **where, **settings),
-    }
+    run = run_record(call, table=clips.table, **where, **settings)
+    name = {"name": model.name, "sha256": weights_sha256(model)}
+    return name | {"recipe": dict(clips.recipe), "decoupling": model.config.decoupling, "run": run}
 
 
 # Clips for which one thread is best: there is too little to share, and under any other load threads that wait for each

@@ -18,6 +18,9 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from medn_lab.records import people
+from medn_lab.records.table import counted
+
+LEVEL = 0.95  # coverage of every interval over subjects
 
 
 def draw_counts(n_units: int, *, n_draws: int, seed: int) -> np.ndarray:
@@ -83,9 +86,16 @@ def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
 
 
-@dataclass(frozen=True, eq=False)
 class Draws:
-    """Persons drawn with replacement, many times.
+    """People drawn with replacement, as many as there are, `n_resamples` times.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``subject`` and, where it has several data sets, ``dataset``.
+    n_resamples : int
+        At least 1; from 2 on their spread is the standard error.
+    seed : int
 
     Attributes
     ----------
@@ -95,70 +105,40 @@ class Draws:
         Which person is in each row of the table.
     names : tuple of str
         The people, as ``dataset/subject``.
-    level : float
-        Coverage of the intervals read from these draws.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 2 people.
     """
 
-    counts: np.ndarray
-    person: np.ndarray
-    names: tuple[str, ...]
-    level: float
+    def __init__(self, table: pd.DataFrame, *, n_resamples: int, seed: int) -> None:
+        names, self.person = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)
+        if len(names) < 2:
+            raise ValueError(f"an interval needs at least 2 subjects to resample, there is {len(names)}")
+        self.names = tuple(map(str, names))
+        self.counts = draw_counts(len(names), n_draws=n_resamples, seed=seed)
 
     def bounds(self, values: np.ndarray, *, n_people: int | None = None, **how: Any) -> tuple[float, float]:
         """:func:`t_bounds` of a statistic's values under `counts`; `n_people` where it rests on fewer than all."""
-        return t_bounds(values, n_units=len(self.names) if n_people is None else n_people, level=self.level, **how)
+        return t_bounds(values, n_units=len(self.names) if n_people is None else n_people, level=LEVEL, **how)
 
     def tally(self, rows: np.ndarray, *, weights: np.ndarray | None = None) -> np.ndarray:
         """How many of the rows (a mask or positions) are of each person, or the sum of their weights."""
         return np.bincount(self.person[rows], weights=weights, minlength=len(self.names))
 
 
-def draw_subjects(table: pd.DataFrame, *, n_resamples: int, level: float, seed: int) -> Draws:
-    """Draw people with replacement, as many as there are, `n_resamples` times.
-
-    Parameters
-    ----------
-    table : DataFrame
-        With ``subject`` and, where it has several data sets, ``dataset``.
-    n_resamples : int
-        At least 1; from 2 on their spread is the standard error.
-    level : float
-        Coverage of the intervals, in (0, 1).
-    seed : int
-
-    Returns
-    -------
-    Draws
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than 2 people, or `level` or `n_resamples` is out of its range.
-    """
-    if not 0 < level < 1 or n_resamples < 1:
-        raise ValueError(f"level must be in (0, 1) and n_resamples at least 1; got {level} and {n_resamples}")
-    names, person = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)
-    if len(names) < 2:
-        raise ValueError(f"an interval needs at least 2 subjects to resample, there is {len(names)}")
-    counts = draw_counts(len(names), n_draws=n_resamples, seed=seed)
-    return Draws(counts, person, tuple(map(str, names)), level)
-
-
 @dataclass(frozen=True)
 class Interval:
-    """A score and its interval over subjects or seeds.
+    """A score and its interval over subjects.
 
     Attributes
     ----------
     value : float
         The score of all clips pooled; NaN where there is none.
     low, high : float
-        Bounds at `level`, from Student's t over subjects (or over seeds); NaN where there are fewer than 2.
-    level : float
-        Intended coverage, such as 0.95.
+        Bounds of 95 %, from Student's t over subjects; NaN where there are fewer than 2.
     n_clips, n_subjects : int
-    n_seeds : int
-        Trainings that the interval is over; 0 where it is over the subjects of one.
     n_pairs : int
         Pairs of clips that a pair AUC counts.
     n_doubtful : int
@@ -170,79 +150,23 @@ class Interval:
 
     Examples
     --------
-    >>> Interval(0.8, 0.7, 0.9, level=0.95, n_clips=120, n_subjects=8)
+    >>> Interval(0.8, 0.7, 0.9, n_clips=120, n_subjects=8)
     0.800 [0.700, 0.900] (95%, 8 subjects, 120 clips)
     """
 
     value: float
     low: float
     high: float
-    level: float
     n_clips: int
     n_subjects: int
-    n_seeds: int = 0
     n_pairs: int = 0
     n_doubtful: int = 0
     name: str = ""
     reason: str = ""
 
     def __repr__(self) -> str:
-        sizes = {"seed": self.n_seeds, "pair": self.n_pairs, "subject": self.n_subjects, "clip": self.n_clips}
-        parts = [f"{self.level:.0%}", *(f"{n} {what}{'s' * (n > 1)}" for what, n in sizes.items() if n)]
+        sizes = {"pair": self.n_pairs, "subject": self.n_subjects, "clip": self.n_clips}
+        parts = [f"{LEVEL:.0%}", *(counted(n, what) for what, n in sizes.items() if n)]
         parts += [f"left out for AUs in doubt: {self.n_doubtful}"] * bool(self.n_doubtful)
         figure = f"none, {self.reason}" if self.reason else f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
         return f"{self.name} {figure} ({', '.join(parts)})".lstrip()
-
-
-def interval_over_seeds(
-    table: pd.DataFrame, *, score: str = "score", within: tuple[float, float] | None = (0.0, 1.0), level: float = 0.95
-) -> Interval:
-    """The mean score of several trainings, with an interval for other seeds and other persons.
-
-    Each seed has its own test persons, so the seeds' means differ by the training and by the persons, and one t
-    interval over the seeds holds both sources; resampling the persons alone leaves the training out. In a simulation
-    with 12 persons a seed and a seed effect a 95 % interval covers .93 with 5 seeds and .945 with 10; one over the
-    persons alone covers .65.
-
-    Parameters
-    ----------
-    table : DataFrame
-        With ``seed``; a row a clip, a person or a seed. The rows of a seed are averaged; ``subject``, where it is
-        there, is counted.
-    score : str
-        Column of the score: a share, or a difference of two models on the same rows.
-    within : (low, high), optional
-        Range of the score, to which the interval is cut; None for a difference.
-    level : float
-        Coverage, in (0, 1).
-
-    Returns
-    -------
-    Interval
-        With `n_seeds`; `n_clips` counts the rows, `n_subjects` the subjects of each seed (0 without a column).
-
-    Raises
-    ------
-    ValueError
-        If a score is not a number, or there are fewer than 2 seeds.
-
-    See Also
-    --------
-    bootstrap_interval : of one training.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> interval_over_seeds(pd.DataFrame({"seed": range(5), "score": [0.95, 0.93, 0.97, 0.78, 0.96]}))
-    0.918 [0.820, 1.000] (95%, 5 seeds, 5 clips)
-    """
-    if not np.isfinite(table[score].to_numpy(dtype=float)).all():
-        raise ValueError(f"column {score!r} holds {table[score].isna().sum()} rows without a number; leave them out")
-    means = table.groupby("seed")[score].mean().to_numpy(dtype=float)
-    if (n := len(means)) < 2:
-        raise ValueError(f"an interval over seeds needs 2 seeds or more; there is {n}")
-    value = float(means.mean())
-    half = float(stdtrit(n - 1, (1 + level) / 2) * means.std(ddof=1) / np.sqrt(n))
-    low, high = np.clip([value - half, value + half], *(within or (-np.inf, np.inf))).tolist()
-    n_subjects = table.groupby("seed")["subject"].nunique().sum() if "subject" in table else 0
-    return Interval(value, low, high, level, len(table), int(n_subjects), n)

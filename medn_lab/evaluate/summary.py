@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,28 +18,26 @@ from medn_lab.evaluate.metrics import (
     uar,
     uf1,
 )
-from medn_lab.evaluate.pairs import confusable_pairs, pair_auc, pair_values, scored_pairs
-from medn_lab.evaluate.resampling import draw_subjects
+from medn_lab.evaluate.resampling import LEVEL, Draws
 from medn_lab.records import EvaluationSummary, Predictions, normalise_labels, people
 
 if TYPE_CHECKING:
     from medn_lab.evaluate.cross_validation import CrossValidation
 
-MEASURES = {"accuracy": accuracy, "UF1": uf1, "UAR": uar}
+MEASURES: dict[Callable[..., Any], str] = {accuracy: "accuracy", uf1: "UF1", uar: "UAR"}
 SCORE_COLUMNS = ("part", "measure", "value", "low", "high", "floor", "n_clips", "n_subjects")
 
 
-def score_table(predictions: Predictions, floor: Predictions | None, *, label: str, **settings: Any) -> pd.DataFrame:
+def score_table(scored: Predictions, floor: Predictions | None, label: str, n_resamples: int = 2000) -> pd.DataFrame:
     """Accuracy, UF1 and UAR of all clips and of each data set, with intervals and the score of the floor.
 
     The columns are `SCORE_COLUMNS`. Bounds are NaN where a part has fewer than 2 subjects, the floor's score where it
-    decides none of the clips; it is over the clips that it decides. ``.attrs["floor"]`` is the floor's name; `settings`
-    are those of :func:`bootstrap_interval`.
+    decides none of the clips; it is over the clips that it decides. ``.attrs["floor"]`` is the floor's name.
     """
-    parts = {"all": predictions}
-    if "dataset" in predictions.table and len(set(predictions.table["dataset"])) > 1:
-        groups = predictions.table.groupby("dataset", sort=True)["clip_id"]
-        parts |= {str(name): predictions.select(ids) for name, ids in groups}
+    parts = {"all": scored}
+    if "dataset" in scored.table and len(set(scored.table["dataset"])) > 1:
+        groups = scored.table.groupby("dataset", sort=True)["clip_id"]
+        parts |= {str(name): scored.select(ids) for name, ids in groups}
     rows, of_floor = [], pd.Series(dtype=object)
     if floor is not None:
         of_floor = pd.Series(floor.predicted, index=floor.table["clip_id"].astype(str))
@@ -48,10 +46,10 @@ def score_table(predictions: Predictions, floor: Predictions | None, *, label: s
         decided = of_floor.reindex(own.table["clip_id"].astype(str))
         known = decided.notna().to_numpy()
         n_subjects = people(own.table).nunique() if "subject" in own.table else 0
-        for name, measure in MEASURES.items():
+        for measure, name in MEASURES.items():
             low = high = np.nan
             if n_subjects > 1:
-                found = bootstrap_interval(own, measure=measure, label=label, **settings)
+                found = bootstrap_interval(own, measure=measure, label=label, n_resamples=n_resamples)
                 low, high = found.low, found.high
             beneath = measure(true[known], decided[known].to_numpy()) if known.any() else np.nan
             rows.append((part, name, measure(true, predicted), low, high, beneath, len(own), n_subjects))
@@ -109,17 +107,10 @@ class Comparison:
 
 
 def compare_predictions(
-    a: Predictions,
-    b: Predictions,
-    *,
-    measure: Callable[..., Any] = accuracy,
-    label: str = "label",
-    names: tuple[str, str] | None = None,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-) -> Comparison:
-    """The difference of two models' scores on the same clips, with a paired interval over subjects.
+    a: Predictions, b: Predictions, *, measure: Callable[..., Any] = accuracy, label: str = "label",
+    names: tuple[str, str] | None = None, n_resamples: int = 2000, seed: int = 0,
+) -> Comparison:  # fmt: skip
+    """The difference of two models' scores on the same clips, with a paired 95 % interval over subjects.
 
     A subject who is difficult for one model is often difficult for the other. Both models are scored on the same
     resampled subjects, so the interval of the difference is narrower than two separate intervals suggest. It describes
@@ -130,14 +121,11 @@ def compare_predictions(
     a, b : Predictions
         Of the same clips, in any order; rows are joined by ``clip_id``. The AU-only floor is such a record.
     measure : callable
-        :func:`accuracy`, :func:`uf1`, :func:`uar`, :func:`pair_auc` (pairs within the folds of both models), or any
-        function of (true, predicted).
+        :func:`accuracy`, :func:`uf1`, :func:`uar`, or any function of (true, predicted).
     label : str
         Column of the true class.
     names : (str, str), optional
         What to call the two; by default what their source says.
-    level : float
-        Coverage, in (0, 1).
     n_resamples : int
     seed : int
 
@@ -148,7 +136,7 @@ def compare_predictions(
     Raises
     ------
     ValueError
-        If the clips or their labels differ, there are fewer than 2 subjects, or with :func:`pair_auc` there is no pair.
+        If the clips or their labels differ, or there are fewer than 2 subjects.
 
     See Also
     --------
@@ -177,17 +165,8 @@ def compare_predictions(
     if (differ := np.flatnonzero(answers[0][0] != answers[1][0])).size:
         first = f"{a.table['clip_id'].iloc[differ[0]]!r} ({answers[0][0][differ[0]]}, {answers[1][0][differ[0]]})"
         raise ValueError(f"{len(differ)} of {len(a)} clips are labelled otherwise in a than in b, such as {first}")
-    draws = draw_subjects(a.table, n_resamples=n_resamples, level=level, seed=seed)
-    if measure is pair_auc:
-        every = confusable_pairs(a.table, label=label)
-        scored = [scored_pairs(every, one) for one in (a, b)]
-        together = scored[0]["together"] & scored[1]["together"]
-        if not together.any():
-            apart = f"none of {len(every)} pairs was held out together in both; compare by another measure"
-            raise ValueError(apart if len(every) else repr(pair_auc(a, label=label)))
-        of_a, of_b = (pair_values(one[together], draws=draws) for one in scored)
-    else:
-        of_a, of_b = (class_values(measure, *one, draws=draws) for one in answers)
+    draws = Draws(a.table, n_resamples=n_resamples, seed=seed)
+    of_a, of_b = (class_values(measure, *one, draws) for one in answers)
     differences = of_a - of_b
     same = np.array_equal(a.probabilities, b.probabilities)  # A model and itself differ by nothing.
     shares = not any(((values < 0) | (values > 1)).any() for values in (of_a, of_b))
@@ -196,12 +175,11 @@ def compare_predictions(
     if names is None:
         own = [str(one.source.get("name", "")) for one in (a, b)]
         names = ("a", "b") if "" in own or own[0] == own[1] else (own[0], own[1])
-    titles = {one: name for name, one in MEASURES.items()} | {pair_auc: "pair AUC"}
     row = {
         "model_a": str(names[0]), "model_b": str(names[1]),
-        "measure": titles.get(measure, getattr(measure, "__name__", type(measure).__name__)),
+        "measure": MEASURES.get(measure, getattr(measure, "__name__", type(measure).__name__)),
         "a": of_a[0], "b": of_b[0], "difference": differences[0], "low": low, "high": high,
-        "p": np.mean(defined * np.sign(differences[0]) <= 0), "level": level, "n_clips": len(a),
+        "p": np.mean(defined * np.sign(differences[0]) <= 0), "level": LEVEL, "n_clips": len(a),
         "n_subjects": len(draws.names), "n_resamples": len(defined),
         # Two numberings that divide the clips in the same way have the same codes.
         "same_folds": np.array_equal(*([] if one.fold is None else pd.factorize(one.fold)[0] for one in (a, b))),
@@ -213,16 +191,9 @@ def compare_predictions(
 
 
 def evaluation_summary(
-    predictions: Predictions | CrossValidation,
-    *,
-    floor: Predictions | None = None,
-    ceilings: Any = None,
-    label: str = "label",
-    min_positives: int = 10,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-) -> EvaluationSummary:
+    predictions: Predictions | CrossValidation, *, floor: Predictions | None = None, ceilings: Any = None,
+    label: str = "label", n_resamples: int = 2000,
+) -> EvaluationSummary:  # fmt: skip
     """Scores with their intervals, persons, AUs and folds in one record, as ``medn.widgets.EvaluationPanel`` shows it.
 
     Nothing here is refused that can be left out instead: clips without a label, or with one that the model does not
@@ -238,12 +209,7 @@ def evaluation_summary(
         ``medn.synthme.ceilings(table)``, or accuracies by name.
     label : str
         Column of the true class.
-    min_positives : int
-        As :func:`au_detection` takes it.
-    level : float
-        Coverage of the intervals, in (0, 1).
     n_resamples : int
-    seed : int
 
     Returns
     -------
@@ -267,7 +233,6 @@ def evaluation_summary(
         notes += [f"{wrong}."] * bool(wrong)
     table = predictions.table
     scores, subjects = pd.DataFrame(), pd.DataFrame()
-    settings: dict[str, Any] = {"level": level, "n_resamples": n_resamples, "seed": seed}
     truth = normalise_labels(table.get(label, pd.Series(None, table.index, dtype=object)))
     keep = truth.isin(predictions.classes)
     if n := int((~keep).sum()):
@@ -276,7 +241,7 @@ def evaluation_summary(
         notes.append(f"{lacking} ({strange}): not scored." if strange else f"{lacking}: not scored.")
     if keep.any():
         scored = replace(predictions, table=table.assign(**{label: truth})).select(table["clip_id"][keep])
-        scores = score_table(scored, floor, label=label, **settings)
+        scores = score_table(scored, floor, label, n_resamples)
         several = "dataset" in scored.table and len(set(scored.table["dataset"])) > 1
         who = people(scored.table) if several else scored.table.get("subject")
         answers = pd.DataFrame({"true": scored.table[label], "subject": who, "held": scored.table.get("subject")})
@@ -297,10 +262,9 @@ def evaluation_summary(
             names = [own.iloc[0] if len(set(own)) == 1 else f"fold {fold}" for fold, own in held["held"]]
             folds = folds.assign(held_out=names, error="")
     try:
-        aus = au_detection(predictions, min_positives=min_positives, **settings)
+        aus = au_detection(predictions, n_resamples=n_resamples)
     except ValueError as reason:
         notes.append(f"No AU table: {reason}.")
-    if ceilings is not None and not isinstance(ceilings, Mapping):
-        ceilings = {"AUs alone": ceilings.au_only, "cue alone": ceilings.cue_only, "AUs and cue": ceilings.joint}
-    named = {str(name): float(value) for name, value in (ceilings or {}).items()}
-    return EvaluationSummary(predictions, scores, subjects, aus, folds, named, label, tuple(notes))
+    titles = {"au_only": "AUs alone", "cue_only": "cue alone", "joint": "AUs and cue"}
+    limits = pd.Series(ceilings, dtype=float).rename(titles).to_dict()
+    return EvaluationSummary(predictions, scores, subjects, aus, folds, limits, label, tuple(notes))

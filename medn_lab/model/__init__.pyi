@@ -1,11 +1,9 @@
 from .branches import MotionBranch as MotionBranch
-from .branches import MotionOutput as MotionOutput
 from .branches import SEVit as SEVit
 from .branches import SEVitOutput as SEVitOutput
 from .config import NETWORKS as NETWORKS
 from .config import MEDNConfig as MEDNConfig
 from .decoupling import DECOUPLING_METHODS as DECOUPLING_METHODS
-from .decoupling import DecouplingMethod as DecouplingMethod
 from .decoupling import adversarial_loss as adversarial_loss
 from .decoupling import cross_covariance_loss as cross_covariance_loss
 from .decoupling import hsic_loss as hsic_loss

@@ -44,29 +44,6 @@ RANKING_NOISE = 0.3
 COURSE_CHANNELS = 5
 
 
-class MotionOutput(NamedTuple):
-    """What the motion branch returns.
-
-    Attributes
-    ----------
-    feature : (b, d) tensor
-    tokens : (b, GRID * GRID, d) tensor
-        Row by row from the upper left.
-    au_logits : (b, n_aus) tensor or None
-        None where the configuration names no AUs.
-
-    Examples
-    --------
-    >>> out = MotionBranch(MEDNConfig(size=32, dim=32))(torch.zeros(5, 2, 32, 32))
-    >>> out.feature.shape, out.au_logits.shape
-    (torch.Size([5, 32]), torch.Size([5, 16]))
-    """
-
-    feature: Tensor
-    tokens: Tensor
-    au_logits: Tensor | None
-
-
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut; the first may halve the resolution."""
 
@@ -98,8 +75,8 @@ class MotionBranch(nn.Module):
     Examples
     --------
     >>> branch = MotionBranch(MEDNConfig(size=32, dim=32))
-    >>> out = branch(torch.zeros(5, 2, 32, 32))
-    >>> out.feature.shape, out.tokens.shape, out.au_logits.shape
+    >>> feature, tokens, au_logits = branch(torch.zeros(5, 2, 32, 32))
+    >>> feature.shape, tokens.shape, au_logits.shape
     (torch.Size([5, 32]), torch.Size([5, 16, 32]), torch.Size([5, 16]))
     """
 
@@ -119,14 +96,18 @@ class MotionBranch(nn.Module):
         # A layer without outputs would warn at every start.
         self.au_head = nn.Linear(dim, len(config.aus)) if config.aus else None
 
-    def forward(self, flow: Tensor) -> MotionOutput:
-        """Read (b, c, h, w) flow in pixels at the crop's size."""
+    def forward(self, flow: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Read (b, c, h, w) flow in pixels at the crop's size.
+
+        Returns the feature (b, d), tokens (b, GRID * GRID, d) row by row from the upper left, and AU logits (b, n_aus),
+        None where the configuration names no AUs.
+        """
         # torch 2.13 corrupts memory in the backward pass of a convolution whose two-channel input lies channels last.
         flow = (flow * self.gain).contiguous(memory_format=torch.contiguous_format)
         grid = self.pool(self.stem(flow))  # (b, d, GRID, GRID)
         feature = self.summary(grid)  # (b, d)
         tokens = rearrange(grid, "b d h w -> b (h w) d")
-        return MotionOutput(feature, tokens, None if self.au_head is None else self.au_head(feature))
+        return feature, tokens, None if self.au_head is None else self.au_head(feature)
 
 
 class SEVitOutput(NamedTuple):

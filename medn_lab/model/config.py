@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
@@ -115,10 +115,7 @@ class MEDNConfig:
             (size >= 16 and not torn, f"size {size} must be at least 16 and a multiple of patch {patch}"),
             (not dim % heads and not dim % 8, f"dim {dim} must be a multiple of 8 and of heads {heads}"),
             (rates and all(0 < one <= 1 for one in rates), f"keep_rates must be in (0, 1], at least one; got {rates}"),
-            (
-                self.flow_channels in (2, 3),
-                f"flow_channels must be 2 (x, y) or 3 (and strain), not {self.flow_channels}",
-            ),
+            (self.flow_channels in (2, 3), f"flow_channels must be 2 (x, y) or 3 (and strain): {self.flow_channels}"),
             (0 <= self.dropout < 1, f"dropout must be in [0, 1); got {self.dropout}"),
         ):
             if not right:
@@ -135,9 +132,7 @@ class MEDNConfig:
         return tuple(max(1, round(rate * self.n_positions)) for rate in self.keep_rates)
 
     @classmethod
-    def for_clips(
-        cls, clips: Clips, *, label: str = "label", network: Network = "medn_tiny", **changes: Any
-    ) -> MEDNConfig:
+    def for_clips(cls, clips: Clips, *, label: str = "label", network: Network = "medn_tiny", **changes: Any) -> Self:
         """The configuration that fits `clips`: their size, frames, classes in alphabetical order, and AU columns.
 
         Parameters
@@ -173,14 +168,10 @@ class MEDNConfig:
         return json.dumps(asdict(self), indent=1)
 
     @classmethod
-    def from_json(cls, text: str) -> MEDNConfig:
+    def from_json(cls, text: str) -> Self:
         """A configuration from :meth:`to_json`; ValueError names fields that this version does not know."""
         values = json.loads(text)
-        try:
-            values.pop("attention", None)  # a switch of 0.1.0's emotion branch; a motion branch alone is as it was
-            unknown = set(values) - {field.name for field in fields(cls)}
-            if unknown:
-                raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}; upgrade medn_lab?")
-            return cls(**values)
-        except (TypeError, AttributeError) as error:
-            raise ValueError(f"this is no MEDNConfig: {error}") from error
+        values.pop("attention", None)  # a switch of 0.1.0's emotion branch; a motion branch alone is as it was
+        if unknown := sorted(set(values) - {field.name for field in fields(cls)}):
+            raise ValueError(f"unknown fields: {', '.join(unknown)}; upgrade medn_lab?")
+        return cls(**values)

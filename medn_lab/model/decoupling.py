@@ -10,7 +10,6 @@ motion does not hold. ``TrainConfig.decoupling_weight`` weights the loss.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -198,35 +197,17 @@ def _centred_kernel(x: Tensor) -> Tensor:
     return kernel - kernel.mean(0) - kernel.mean(1, keepdim=True) + kernel.mean()
 
 
-class DecouplingMethod(NamedTuple):
-    """A loss that keeps the branches apart, as :data:`DECOUPLING_METHODS` holds it.
+BOTH = ("motion", "emotion")
 
-    Attributes
-    ----------
-    loss : callable or None
-        Maps the parts that it reads to a scalar tensor; None for no loss.
-    weight : float
-        What ``TrainConfig.decoupling_weight = None`` stands for: the losses differ in scale, nats above all.
-    reads : tuple of str
-        The parts of :class:`~medn_lab.model.MEDNOutput` that the loss takes, in this order.
-
-    Examples
-    --------
-    >>> DECOUPLING_METHODS["bottleneck"].weight, DECOUPLING_METHODS["bottleneck"].reads
-    (0.2, ('nats',))
-    """
-
-    loss: Callable[..., Tensor] | None
-    weight: float
-    reads: tuple[str, ...] = ("motion", "emotion")
-
-
-DECOUPLING_METHODS: dict[str, DecouplingMethod] = {
-    "orthogonal": DecouplingMethod(orthogonal_loss, 1.0),
-    "cross_covariance": DecouplingMethod(cross_covariance_loss, 1.0),
-    "hsic": DecouplingMethod(hsic_loss, 1.0),
-    "adversarial": DecouplingMethod(adversarial_loss, 0.3, reads=("motion", "guess")),
-    "bottleneck": DecouplingMethod(torch.mean, 0.2, reads=("nats",)),
-    "none": DecouplingMethod(None, 0.0),
+DECOUPLING_METHODS: dict[str, tuple[Callable[..., Tensor] | None, float, tuple[str, ...]]] = {
+    "orthogonal": (orthogonal_loss, 1.0, BOTH),
+    "cross_covariance": (cross_covariance_loss, 1.0, BOTH),
+    "hsic": (hsic_loss, 1.0, BOTH),
+    "adversarial": (adversarial_loss, 0.3, ("motion", "guess")),
+    "bottleneck": (torch.mean, 0.2, ("nats",)),
+    "none": (None, 0.0, ()),
 }
-"""Every value of ``MEDNConfig.decoupling``; a loss that is entered here can be trained with."""
+"""Every value of ``MEDNConfig.decoupling``: its loss, the weight for which ``TrainConfig.decoupling_weight = None``
+stands (the losses differ in scale, nats above all), and the parts of :class:`~medn_lab.model.MEDNOutput` that the loss
+takes, in this order. A loss that is entered here can be trained with.
+"""

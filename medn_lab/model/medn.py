@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 import torch
 from einops import rearrange
 from huggingface_hub import PyTorchModelHubMixin
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_model
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import medn_lab
 from medn_lab.model.branches import MotionBranch, SEVit, SEVitOutput
-from medn_lab.model.config import MEDNConfig
+from medn_lab.model.config import Fusion, MEDNConfig
 from medn_lab.model.decoupling import GaussianCode
 from medn_lab.records import History, sha256_of_file
 
@@ -67,6 +67,8 @@ class CoFM(nn.Module):
         Width of both features and of the fused one.
     heads : int
         Attention heads.
+    how : {"cofm", "concat", "sum"}
+        The last two are ablations, without tokens and gate: both features through one linear layer, or added.
 
     Examples
     --------
@@ -77,32 +79,26 @@ class CoFM(nn.Module):
     (torch.Size([3, 32]), True)
     """
 
-    def __init__(self, dim: int, *, heads: int) -> None:
+    def __init__(self, dim: int, *, heads: int, how: Fusion = "cofm") -> None:
         super().__init__()
-        self.motion_asks = CrossAttention(dim, heads)
-        self.emotion_asks = CrossAttention(dim, heads)
-        self.gate = nn.Linear(2 * dim, dim)
+        self.how = how
+        if how == "cofm":
+            self.motion_asks = CrossAttention(dim, heads)
+            self.emotion_asks = CrossAttention(dim, heads)
+            self.gate = nn.Linear(2 * dim, dim)
+        elif how == "concat":
+            self.mix = nn.Linear(2 * dim, dim)
 
     def forward(
         self, motion: Tensor, motion_tokens: Tensor, emotion: Tensor, emotion_tokens: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor | None]:
         """Fuse (b, d) and (b, d); returns the fused feature and the gate, both (b, d), gate 1 = all motion."""
+        if self.how != "cofm":
+            return motion + emotion if self.how == "sum" else self.mix(torch.cat([motion, emotion], dim=-1)), None
         motion = motion + self.motion_asks(motion, emotion_tokens)
         emotion = emotion + self.emotion_asks(emotion, motion_tokens)
         gate = self.gate(torch.cat([motion, emotion], dim=-1)).sigmoid()
         return gate * motion + (1 - gate) * emotion, gate
-
-
-class PlainFusion(nn.Module):
-    """The ablations: both features side by side through one linear layer, or added; no tokens and no gate."""
-
-    def __init__(self, dim: int, how: str) -> None:
-        super().__init__()
-        self.mix = nn.Linear(2 * dim, dim) if how == "concat" else None
-
-    def forward(self, motion: Tensor, _: Tensor, emotion: Tensor, __: Tensor) -> tuple[Tensor, None]:
-        """Fuse (b, d) and (b, d) to (b, d)."""
-        return motion + emotion if self.mix is None else self.mix(torch.cat([motion, emotion], dim=-1)), None
 
 
 class MEDNOutput(NamedTuple):
@@ -195,10 +191,7 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
             if named == "adversarial":
                 layers = nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)
                 self.adversary = nn.Sequential(*layers)
-            self.fusion: CoFM | PlainFusion | None = None
-            if both:
-                plain = config.fusion != "cofm"
-                self.fusion = PlainFusion(dim, config.fusion) if plain else CoFM(dim, heads=config.heads)
+            self.fusion = CoFM(dim, heads=config.heads, how=config.fusion) if both else None
             self.head = nn.Sequential(
                 nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), nn.Dropout(drop), nn.Linear(dim, len(config.classes))
             )
@@ -222,20 +215,19 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
         ValueError
             If a shape is not that of the configuration, or no input that the model can use is given.
         """
-        c = self.config
-        for name, given, shape in (
-            ("frames", frames, (c.n_frames, 3, c.size, c.size)),
-            ("flow", flow, (c.flow_channels, c.size, c.size)),
-        ):
-            if given is not None and tuple(given.shape[1:]) != shape:
-                reads = ", ".join(map(str, shape))
-                raise ValueError(f"{name}: the shape is {tuple(given.shape)}, this model reads (b, {reads})")
+        c, square = self.config, (self.config.size, self.config.size)
+        shapes = {"frames": (frames, (c.n_frames, 3, *square)), "flow": (flow, (c.flow_channels, *square))}
+        for name, (given, shape) in shapes.items():
+            if given is not None and given.shape[1:] != shape:
+                reads = f"(b, {str(shape)[1:]}"
+                raise ValueError(f"{name}: the shape is {tuple(given.shape)}, this model reads {reads}")
         if (frames is None or c.branches == "motion") and (flow is None or c.branches == "emotion"):
             raise ValueError(f"a MEDN with branches {c.branches!r} was given nothing that it reads")
-        motion = self.motion_branch(flow) if self.motion_branch is not None and flow is not None else None
-        emotion = self.emotion_branch(frames) if self.emotion_branch is not None and frames is not None else None
-        feature = wide = tokens = nats = gate = guess = None
-        if emotion is not None:
+        motion = motion_tokens = au_logits = emotion = feature = wide = tokens = nats = gate = guess = None
+        if self.motion_branch is not None and flow is not None:
+            motion, motion_tokens, au_logits = self.motion_branch(flow)
+        if self.emotion_branch is not None and frames is not None:
+            emotion = self.emotion_branch(frames)
             feature = wide = emotion.feature
             tokens = emotion.tokens
             if self.code is not None:
@@ -244,14 +236,13 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
             if self.adversary is not None:  # given the emotion feature's value, and its gradient reversed
                 guess = self.adversary(2 * wide.detach() - wide)
         if self.fusion is not None and motion is not None and emotion is not None:
-            seen, seen_tokens = motion.feature, motion.tokens
+            seen: Any = motion, motion_tokens
             if self.code is not None:  # under the bottleneck the motion branch learns from the AU task alone
-                seen, seen_tokens = seen.detach(), seen_tokens.detach()
-            fused, gate = self.fusion(seen, seen_tokens, wide, tokens)
+                seen = [part.detach() for part in seen]
+            fused, gate = self.fusion(*seen, wide, tokens)
         else:
-            fused = wide if motion is None else motion.feature
-        moved, au_logits = (None, None) if motion is None else (motion.feature, motion.au_logits)
-        return MEDNOutput(self.head(fused), au_logits, moved, feature, fused, gate, nats, guess, emotion)
+            fused = wide if motion is None else motion
+        return MEDNOutput(self.head(fused), au_logits, motion, feature, fused, gate, nats, guess, emotion)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         super()._save_pretrained(save_directory)
@@ -265,7 +256,7 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
 
     @classmethod
     def _load_as_safetensor(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
-        check_weights(Path(model_file))
+        read_weights(Path(model_file))
         return super()._load_as_safetensor(model, model_file, map_location, strict)
 
     @classmethod
@@ -278,20 +269,19 @@ def write_sum(file: Path) -> None:
     file.with_suffix(".sha256").write_text(f"{sha256_of_file(file)}  {file.name}\n")
 
 
-def stated_sum(file: Path) -> str | None:
-    """The sha256 that :func:`write_sum` wrote next to a file; None where there is none."""
-    stated = file.with_suffix(".sha256")
-    return stated.read_text(encoding="utf-8", errors="replace").split(" ")[0] if stated.is_file() else None
-
-
-def check_weights(file: Path, *, stated: str | None = None) -> None:
-    """ValueError unless the file has the sha256 stated, here or next to it, and holds weights of this network."""
-    stated = stated or stated_sum(file)
+def read_weights(file: Path, *, stated: str | None = None) -> dict[str, Tensor]:
+    """The tensors of a file; ValueError unless it has the sha256 stated, here or next to it, and is of this network."""
+    if stated is None and (beside := file.with_suffix(".sha256")).is_file():
+        stated = beside.read_text(encoding="utf-8", errors="replace").split(" ")[0]
     if stated is not None and (found := sha256_of_file(file)) != stated:
         raise ValueError(f"{file} is not the file that was written: its sha256 is {found:.12}, stated {stated!s:.12}")
-    with safe_open(file, framework="pt") as stored:
-        if OLD_SEVIT in stored.keys():  # noqa: SIM118 (no mapping)
-            raise ValueError(f"{file} holds the emotion branch of medn_lab 0.1.0, another network; train it again")
+    try:
+        tensors = load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"{file} cannot be read: {error}") from error
+    if OLD_SEVIT in tensors:
+        raise ValueError(f"{file} holds the emotion branch of medn_lab 0.1.0, another network; train it again")
+    return tensors
 
 
 def pretrained_folder() -> Path:
@@ -347,11 +337,8 @@ def load_pretrained(name: str | os.PathLike[str] = "medn_tiny.synthme_v2") -> ME
     >>> model.name, model.config.decoupling
     ('medn_tiny.synthme_v2', 'bottleneck')
     """
-    places = [Path(name)] + ([pretrained_folder() / str(name)] if Path(name).name == str(name) else [])
-    folder = next((place for place in places if place.is_dir()), None)
+    folder = next((place for place in (Path(name), pretrained_folder() / name) if place.is_dir()), None)
     if folder is None:
-        if places[0].is_file():
-            raise ValueError(f"{name} is a file; give the folder with {WEIGHTS} and config.json in it. {NO_PICKLE}")
         known = ", ".join(pretrained_names()) or "none in this installation; give the path of a folder"
         raise FileNotFoundError(f"no pretrained model {str(name)!r}; there are: {known}")
     for needed in (WEIGHTS, CONFIG):
@@ -360,21 +347,16 @@ def load_pretrained(name: str | os.PathLike[str] = "medn_tiny.synthme_v2") -> ME
     try:
         config = MEDNConfig.from_json((folder / CONFIG).read_text(encoding="utf-8"))
         card = json.loads((folder / CARD).read_text(encoding="utf-8")) if (folder / CARD).is_file() else {}
-        check_weights(folder / WEIGHTS, stated=card.get("sha256"))
-        with safe_open(folder / WEIGHTS, framework="pt") as stored:
-            shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
+        tensors = read_weights(folder / WEIGHTS, stated=card.get("sha256"))
         with torch.device("meta"):  # shapes alone, so that a false configuration cannot fill the memory
-            wanted = {name: tuple(tensor.shape) for name, tensor in MEDN(config).state_dict().items()}
-        differing = sorted(n for n in shapes.keys() | wanted.keys() if shapes.get(n) != wanted.get(n))
-        if differing:
-            raise ValueError(
-                f"{len(differing)} of {len(wanted)} weights are not those of its {CONFIG}, such as {differing[0]}"
-                f" ({shapes.get(differing[0], 'missing')}, expected {wanted.get(differing[0], 'none')})"
-            )
-    except (TypeError, AttributeError, ValueError, OverflowError, RecursionError, SafetensorError) as error:
+            named = MEDN(config).state_dict()
+        held, wanted = ({(name, tuple(one.shape)) for name, one in part.items()} for part in (tensors, named))
+        if held != wanted:
+            raise ValueError(f"its weights are not those of its {CONFIG}, such as {min(held ^ wanted)}")
+    except (TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"{folder} holds no MEDN that can be loaded: {error}") from error
     model = MEDN(config)
-    load_model(model, folder / WEIGHTS, strict=True)
+    model.load_state_dict(tensors)
     model.name = folder.resolve().name
     model.history = History.load(folder / HISTORY) if (folder / HISTORY).is_dir() else None
     return model.eval()

@@ -1,4 +1,3 @@
-from .epoch import Targets as Targets
 from .epoch import TrainConfig as TrainConfig
 from .epoch import medn_loss as medn_loss
 from .epoch import read_targets as read_targets

@@ -6,9 +6,7 @@ import math
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +18,8 @@ from torch.nn import functional as F
 
 from medn_lab.model import DECOUPLING_METHODS, MEDN, Inputs, MEDNConfig, MEDNOutput, as_inputs
 from medn_lab.records import Clips, check_label, is_constant
+
+Targets = tuple[Tensor, ...]  # labels, AUs, class weights and AU weights, as `read_targets` gives them
 
 
 @dataclass(frozen=True)
@@ -91,61 +91,15 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "decoupling_ramp", tuple(self.decoupling_ramp))
-        least = dict.fromkeys(("weight_decay", "au_weight", "decoupling_weight", "max_shift"), 0)
-        least |= {"epochs": 1, "batch_size": 2, "devices": 1, "num_nodes": 1}
-        for name, lowest in least.items():
-            if (value := getattr(self, name)) is not None and value < lowest:
-                raise ValueError(f"{name} must be at least {lowest}; got {value}")
-        ramp = self.decoupling_ramp
-        for right, name, rule in (
-            (self.learning_rate > 0, "learning_rate", "above 0"),
-            (0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)"),
-            (len(ramp) == 2 and 0 <= ramp[0] <= ramp[1] <= 1, "decoupling_ramp", "two values in order, in [0, 1]"),
-        ):
+        ramp, least = self.decoupling_ramp, {"epochs": 1, "batch_size": 2, "devices": 1, "num_nodes": 1}
+        least |= dict.fromkeys(("weight_decay", "au_weight", "decoupling_weight", "max_shift"), 0)
+        rules = {name: ((getattr(self, name) or 0) >= lowest, f"at least {lowest}") for name, lowest in least.items()}
+        rules["learning_rate"] = self.learning_rate > 0, "above 0"
+        rules["label_smoothing"] = 0 <= self.label_smoothing < 1, "in [0, 1)"
+        rules["decoupling_ramp"] = len(ramp) == 2 and 0 <= ramp[0] <= ramp[1] <= 1, "two values in order, in [0, 1]"
+        for name, (right, rule) in rules.items():
             if not right:
                 raise ValueError(f"{name} must be {rule}; got {getattr(self, name)}")
-
-
-@dataclass(frozen=True)
-class Targets:
-    """Labels and AUs of clips, row by row.
-
-    Attributes
-    ----------
-    labels : (n,) int64 tensor
-        Places in ``config.classes``.
-    aus : (n, n_aus) float32 tensor
-        1 present, 0 absent, NaN unknown.
-    class_weight : (n_classes,) float32 tensor
-        Inverse class frequency, mean 1 over the clips.
-    au_weight : (n_aus,) float32 tensor
-        Weight of a positive: negatives over positives, at most 10; 1 for an AU without positives.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from medn_lab.model import MEDNConfig
-    >>> table = pd.DataFrame({"clip_id": ["a", "b"], "label": ["x", "y"], "AU12": [1.0, None]})
-    >>> targets = read_targets(MEDNConfig(classes=("x", "y"), aus=("AU12",)), table, label="label", training=False)
-    >>> targets.labels.tolist(), targets.aus.tolist()
-    ([0, 1], [[1.0], [nan]])
-    """
-
-    labels: Tensor
-    aus: Tensor
-    class_weight: Tensor
-    au_weight: Tensor
-
-    def take(self, rows: Tensor, *, device: torch.device | str = "cpu") -> Targets:
-        """The targets of some rows on a device; the weights stay those of all.
-
-        Parameters
-        ----------
-        rows : (b,) int64 tensor
-        device : torch.device or str
-        """
-        parts = (self.labels[rows], self.aus[rows], self.class_weight, self.au_weight)
-        return Targets(*(part.to(device) for part in parts))
 
 
 def read_targets(config: MEDNConfig, table: pd.DataFrame, *, label: str, training: bool) -> Targets:
@@ -162,7 +116,14 @@ def read_targets(config: MEDNConfig, table: pd.DataFrame, *, label: str, trainin
 
     Returns
     -------
-    Targets
+    labels : (n,) int64 tensor
+        Places in ``config.classes``.
+    aus : (n, n_aus) float32 tensor
+        1 present, 0 absent, NaN unknown.
+    class_weight : (n_classes,) float32 tensor
+        Inverse class frequency, mean 1 over the clips.
+    au_weight : (n_aus,) float32 tensor
+        Weight of a positive: negatives over positives, at most 10; 1 for an AU without positives.
 
     Raises
     ------
@@ -174,9 +135,11 @@ def read_targets(config: MEDNConfig, table: pd.DataFrame, *, label: str, trainin
     --------
     >>> import pandas as pd
     >>> from medn_lab.model import MEDNConfig
-    >>> table = pd.DataFrame({"clip_id": ["a", "b"], "label": ["x", "y"], "AU12": [1.0, 0.0]})
-    >>> read_targets(MEDNConfig(classes=("x", "y"), aus=("AU12",)), table, label="label", training=True).aus.tolist()
-    [[1.0], [0.0]]
+    >>> table = pd.DataFrame({"clip_id": ["a", "b"], "label": ["x", "y"], "AU12": [1.0, None]})
+    >>> config = MEDNConfig(classes=("x", "y"), aus=("AU12",))
+    >>> labels, aus, class_weight, au_weight = read_targets(config, table, label="label", training=False)
+    >>> labels.tolist(), aus.tolist()
+    ([0, 1], [[1.0], [nan]])
     """
     names = check_label(table, label=label)
     places = pd.Index(config.classes).get_indexer(names).astype(np.int64)
@@ -192,8 +155,8 @@ def read_targets(config: MEDNConfig, table: pd.DataFrame, *, label: str, trainin
     aus = table.reindex(columns=list(config.aus)).to_numpy(dtype=np.float32, na_value=np.nan).copy()
     positives, negatives = (aus == 1).sum(axis=0), (aus == 0).sum(axis=0)
     au_weight = np.where(positives > 0, np.clip(negatives / np.maximum(positives, 1), 1, 10), 1)
-    weights = (torch.from_numpy(weight.astype(np.float32)) for weight in (class_weight, au_weight))
-    return Targets(torch.from_numpy(places), torch.from_numpy(aus), *weights)
+    weights = class_weight.astype(np.float32), au_weight.astype(np.float32)
+    return torch.from_numpy(places), torch.from_numpy(aus), *map(torch.from_numpy, weights)
 
 
 def warn_if_constant(config: MEDNConfig, clips: Clips, targets: Targets, *, stacklevel: int) -> None:
@@ -213,21 +176,11 @@ def warn_if_constant(config: MEDNConfig, clips: Clips, targets: Targets, *, stac
             found.append(f"{still}, so the {branch} branch will be constant")
         elif all(is_constant(np.stack([np.ravel(part[0]), np.ravel(clip)])) for clip in part[1:]):
             found.append(f"{same}, so the {branch} branch will be constant")
-    known = targets.aus[~targets.aus.isnan()].numpy()
+    known = targets[1][~targets[1].isnan()].numpy()
     if known.size and is_constant(known[:, None]):
         found.append(f"no AU varies: every AU known is {known[0]:g} in all clips, so the AUs teach nothing")
     for fault in found:
         warnings.warn(f"{fault}; look at how the clips were prepared", UserWarning, stacklevel=stacklevel + 1)
-
-
-def shuffled_rows(n: int, batch_size: int, *, least: int = 2, generator: torch.Generator) -> Iterator[Tensor]:
-    """Batches of rows in random order; a last one below `least` is joined to the one before (batch norm needs two)."""
-    order = torch.randperm(n, generator=generator)
-    edges = list(range(0, n, batch_size)) + [n]
-    if len(edges) > 2 and edges[-1] - edges[-2] < least:
-        del edges[-2]
-    for start, stop in pairwise(edges):
-        yield order[start:stop]
 
 
 def mirror(inputs: Inputs, chosen: Tensor, *, colours: bool) -> None:
@@ -262,8 +215,8 @@ def medn_loss(
     ----------
     output : MEDNOutput
         Of a forward pass with `b` clips.
-    targets : Targets
-        Of the same clips.
+    targets : tuple of four tensors
+        Labels and AUs of the same clips and the weights of all, as :func:`read_targets` gives them.
     config : MEDNConfig
         Says which decoupling term there is.
     training : TrainConfig
@@ -285,29 +238,27 @@ def medn_loss(
     Examples
     --------
     >>> from medn_lab.model import MEDN, MEDNConfig
-    >>> from medn_lab.train import Targets
     >>> config = MEDNConfig(size=32, dim=16, classes=("x", "y"), aus=("AU12",))
     >>> output = MEDN(config)(torch.rand(2, 8, 3, 32, 32), torch.rand(2, 2, 32, 32))
-    >>> targets = Targets(torch.tensor([0, 1]), torch.tensor([[1.0], [0.0]]), torch.ones(2), torch.ones(1))
+    >>> targets = torch.tensor([0, 1]), torch.tensor([[1.0], [0.0]]), torch.ones(2), torch.ones(1)
     >>> list(medn_loss(output, targets, config=config, training=TrainConfig()))
     ['loss', 'emotion', 'au', 'decoupling']
     """
-    total = F.cross_entropy(
-        output.logits, targets.labels, weight=targets.class_weight, label_smoothing=training.label_smoothing
-    )
+    labels, aus, class_weight, au_weight = targets
+    total = F.cross_entropy(output.logits, labels, weight=class_weight, label_smoothing=training.label_smoothing)
     terms = {"emotion": total}
     if output.au_logits is not None and config.aus:
-        known, truth = ~torch.isnan(targets.aus), torch.nan_to_num(targets.aus)
-        of_each = F.binary_cross_entropy_with_logits(
-            output.au_logits, truth, pos_weight=targets.au_weight, reduction="none"
+        known = ~torch.isnan(aus)
+        each = F.binary_cross_entropy_with_logits(
+            output.au_logits, torch.nan_to_num(aus), pos_weight=au_weight, reduction="none"
         )
-        terms["au"] = (of_each * known).sum() / known.sum().clamp_min(1)  # 0 where nothing is known
+        terms["au"] = (each * known).sum() / known.sum().clamp_min(1)  # 0 where nothing is known
         total = total + training.au_weight * terms["au"]
-    method = DECOUPLING_METHODS[config.decoupling]
-    parts = [getattr(output, name) for name in method.reads]
-    if method.loss is not None and all(part is not None for part in parts):
-        terms["decoupling"] = method.loss(*parts)
-        weight = method.weight if training.decoupling_weight is None else training.decoupling_weight
+    loss, weight, reads = DECOUPLING_METHODS[config.decoupling]
+    parts = [getattr(output, name) for name in reads]
+    if loss is not None and all(part is not None for part in parts):
+        terms["decoupling"] = loss(*parts)
+        weight = weight if training.decoupling_weight is None else training.decoupling_weight
         start, full = training.decoupling_ramp
         ramp = 1.0 if done >= full else max(0.0, (done - start) / (full - start))
         total = total + weight * ramp * terms["decoupling"]
@@ -324,7 +275,10 @@ def train_epoch(
     seed = training.seed * 100_003 + epoch
     generator = torch.Generator().manual_seed(seed)
     began = time.perf_counter()
-    batches = list(shuffled_rows(len(clips), training.batch_size, least=2 * ranks, generator=generator))
+    batches = list(torch.randperm(len(clips), generator=generator).split(training.batch_size))
+    if len(batches) > 1 and len(batches[-1]) < 2 * ranks:  # batch norm needs two clips in each process
+        batches[-2:] = [torch.cat(batches[-2:])]
+    labels, aus, *weights = (part.to(fabric.device) for part in targets)
     torch.manual_seed(seed + 1_000_000_007 * rank)
     if rank:  # the processes share their batches, and draw what else is drawn each for itself
         generator.manual_seed(seed + 1_000_000_007 * rank)
@@ -341,14 +295,11 @@ def train_epoch(
         for group in optimiser.param_groups:
             group["lr"] = rate
         inputs = as_inputs(model.config, clips, rows=rows.numpy(), device=fabric.device)
-        if training.mirror or training.max_shift:
-            chosen = torch.rand(len(rows), generator=generator) < (0.5 if training.mirror else 0.0)
-            mirror(inputs, chosen, colours=clips.recipe.get("coding") == "hsv")
-            most = training.max_shift
-            dx, dy = torch.randint(-most, most + 1, (2,), generator=generator).tolist()
-            inputs = Inputs(*(None if part is None else shift(part, dx=dx, dy=dy) for part in inputs))
-        batch = targets.take(rows, device=fabric.device)
-        output = model(*inputs)
+        chosen = torch.rand(len(rows), generator=generator) < (0.5 if training.mirror else 0.0)
+        mirror(inputs, chosen, colours=clips.recipe.get("coding") == "hsv")
+        dx, dy = torch.randint(-training.max_shift, training.max_shift + 1, (2,), generator=generator).tolist()
+        inputs = Inputs(*(None if part is None else shift(part, dx=dx, dy=dy) for part in inputs))
+        output, batch = model(*inputs), (labels[rows], aus[rows], *weights)
         terms = medn_loss(output, batch, config=model.config, training=training, done=step / steps)
         values = {name: value.item() for name, value in terms.items()}
         if not math.isfinite(values["loss"]):
@@ -360,7 +311,7 @@ def train_epoch(
         optimiser.step()
         for name, value in values.items():
             sums[name] += value * len(rows)
-        sums["accuracy"] += (output.logits.argmax(dim=1) == batch.labels).sum().item()
+        sums["accuracy"] += (output.logits.argmax(dim=1) == batch[0]).sum().item()
     totals = list(sums.values())
     if ranks > 1:
         reduced: Any = fabric.all_reduce(torch.tensor(totals, dtype=torch.float64, device=fabric.device), None, "sum")
@@ -377,13 +328,14 @@ def validate(
     model.eval()
     sums: defaultdict[str, float] = defaultdict(float)
     counts = np.zeros((len(model.config.classes),) * 2)
+    labels, aus, *weights = (part.to(fabric.device) for part in targets)
     for rows in np.array_split(np.arange(len(clips)), -(-len(clips) // 64)):
-        batch = targets.take(torch.from_numpy(rows), device=fabric.device)
+        batch = labels[rows], aus[rows], *weights
         output = model(*as_inputs(model.config, clips, rows=rows, device=fabric.device))
         terms = medn_loss(output, batch, config=model.config, training=training, done=(epoch + 1) / training.epochs)
         for name, value in terms.items():
             sums[name] += value.item() * len(rows)
-        np.add.at(counts, (batch.labels.cpu().numpy(), output.logits.argmax(dim=1).cpu().numpy()), 1)
+        np.add.at(counts, (batch[0].cpu().numpy(), output.logits.argmax(dim=1).cpu().numpy()), 1)
     hits, present, predicted = np.diagonal(counts), counts.sum(axis=1), counts.sum(axis=0)
     f1 = 2 * hits[present > 0] / (present + predicted)[present > 0]
     scores = {"accuracy": hits.sum(), "uf1": f1.mean() * len(clips)}

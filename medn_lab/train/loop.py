@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,15 +13,14 @@ from typing import Any
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 from tqdm.auto import tqdm
 
 from medn_lab import __version__
 from medn_lab.model import MEDN, check_clips, device_name, weights_sha256
 from medn_lab.model.inputs import torch_threads
-from medn_lab.model.medn import check_weights, write_sum
+from medn_lab.model.medn import read_weights, write_sum
 from medn_lab.records import Clips, History, atomic_write, ids_sha256, remove_leftovers, run_record
 from medn_lab.train.epoch import TrainConfig, read_targets, train_epoch, validate, warn_if_constant
 
@@ -101,16 +100,10 @@ class Run:
 
 
 def fit(
-    model: MEDN,
-    clips: Clips,
-    *,
-    training: TrainConfig | None = None,
-    label: str = "label",
-    validation: Clips | None = None,
-    callbacks: Iterable[object] = (),
-    checkpoint: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-) -> History:
+    model: MEDN, clips: Clips, *, training: TrainConfig | None = None, label: str = "label",
+    validation: Clips | None = None, callbacks: Iterable[object] = (),
+    checkpoint: str | os.PathLike[str] | None = None, progress: bool = True,
+) -> History:  # fmt: skip
     """Train a model in place.
 
     On one CPU the result depends on the seeds, the clips and the versions alone. A keyboard interrupt ends the training
@@ -180,7 +173,7 @@ def fit(
     if validation is not None:
         check_clips(model.config, validation)
         scored = read_targets(model.config, validation.table, label=label, training=False)
-        held_out = validation, replace(targets, labels=scored.labels, aus=scored.aus)
+        held_out = validation, (*scored[:2], *targets[2:])  # weighted as the training clips
 
     how: dict[str, Any] = {name: getattr(training, name) for name in ("devices", "num_nodes", "strategy", "precision")}
     if training.strategy == "auto" and training.devices * training.num_nodes > 1:
@@ -193,12 +186,10 @@ def fit(
     )
     optimiser = torch.optim.AdamW(model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
     folder = None if checkpoint is None else Path(checkpoint)
-    start = {"name": model.name, "seed": model.seed, "sha256": weights_sha256(model)}
     if folder is not None and _is_checkpoint(folder):
         remove_leftovers(folder)
         done = _load_checkpoint(folder, model, optimiser, record.config)
-        record, start = replace(record, table=done.table), done.source.get("start", {})
-    record = replace(record, source={**record.source, "start": start})
+        record = replace(record, table=done.table, source={**record.source, "start": done.source.get("start", {})})
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
     wrapped, optimiser = fabric.setup(model, optimiser)
@@ -210,14 +201,11 @@ def fit(
             if hasattr(watcher, event):
                 getattr(watcher, event)(run)
 
-    def states() -> tuple[dict[str, Any], dict[str, Any]]:
-        return deepcopy((model.state_dict(), optimiser.state_dict()))
-
     def with_sum(history: History) -> History:
         return replace(history, source={**history.source, "sha256": weights_sha256(model)})
 
     # After the last whole epoch: an interrupt may fall into the middle of a step, when half of the weights have moved.
-    kept = states()
+    kept = deepcopy((model.state_dict(), optimiser.state_dict()))
 
     def go_on(run: Run) -> History:
         nonlocal kept
@@ -239,7 +227,7 @@ def fit(
                     if held_out is not None:
                         row |= validate(fabric, model, *held_out, training, run.epoch)
                     run.history = replace(record, table=pd.DataFrame([*past, row]))
-                    kept, whole = states(), run.history
+                    kept, whole = deepcopy((model.state_dict(), optimiser.state_dict())), run.history
                     for watcher in watchers:
                         figures = watcher.measure(run) if hasattr(watcher, "measure") else {}
                         if twice := sorted(figures.keys() & row.keys()):
@@ -287,6 +275,7 @@ def _training_record(
         "name": name, "training": asdict(training), "recipe": dict(clips.recipe),
         "validation": None if validation is None else dict(validation.recipe),
         "callbacks": [type(callback).__name__ for callback in callbacks],
+        "start": {"name": model.name, "seed": model.seed, "sha256": weights_sha256(model)},
         "run": run_record("fit", table=clips.table, label=label, device=device_name(device), threads=threads),
     }  # fmt: skip
     config = {
@@ -321,9 +310,7 @@ def _save_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Opti
         history.save(draft / "history")
 
 
-def _load_checkpoint(
-    folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, config: Mapping[str, Any]
-) -> History:
+def _load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, config: Any) -> History:
     """Bring model and optimiser to where they were saved; the history of the epochs done.
 
     ValueError if the checkpoint is of another training than `config` describes, or its files are not those written.
@@ -333,11 +320,7 @@ def _load_checkpoint(
     differing = sorted(k for k in stored.keys() | wanted.keys() if stored.get(k) != wanted.get(k))
     if differing:
         raise ValueError(f"the checkpoint {folder} was made with another {', '.join(differing)}; give another folder")
-    try:
-        check_weights(folder / STATE)
-        tensors = load_file(folder / STATE)
-    except (SafetensorError, ValueError) as error:
-        raise ValueError(f"{folder / STATE} cannot be read: {error}; remove the folder to train anew") from error
+    tensors = read_weights(folder / STATE)
     model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
     states: dict[int, dict[str, torch.Tensor]] = {}
     for _, index, key in (name.split(".", 2) for name in tensors if name.startswith("optimiser.")):
