@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,9 @@ import pandas as pd
 
 from medn_lab.diagnose import permutation, probing
 from medn_lab.diagnose.probing import CONSTANT, Array, Kind, ProbeOptions, ProbeResult, ProbeTarget, encode_target
-from medn_lab.diagnose.similarity import MEASURES, check_features, figures
+from medn_lab.diagnose.similarity import MEASURES, check_features
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
-from medn_lab.records import BranchFeatures, au_columns, constant_reason, is_constant, people, positions
+from medn_lab.records import BranchFeatures, au_columns, is_constant, people, positions
 
 BRANCHES = ("motion", "emotion", "fused")
 
@@ -39,6 +39,11 @@ MEAN_OF_AUS = "AUs"
 
 # The leaks that a selection and a training are measured by: branch and target.
 LEAKS = (("emotion", MEAN_OF_AUS), ("motion", "emotion"), ("motion", MEAN_OF_AUS), ("emotion", "emotion"))
+
+# The columns of the measures of a selection.
+MEASURED = (
+    "kind", "measure", "branch", "target", "value", "chance", "allowed", "n_clips", "n_subjects", "drawn_from", "reason"
+)  # fmt: skip
 
 # The reason of a row whose value is not computed yet.
 COMPUTING = "computing"
@@ -145,21 +150,20 @@ def leakage(
         if values is None or branch not in branches:
             continue
         found = _probe_all(encoded, check_features(values, owner=f"the {branch} features"), who, options)
-        by_truth = {}
-        if branch in truths:
-            by_truth = _probe_all(encoded, truths[branch], who, options._replace(n_shuffles=0))
-        own = {
-            name: _row(branch, name, one, by_truth.get(name), exact.get((branch, name))) for name, one in found.items()
-        }
-        counted = [own[target] for target, one in found.items() if is_au(target) and one.enough]
+        alone = options._replace(n_shuffles=0)
+        by_truth = _probe_all(encoded, truths[branch], who, alone) if branch in truths else {}
+        own = {name: _row(one, by_truth.get(name), exact.get((branch, name))) for name, one in found.items()}
+        counted = [target for target, one in found.items() if is_au(target) and one.enough]
         if counted and MEAN_OF_AUS in own:
-            worst = max(counted, key=lambda row: row["excess"] if np.isfinite(row["excess"]) else row["value"] - 1)
-            names = {"worst_target": "target", "worst_auc": "value", "worst_excess": "excess"}
-            own[MEAN_OF_AUS] |= {name: worst[of] for name, of in names.items()}
-        rows += own.values()
+            worst = max(counted, key=lambda au: np.nan_to_num(own[au]["excess"], nan=own[au]["value"] - 1))
+            own[MEAN_OF_AUS] |= worst_of(worst, own[worst]["value"], own[worst]["excess"])
+        rows += [{"branch": branch, "target": target, **row} for target, row in own.items()]
     if not rows:
         raise ValueError(f"these features have no {' or '.join(branches)} branch")
-    result = table_of(rows)
+    table = pd.DataFrame(rows)
+    constant = "the " + table["branch"] + " branch is constant"
+    split = np.where(table["target"] == "subject", "clips", "subjects")
+    result = table_of(table.assign(reason=table["reason"].mask(table["reason"] == CONSTANT, constant), split=split))
     result.attrs = {**options._asdict(), "label": label}
     return result
 
@@ -173,9 +177,8 @@ def directions(rows: pd.DataFrame) -> np.ndarray:
     return np.where(held, "higher", "at most allowed")
 
 
-def table_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows of results with their columns in the order of `COLUMNS`."""
-    table = pd.DataFrame(rows)
+def table_of(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of results with its columns in the order of `COLUMNS`."""
     return table.reindex(columns=[name for name in COLUMNS if name in table])
 
 
@@ -233,16 +236,16 @@ def _probe_all(encoded: Encoded, features: Array, who: Array, options: ProbeOpti
 
 def mean_of_aus(results: list[ProbeResult], options: ProbeOptions) -> ProbeResult:
     """The AUs with enough clips on either side, averaged, draws and shuffles with them."""
-    kept = [one for one in results if one.enough]
+    kept, values = [one for one in results if one.enough], None
+    if kept:
+        draws, null = (np.transpose([getattr(one, part) for one in kept]) for part in ("draws", "null"))
+        values = probing.mean_known(draws), probing.mean_known(null)
+    constant = any(one.reason == CONSTANT for one in results)
+    few = f"no AU has {probing.MIN_POSITIVES} positive and {probing.MIN_POSITIVES} negative clips"
     most = max(results, key=lambda one: one.n_clips)
-    sizes: dict[str, Any] = {"n_clips": most.n_clips, "n_subjects": most.n_subjects, "n_unknown": most.n_unknown}
+    sizes = {name: getattr(most, name) for name in ("n_clips", "n_subjects", "n_unknown")}
     sizes["n_positive"] = min((one.n_positive for one in kept), default=0)
-    if not kept:
-        constant = any(one.reason == CONSTANT for one in results)
-        few = f"no AU has {probing.MIN_POSITIVES} positive and {probing.MIN_POSITIVES} negative clips"
-        return probing.result_of(None, options, reason=CONSTANT if constant else few, **sizes)
-    draws, null = (probing.mean_known(np.transpose([getattr(one, part) for one in kept])) for part in ("draws", "null"))
-    return probing.result_of((draws, null), options, **sizes)
+    return probing.result_of(values, options, reason=CONSTANT if constant else few, **sizes)
 
 
 def probe_subject(features: np.ndarray, who: np.ndarray, options: ProbeOptions) -> ProbeResult:
@@ -267,72 +270,63 @@ def probe_subject(features: np.ndarray, who: np.ndarray, options: ProbeOptions) 
     return probing.result_of((draws, np.array([one.mean() for one in null])), options, n_units=k, **sizes)
 
 
-def _row(
-    branch: str, target: str, found: ProbeResult, truth: ProbeResult | None, exact: float | None
-) -> dict[str, Any]:
+def _row(found: ProbeResult, truth: ProbeResult | None, exact: float | None) -> dict[str, Any]:
     allowed, low, high = np.nan if truth is None else truth.value, np.nan, np.nan
     if exact is not None:
-        missed = max(exact - allowed, 0.0) if np.isfinite(allowed) else 0.0
+        missed = np.fmax(exact - allowed, 0.0)  # 0 where the truth has no value
         allowed, low, high = exact, found.low - exact, found.high - exact + missed
     elif truth is not None and np.isfinite(found.value):
         by_draw = truth.draws
         if truth.reason == CONSTANT:  # a truth that is the same for all clips allows guessing and no more
             allowed, by_draw = 0.5, np.full(len(by_draw), 0.5)
         low, high = t_bounds(found.draws - by_draw, n_units=found.n_subjects, level=probing.LEVEL)
-    return found.figures | {
-        "branch": branch, "target": target, "split": "clips" if target == "subject" else "subjects",
-        "allowed": allowed, "excess": found.value - allowed, "excess_low": low, "excess_high": high,
-        "reason": f"the {branch} branch is constant" if found.reason == CONSTANT else found.reason,
-        "worst_target": "", "worst_auc": np.nan, "worst_excess": np.nan,
-    }  # fmt: skip
+    excess = {"allowed": allowed, "excess": found.value - allowed, "excess_low": low, "excess_high": high}
+    return found.figures | excess | worst_of()
+
+
+def worst_of(target: str = "", auc: float = np.nan, excess: float = np.nan) -> dict[str, Any]:
+    """The columns of the AU that leaks most, in the row of the mean of the AUs."""
+    return {"worst_target": target, "worst_auc": auc, "worst_excess": excess}
 
 
 def branch_measures(
     features: BranchFeatures, *, label: str, seed: int, leaks: Sequence[tuple[str, str]] = LEAKS, chance: bool = True
 ) -> Iterator[pd.DataFrame]:
     """Dependence and leakage of some clips as :func:`selection_measures` describes them, a step at a time."""
-    table, n, who = features.table, len(features), None
+    n, who, n_subjects = len(features), None, np.nan
     with suppress(ValueError):  # there is a subject for each clip
-        who = people(table).to_numpy(dtype=object)
-    values = dict.fromkeys(list(MEASURES)[:-1], np.nan)  # of two branches of one width there is a cosine as well
+        who = people(features.table).to_numpy(dtype=object)
+        n_subjects = len(set(who))
     try:
-        x, y = permutation.both_branches(features)
-        values = figures(x, y)
-        reason = constant_reason({"motion": x, "emotion": y}) or permutation.UNDEFINED
-    except ValueError as fault:
-        reason = str(fault)
-    n_subjects = 0 if who is None else len(set(who))
-    rows = [("dependence", name, "", "", value) for name, value in values.items()]
-    rows += [("leakage", "auc", *one, np.nan) for one in leaks]
-    found = pd.DataFrame(rows, columns=["kind", "measure", "branch", "target", "value"]).assign(
-        chance=np.nan, allowed=np.nan, n_clips=n, n_subjects=n_subjects or np.nan, drawn_from=n
-    )
-    found["reason"] = np.where(found["kind"] == "leakage", COMPUTING, np.where(found["value"].isna(), reason, ""))
+        values = permutation.dependence(features)
+    except ValueError as fault:  # of two branches of one width there is a cosine as well
+        values = pd.DataFrame({"measure": list(MEASURES)[:-1], "value": np.nan, "reason": str(fault)})
+    of_leaks = pd.DataFrame(leaks, columns=["branch", "target"]).assign(kind="leakage", measure="auc", reason=COMPUTING)
+    found = pd.concat([values.assign(kind="dependence", branch="", target=""), of_leaks], ignore_index=True)
+    found = found.assign(chance=np.nan, allowed=np.nan, n_clips=n, n_subjects=n_subjects, drawn_from=n)[[*MEASURED]]
     yield found.copy()
-    if chance and found["value"].notna().any():
+    if chance and values["value"].notna().any():
         groups = None if who is None else permutation.exchange_groups(who, None, "")[0]
-        how: dict[str, Any] = {"groups": groups, "seed": seed, "n_permutations": 19}
-        nulls = [permutation.permutation_test(MEASURES[name], x, y, **how).null_mean for name in values]
-        found.loc[: len(values) - 1, "chance"] = nulls
+        test = partial(permutation.permutation_test, groups=groups, seed=seed, n_permutations=19)
+        x, y = permutation.both_branches(features)
+        found.loc[values.index, "chance"] = [test(MEASURES[name], x, y).null_mean for name in values["measure"]]
     yield found.copy()
     columns = ["value", "chance", "allowed", "n_clips", "reason"]
-    how = {"label": label, "n_shuffles": 10 if chance else 0, "n_resamples": 0, "seed": seed}
+    how: dict[str, Any] = {"label": label, "n_shuffles": 10 if chance else 0, "n_resamples": 0, "seed": seed}
     for place, (branch, target) in enumerate(leaks, start=len(values)):
-        if n < ENOUGH_FOR_A_PROBE or n_subjects < 2:
-            few = f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects, there are {n} of {n_subjects}"
-            few = "the subjects are not known, so none can be held out" if who is None else few
-            found.loc[place, "reason"] = few
-        else:
-            try:
-                targets = ["aus" if target == MEAN_OF_AUS else target]
-                leak = leakage(features, branches=[branch], targets=targets, **how).set_index("target").loc[target]
-                found.loc[place, columns] = leak.rename({"null_mean": "chance"})[columns]
-            except ValueError as fault:
-                found.loc[place, "reason"] = str(fault)
+        try:
+            if who is not None and (n < ENOUGH_FOR_A_PROBE or n_subjects < 2):
+                few = f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects"
+                raise ValueError(f"{few}, there are {n} of {n_subjects}")
+            targets = ["aus" if target == MEAN_OF_AUS else target]
+            leak = leakage(features, branches=[branch], targets=targets, **how).set_index("target").loc[target]
+            found.loc[place, columns] = leak.rename({"null_mean": "chance"})[columns]
+        except ValueError as fault:
+            found.loc[place, "reason"] = str(fault)
         yield found.copy()
 
 
-def selection_measures(features: BranchFeatures, *, label: str = "label", seed: int = 0) -> SelectionMeasures:
+def selection_measures(features: BranchFeatures, *, label: str = "label", seed: int = 0) -> Callable[..., pd.DataFrame]:
     """Make the callable that measures dependence and leakage of any selection of these clips.
 
     For :class:`medn_lab.widgets.BranchExplorer`, which calls it at each lasso. The values describe the selected clips.
@@ -349,14 +343,14 @@ def selection_measures(features: BranchFeatures, *, label: str = "label", seed: 
 
     Returns
     -------
-    SelectionMeasures
+    callable
         Call it with clip ids, or with none for all clips. It returns a DataFrame, a measure a row: ``kind``
         (``dependence`` or ``leakage``), ``measure``, ``branch``, ``target``, ``value`` (lower is better decoupled; a
         leak is an AUC in [0, 1]), ``chance`` (the mean with clips exchanged, or labels shuffled, inside the subjects of
         the same selection), ``allowed`` (the AUC of the truth of the branch's own factor), ``n_clips``, ``n_subjects``,
         ``drawn_from`` (the size of the selection; 600 clips of a larger one are drawn, so that no step takes long),
-        ``reason`` (why there is no value). Its method ``steps`` yields the same table again and again, with more values
-        each time; the reason of the others is ``computing``.
+        ``reason`` (why there is no value). Its attribute ``steps``, a function of the same clip ids, yields the same
+        table again and again, with more values each time; the reason of the others is ``computing``.
 
     Raises
     ------
@@ -376,31 +370,22 @@ def selection_measures(features: BranchFeatures, *, label: str = "label", seed: 
     >>> measure(table["clip_id"][:20])["value"].iloc[0].round(6).item()
     1.0
     """
-    return SelectionMeasures(features, label, seed)
 
-
-@dataclass(frozen=True, eq=False, repr=False)
-class SelectionMeasures:
-    """The callable that :func:`selection_measures` returns."""
-
-    features: BranchFeatures
-    label: str
-    seed: int
-
-    def __call__(self, clip_ids: Iterable[str] | None = None) -> pd.DataFrame:
-        """The table of these clips; of all clips where None."""
-        *_, last = self.steps(clip_ids)
-        return last
-
-    def steps(self, clip_ids: Iterable[str] | None = None) -> Iterator[pd.DataFrame]:
-        """The same table again and again, with more values each time; the reason of the others is ``computing``."""
-        table = self.features.table
+    def steps(clip_ids: Iterable[str] | None = None) -> Iterator[pd.DataFrame]:
+        table = features.table
         rows = np.arange(len(table))
         if clip_ids is not None:
             rows = np.unique(positions(table, clip_ids, owner="these BranchFeatures"))
-        size = len(rows)
-        if size > MOST_CLIPS:
-            rows = np.sort(np.random.default_rng(self.seed).choice(rows, MOST_CLIPS, replace=False))
-        chosen = self.features.select(table["clip_id"].iloc[rows])
-        for found in branch_measures(chosen, label=self.label, seed=self.seed):
-            yield found.assign(drawn_from=size)
+        drawn = rows
+        if len(rows) > MOST_CLIPS:
+            drawn = np.sort(np.random.default_rng(seed).choice(rows, MOST_CLIPS, replace=False))
+        chosen = features.select(table["clip_id"].iloc[drawn])
+        for found in branch_measures(chosen, label=label, seed=seed):
+            yield found.assign(drawn_from=len(rows))
+
+    def measure(clip_ids: Iterable[str] | None = None) -> pd.DataFrame:
+        *_, last = steps(clip_ids)
+        return last
+
+    measure.steps = steps  # type: ignore[attr-defined]
+    return measure

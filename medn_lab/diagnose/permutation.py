@@ -73,13 +73,12 @@ class PermutationTest:
     @property
     def figures(self) -> dict[str, Any]:
         """What a row of a table of results holds of this test."""
-        known = self.null[np.isfinite(self.null)]
-        found = {"value": self.value, "null_mean": np.nan, "null_95": np.nan, "p": np.nan}
-        if len(known):
-            found |= {"null_mean": float(known.mean()), "null_95": float(np.quantile(known, 0.95))}
-            if np.isfinite(self.value):
-                found["p"] = float((1 + (known >= self.least).sum()) / (1 + len(known)))
-        return found | {"n_clips": self.n_clips, "reason": self.reason}
+        null = pd.Series(self.null[np.isfinite(self.null)], dtype=float)
+        p = (1 + int((null >= self.least).sum())) / (1 + len(null))
+        return {
+            "value": self.value, "null_mean": float(null.mean()), "null_95": float(null.quantile(0.95)),
+            "p": p if len(null) and np.isfinite(self.value) else np.nan, "n_clips": self.n_clips, "reason": self.reason,
+        }  # fmt: skip
 
     @property
     def least(self) -> float:
@@ -87,8 +86,8 @@ class PermutationTest:
         return self.value - 1e-12 * max(1.0, abs(self.value))
 
     def __repr__(self) -> str:
-        found = f"{self.value:.3g}, p = {self.p_value:.3g} of {len(self.null)} permutations"
-        return f"{type(self).__name__}: {self.reason or found} ({self.n_clips} clips)"
+        found = self.reason or f"{self.value:.3g}, p = {self.p_value:.3g} of {len(self.null)} permutations"
+        return f"{type(self).__name__}: {found} ({self.n_clips} clips)"
 
 
 def permutation_test(
@@ -171,8 +170,7 @@ def permutation_test(
     if scheme == "shift" and (different := np.prod(sizes, dtype=float)) < 20:
         few = f"there are {different:.0f} different shifts inside {len(sizes)} groups"
         raise ValueError(f"{few}, so p cannot be below {1 / different:.2g}; give groups of more clips")
-    if still := [name for name, values in (("x", x), ("y", y)) if is_constant(values)]:
-        reason = f"{' and '.join(still)} {'are' if len(still) > 1 else 'is'} constant"
+    if reason := " and ".join(f"{name} is constant" for name, one in (("x", x), ("y", y)) if is_constant(one)):
         return PermutationTest(np.nan, np.full(n_permutations, np.nan), len(x), reason)
     of_order = of_orders(measure, x, y) if measure in PREPARED else lambda order: float(measure(x, y[order]))
     orders = exchange_orders(place, [np.random.default_rng(seed)] * n_permutations, scheme)
@@ -314,12 +312,13 @@ def varying_factors(table: pd.DataFrame, factors: Sequence[str], label: str) -> 
     return [factor for factor in factors if len(class_names(table, factor, label).dropna().unique()) > 1]
 
 
-def known_classes(table: pd.DataFrame, factor: str, label: str) -> np.ndarray:
-    """The :func:`class_names` of a factor; ValueError where it is known of no clip."""
-    names = class_names(table, factor, label)
-    if names.isna().all():
+def known_classes(table: pd.DataFrame, factor: str, label: str) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of which a factor is known, and their :func:`class_names`; ValueError where there are none."""
+    names = class_names(table, factor, label).to_numpy()
+    rows = np.flatnonzero(~pd.isna(names))
+    if not len(rows):
         raise ValueError(f"nothing can be given {factor!r}: it is known of none of {len(table)} clips")
-    return names.to_numpy()
+    return rows, names[rows]
 
 
 def exchange_groups(
@@ -379,10 +378,7 @@ def dependence(features: BranchFeatures) -> pd.DataFrame:
     return table.assign(n_clips=len(x), direction="lower", reason=np.where(table["value"].isna(), reason, ""))
 
 
-def both_branches(features: BranchFeatures) -> tuple[np.ndarray, np.ndarray]:
+def both_branches(features: BranchFeatures) -> list[np.ndarray]:
     """Motion and emotion features; ValueError where the model has only one of the two."""
     missing = "these features have no {} branch; dependence is between two branches"
-    motion, emotion = (
-        require(getattr(features, name), otherwise=missing.format(name)) for name in ("motion", "emotion")
-    )
-    return motion, emotion
+    return [require(getattr(features, name), otherwise=missing.format(name)) for name in ("motion", "emotion")]

@@ -14,7 +14,8 @@ from scipy.special import entr
 from tqdm.auto import tqdm
 
 from medn_lab.diagnose import leaks, permutation, similarity
-from medn_lab.diagnose.information import conditional_leakage, mean_under_draws, usable_information
+from medn_lab.diagnose.information import conditional_leakage, usable_information
+from medn_lab.diagnose.interventions import person_means
 from medn_lab.diagnose.leaks import leakage
 from medn_lab.diagnose.permutation import PermutationTest, Scheme, permutation_test
 from medn_lab.diagnose.probing import LEVEL, Kind
@@ -139,20 +140,20 @@ def decoupling_report(
         tested = [_dependence_rows(own, truths, factor, label, test) for factor in ("", *factors)]
         parts = [_one_family(pd.concat(tested, ignore_index=True))]
         if targets is None or len(targets):
-            how: dict[str, Any] = {"label": label, "seed": seed}
-            rows = leakage(own, targets=targets, allowed=allowed, kind=kind, n_shuffles=n_shuffles, **how)
-            within = np.where(rows["split"] == "clips", "", "subject")
-            rows = rows.assign(kind="leakage", measure="auc", within=within)
-            parts.append(rows.assign(direction=leaks.directions(rows)))
+            rows = leakage(
+                own, targets=targets, allowed=allowed, label=label, kind=kind, n_shuffles=n_shuffles, seed=seed
+            )
+            facts = {"within": np.where(rows["split"] == "clips", "", "subject"), "direction": leaks.directions(rows)}
+            parts.append(rows.assign(kind="leakage", measure="auc", **facts))
         aus, factor = varying(("aus",), label), varying(("cue", "emotion"), label)[:1]
         for branch, target, state in (("emotion", aus, factor), ("motion", factor, aus)):
             wanted = state and (target if targets is None else [one for one in target if one in targets])
             if not wanted or getattr(own, branch) is None:
                 continue
-            how = {"branch": branch, "targets": wanted, "label": label, "seed": seed}
+            how: dict[str, Any] = {"branch": branch, "targets": wanted, "label": label, "seed": seed}
             if n_exchanges:
-                exchanged: dict[str, Any] = {"n_exchanges": n_exchanges, "scheme": scheme}
-                rows = conditional_leakage(own, given=state[0], kind=kind, **exchanged, **how)
+                how_exchanged = how | {"given": state[0], "kind": kind, "n_exchanges": n_exchanges, "scheme": scheme}
+                rows = conditional_leakage(own, **how_exchanged)
                 parts.append(rows.assign(kind="conditional", measure="auc"))
             if readers:
                 rows = usable_information(own, readers=readers, allowed=allowed, **how)
@@ -191,9 +192,8 @@ def _dependence_rows(
     """A row a measure: of the two branches, or of what is left of them given a factor."""
     classes, rest = None, lambda values: values
     if factor:
-        classes = permutation.known_classes(features.table, factor, label)
-        known = ~pd.isna(classes)
-        features, classes = features.select(features.table["clip_id"][known]), classes[known]
+        known, classes = permutation.known_classes(features.table, factor, label)
+        features = features.select(features.table["clip_id"].iloc[known])
         truths = {branch: values[known] for branch, values in truths.items()}
         rest = partial(permutation.partial_out, factors=classes)
     who = people(features.table).to_numpy(dtype=object)
@@ -212,7 +212,7 @@ def _dependence_rows(
     pair = [rest(truths[branch]) for branch in ("motion", "emotion") if branch in truths]
     true = (similarity.figures(*pair) if len(pair) == 2 else {}) | {"absolute_cosine": np.nan}
     measures = similarity.measures_of(x, y)
-    tests = [test(similarity.MEASURES[name], x, y, groups=groups) for name in measures]
+    tests = [test(measure, x, y, groups=groups) for measure in measures.values()]
     rows = [
         {"measure": measure, **one.figures, "p_family": p, "allowed": true.get(measure, np.nan)}
         | {"reason": "" if np.isfinite(one.value) else reason}
@@ -236,27 +236,24 @@ def _one_family(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _information_row(features: BranchFeatures, nats: np.ndarray, label: str, seed: int) -> dict[str, Any]:
     values = similarity.check_features(nats[:, None], owner="the nats")[:, 0]
-    names, units = np.unique(people(features.table).to_numpy(dtype=str), return_inverse=True)
-    drawn = mean_under_draws(values, units=units, n_resamples=1000, seed=seed)
-    reason = constant_reason({"emotion": features.emotion})
-    if reason:
-        drawn = np.full_like(drawn, np.nan)
-    low, high = t_bounds(drawn, n_units=len(names), level=LEVEL)
+    if reason := constant_reason({"emotion": features.emotion}):
+        values = np.full(len(values), np.nan)
+    drawn, n_subjects = person_means(features.table, values, n_resamples=1000, seed=seed)
+    low, high = t_bounds(drawn, n_units=n_subjects, level=LEVEL)
     factor = next((column for column in ("cue", label, "emotion") if column in features.table), "")
     held = float(entr(features.table[factor].value_counts(normalize=True)).sum()) if factor else np.nan
     return {
         "kind": "information", "measure": "nats", "branch": "emotion", "target": factor, "value": drawn[0], "low": low,
-        "high": high, "allowed": held, "excess": drawn[0] - held, "n_clips": len(values), "n_subjects": len(names),
+        "high": high, "allowed": held, "excess": drawn[0] - held, "n_clips": len(values), "n_subjects": n_subjects,
         "direction": "at most allowed", "reason": reason,
     }  # fmt: skip
 
 
 def _facts(features: BranchFeatures) -> dict[str, Any]:
     table = features.table
-    sets = table["dataset"].value_counts().sort_index() if "dataset" in table else {}
+    sets = table["dataset"].value_counts().sort_index().to_dict() if "dataset" in table else {}
     widths = {name: values.shape[1] for name in leaks.BRANCHES if (values := getattr(features, name)) is not None}
-    data_sets = {str(name): int(count) for name, count in sets.items()}
-    facts = {"data sets": data_sets, "clips": len(table), "subjects": len(set(people(table))), "widths": widths}
+    facts = {"data sets": sets, "clips": len(table), "subjects": len(set(people(table))), "widths": widths}
     return {**features.source, **facts}
 
 
@@ -340,13 +337,9 @@ class DecouplingWatch:
 
     def of(self, features: BranchFeatures) -> dict[str, float]:
         """The same figures of features, name to value; without those that have no value."""
-        found: dict[str, float] = {}
         how: dict[str, Any] = {"label": self.label, "seed": self.seed, "chance": False}
         *_, table = leaks.branch_measures(features, leaks=leaks.LEAKS[:2], **how)
-        for row in table[table["value"].notna() & table["measure"].isin(WATCHED)].to_dict("records"):
-            leak = f"leak_{row['target'].lower()}_from_{row['branch']}"
-            name = leak if row["kind"] == "leakage" else f"dependence_{row['measure']}"
-            found[name] = row["value"]
-            if np.isfinite(row["allowed"]):
-                found[f"{name}_allowed"] = row["allowed"]
-        return found
+        rows = table[table["value"].notna() & table["measure"].isin(WATCHED)]
+        leak = "leak_" + rows["target"].str.lower() + "_from_" + rows["branch"]
+        rows = rows.set_index(leak.where(rows["kind"] == "leakage", "dependence_" + rows["measure"]))
+        return {**rows["value"], **rows["allowed"].dropna().add_suffix("_allowed")}

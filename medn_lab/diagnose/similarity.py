@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy.spatial.distance import pdist, squareform
 
 from medn_lab.records import constant_columns, is_constant
 
@@ -290,14 +291,14 @@ def absolute_cosine(x: ArrayLike, y: ArrayLike) -> float:
     return _value(absolute_cosine, x, y)
 
 
-def measures_of(x: np.ndarray, y: np.ndarray) -> list[str]:
-    """The names of the measures that fit two features: the cosine needs one width."""
-    return [name for name in MEASURES if name != "absolute_cosine" or x.shape[1] == y.shape[1]]
+def measures_of(x: np.ndarray, y: np.ndarray) -> dict[str, Callable[..., object]]:
+    """The measures that fit two features, by name: the cosine needs one width."""
+    return {name: one for name, one in MEASURES.items() if one is not absolute_cosine or x.shape[1] == y.shape[1]}
 
 
 def figures(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """The one value of each measure that fits two features, by name."""
-    return {name: _value(MEASURES[name], x, y) for name in measures_of(x, y)}
+    return {name: _value(measure, x, y) for name, measure in measures_of(x, y).items()}
 
 
 def of_orders(measure: Callable[..., object], x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], float]:
@@ -330,16 +331,15 @@ def _u_centred_product(x: np.ndarray, y: np.ndarray, order: np.ndarray) -> float
 
 
 def _distances(x: np.ndarray) -> np.ndarray:
-    centred_distances = _u_centred(np.sqrt(squared_distances(x)))
+    centred_distances = _u_centred(squareform(pdist(centred(x))))
     return centred_distances / np.linalg.norm(centred_distances)
 
 
 def _kernel(x: np.ndarray) -> np.ndarray:
-    squared = squared_distances(x)
-    apart = squared[np.triu_indices(len(squared), k=1)]
-    apart = apart[apart > 0]
-    kernel = np.exp(-squared / (2 * np.median(np.sqrt(apart)) ** 2)) if len(apart) else squared
-    return _u_centred(kernel) / np.sqrt(len(x) * (len(x) - 3))
+    distances = pdist(centred(x))
+    apart = distances[distances > 0]
+    kernel = np.exp(-((distances / np.median(apart)) ** 2) / 2) if len(apart) else distances
+    return _u_centred(squareform(kernel)) / np.sqrt(len(x) * (len(x) - 3))
 
 
 def _u_centred(matrix: np.ndarray) -> np.ndarray:
@@ -410,13 +410,3 @@ MEASURES = {measure.__name__: measure for measure in PREPARED}
 def centred(x: np.ndarray) -> np.ndarray:
     """Columns with their mean taken off; a constant one becomes exactly 0."""
     return np.where(constant_columns(x), 0.0, x - x.mean(axis=0))
-
-
-def squared_distances(x: np.ndarray) -> np.ndarray:
-    """Between all rows, (n, n), the diagonal exactly 0; equal rows are exactly 0 apart."""
-    x = centred(x)
-    length = np.einsum("ij,ij->i", x, x)
-    squared = length[:, None] + length - 2 * (x @ x.T)
-    squared[squared <= 1e-13 * (length[:, None] + length)] = 0.0
-    np.fill_diagonal(squared, 0.0)
-    return squared
