@@ -65,7 +65,7 @@ def conditional_leakage(
         or the emotion where no cue differs.
     label, kind, n_resamples : as :func:`leakage` takes them
     n_exchanges : int
-        For the null; at least 19, as p cannot be smaller than 1 / (n_exchanges + 1).
+        For the null; p cannot be smaller than 1 / (n_exchanges + 1), so that .05 needs 19 or more.
     scheme : {"exchange", "shift"}
         As :func:`medn_lab.diagnose.permutation_test` takes it.
     seed : int
@@ -85,7 +85,7 @@ def conditional_leakage(
     Raises
     ------
     ValueError
-        If the branch or the state is missing, a target is unknown or the subject, or a number is out of its range.
+        If the branch or the state is missing, or a target is unknown or the subject.
 
     See Also
     --------
@@ -110,11 +110,9 @@ def conditional_leakage(
     AU12 given the cue False
     AU12 given the cue True
     """
-    if n_exchanges < 19:
-        raise ValueError(f"n_exchanges must be at least 19, so that p can be .05; got {n_exchanges}")
     table, values, encoded, own, label = _read(features, branch, targets, label)
     given = given or ("aus" if branch == "motion" else own)
-    rows, classes = permutation.known_classes(table, given, label)
+    rows, classes = leaks.known_classes(table, given, label)
     who = people(table).to_numpy(dtype=object)[rows]
     groups, within = permutation.exchange_groups(who, classes, given, scheme)
     lacking = f"fewer than half of the clips share their {given} with another" if groups is None else ""
@@ -157,8 +155,8 @@ def _read(
     if branch not in get_args(Branch):
         raise ValueError(f"branch must be motion or emotion; got {branch!r}")
     values = require(getattr(features, branch), otherwise=f"these features have no {branch} branch")
-    table, label = features.table, permutation.emotion_column(features.table, label)
-    own = next(iter(permutation.varying_factors(table, ("cue",), label)), "emotion")
+    table, label = features.table, leaks.emotion_column(features.table, label)
+    own = next(iter(leaks.varying_factors(table, ("cue",), label)), "emotion")
     encoded = leaks.encoded_targets(table, targets or [own if branch == "motion" else "aus"], label)
     if "subject" in encoded:
         raise ValueError("the subject cannot be a target here: subjects are held out")

@@ -13,8 +13,8 @@ import pandas as pd
 from medn_lab.diagnose import permutation, probing
 from medn_lab.diagnose.probing import CONSTANT, Array, Kind, ProbeOptions, ProbeResult, ProbeTarget, encode_target
 from medn_lab.diagnose.similarity import MEASURES, check_features
-from medn_lab.evaluate.resampling import draw_counts, t_bounds
-from medn_lab.records import BranchFeatures, au_columns, is_constant, people, positions
+from medn_lab.evaluate.resampling import t_bounds
+from medn_lab.records import BranchFeatures, au_columns, au_set_text, au_sets, check_label, people, positions
 
 BRANCHES = ("motion", "emotion", "fused")
 
@@ -39,11 +39,6 @@ MEAN_OF_AUS = "AUs"
 
 # The leaks that a selection and a training are measured by: branch and target.
 LEAKS = (("emotion", MEAN_OF_AUS), ("motion", "emotion"), ("motion", MEAN_OF_AUS), ("emotion", "emotion"))
-
-# The columns of the measures of a selection.
-MEASURED = (
-    "kind", "measure", "branch", "target", "value", "chance", "allowed", "n_clips", "n_subjects", "drawn_from", "reason"
-)  # fmt: skip
 
 # The reason of a row whose value is not computed yet.
 COMPUTING = "computing"
@@ -118,7 +113,7 @@ def leakage(
     Raises
     ------
     ValueError
-        If a target is unknown, there are fewer than 2 subjects, or rows or branches do not fit.
+        If a target is unknown, or branches do not fit.
 
     See Also
     --------
@@ -137,19 +132,18 @@ def leakage(
     """
     options = ProbeOptions(kind, n_shuffles, n_resamples, seed)
     table, who = features.table, people(features.table).to_numpy(dtype=object)
-    if len(set(who)) < 2:
-        raise ValueError("a probe is tested on subjects that it was not fitted to; there are fewer than 2 subjects")
-    if set(branches) - set(BRANCHES):
-        raise ValueError(f"branches are {', '.join(branches)}; they must be among {', '.join(BRANCHES)}")
-    label = permutation.emotion_column(table, label)
+    there = [branch for branch in BRANCHES if getattr(features, branch) is not None]
+    chosen = [branch for branch in there if branch in branches]
+    if set(branches) - set(BRANCHES) or not chosen:
+        absent = " or ".join(branch for branch in branches if branch not in there)
+        raise ValueError(f"these features have no {absent} branch; they have {', '.join(there)}")
+    label = emotion_column(table, label)
     encoded, truths = encoded_targets(table, targets, label), truths_of(table, allowed, label)
     exact = allowed.set_index(["branch", "target"])["allowed"].dropna() if isinstance(allowed, pd.DataFrame) else {}
     rows: list[dict[str, Any]] = []
-    for branch in BRANCHES:
-        values = getattr(features, branch)
-        if values is None or branch not in branches:
-            continue
-        found = _probe_all(encoded, check_features(values, owner=f"the {branch} features"), who, options)
+    for branch in chosen:
+        values = check_features(getattr(features, branch), owner=f"the {branch} features")
+        found = _probe_all(encoded, values, who, options)
         alone = options._replace(n_shuffles=0)
         by_truth = _probe_all(encoded, truths[branch], who, alone) if branch in truths else {}
         own = {name: _row(one, by_truth.get(name), exact.get((branch, name))) for name, one in found.items()}
@@ -158,8 +152,6 @@ def leakage(
             worst = max(counted, key=lambda au: np.nan_to_num(own[au]["excess"], nan=own[au]["value"] - 1))
             own[MEAN_OF_AUS] |= worst_of(worst, own[worst]["value"], own[worst]["excess"])
         rows += [{"branch": branch, "target": target, **row} for target, row in own.items()]
-    if not rows:
-        raise ValueError(f"these features have no {' or '.join(branches)} branch")
     table = pd.DataFrame(rows)
     constant = "the " + table["branch"] + " branch is constant"
     split = np.where(table["target"] == "subject", "clips", "subjects")
@@ -187,6 +179,34 @@ def is_au(target: str) -> bool:
     return target.startswith("AU") and target[2:].isdigit()
 
 
+def emotion_column(table: pd.DataFrame, label: str) -> str:
+    """The column of the emotion: ``emotion`` where the table has it and no ``label``."""
+    return "emotion" if label == "label" and label not in table and "emotion" in table else label
+
+
+def class_names(table: pd.DataFrame, factor: str, label: str) -> pd.Series:
+    """The class of each clip; missing where it is not known or the AU set is in doubt."""
+    if factor == "aus" and au_columns(table):
+        return pd.Series([None if aus is None else au_set_text(aus) for aus in au_sets(table)], dtype=object)
+    column = emotion_column(table, label) if factor == "emotion" else factor
+    unknown = pd.Series(None, index=table.index, dtype=object)
+    return check_label(table, label=column, complete=False) if column in table else unknown
+
+
+def varying_factors(table: pd.DataFrame, factors: Sequence[str], label: str) -> list[str]:
+    """Those of the factors of which the table knows more than one class."""
+    return [factor for factor in factors if len(class_names(table, factor, label).dropna().unique()) > 1]
+
+
+def known_classes(table: pd.DataFrame, factor: str, label: str) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of which a factor is known, and their :func:`class_names`; ValueError where there are none."""
+    names = class_names(table, factor, label).to_numpy()
+    rows = np.flatnonzero(~pd.isna(names))
+    if not len(rows):
+        raise ValueError(f"nothing can be given {factor!r}: it is known of none of {len(table)} clips")
+    return rows, names[rows]
+
+
 def truths_of(table: pd.DataFrame, allowed: pd.DataFrame | Mapping[str, object] | None, label: str) -> dict[str, Array]:
     """The truth of the factor that each branch should hold, (n, k) by branch, as far as known; none for ``{}``."""
     truths: dict[str, Array] = {}
@@ -196,7 +216,7 @@ def truths_of(table: pd.DataFrame, allowed: pd.DataFrame | Mapping[str, object] 
         return truths
     if aus := au_columns(table):  # an AU that is not known gets the mean of the clips in which it is
         truths["motion"] = table[aus].fillna(table[aus].mean()).fillna(0.0).to_numpy(dtype=float)
-    names = [permutation.class_names(table, factor, label) for factor in ("cue", "emotion")]
+    names = [class_names(table, factor, label) for factor in ("cue", "emotion")]
     if known := [one for one in names if one.notna().any()]:
         truths["emotion"] = pd.get_dummies(known[0], dtype=float).to_numpy()
     return truths | ({"fused": np.hstack([*truths.values()])} if len(truths) == 2 else {})
@@ -215,7 +235,7 @@ def encoded_targets(table: pd.DataFrame, targets: Sequence[str] | None, label: s
         elif name == "subject":
             found[name] = None
         elif column in table:
-            values = permutation.class_names(table, name, label) if name == "emotion" else table[column]
+            values = class_names(table, name, label) if name == "emotion" else table[column]
             found[name] = encode_target(values.to_numpy(dtype=object))
         else:
             raise ValueError(f"no target {name!r} in this table; there are {', '.join(known)}, or a column")
@@ -228,7 +248,7 @@ def _probe_all(encoded: Encoded, features: Array, who: Array, options: ProbeOpti
     results = probing.probe_targets(list(by_subject.values()), features, who, options)
     found = dict(zip(by_subject, results, strict=True))
     if "subject" in encoded:
-        found["subject"] = probe_subject(features, who, options)
+        found["subject"] = probing.probe_subject(features, who, options)
     if MEAN_OF_AUS in encoded:
         found[MEAN_OF_AUS] = mean_of_aus([one for target, one in found.items() if is_au(target)], options)
     return {name: found[name] for name in encoded}
@@ -246,28 +266,6 @@ def mean_of_aus(results: list[ProbeResult], options: ProbeOptions) -> ProbeResul
     sizes = {name: getattr(most, name) for name in ("n_clips", "n_subjects", "n_unknown")}
     sizes["n_positive"] = min((one.n_positive for one in kept), default=0)
     return probing.result_of(values, options, reason=CONSTANT if constant else few, **sizes)
-
-
-def probe_subject(features: np.ndarray, who: np.ndarray, options: ProbeOptions) -> ProbeResult:
-    """The subject as target, each against the others: clips are held out, not subjects."""
-    names, person, clips = np.unique(who.astype(str), return_inverse=True, return_counts=True)
-    kept = np.flatnonzero(clips >= 2)
-    fewest = int(clips[kept].min()) if len(kept) else 0
-    sizes: dict[str, Any] = {"n_clips": len(who), "n_subjects": len(names), "n_positive": fewest, "n_unknown": 0}
-    if not len(kept) or is_constant(features):
-        reason = CONSTANT if len(kept) else "every subject has one clip only"
-        return probing.result_of(None, options, reason=reason, **sizes)
-    generator, k = np.random.default_rng(options.seed), len(kept)
-    folds = probing.clip_folds(who, n_folds=options.n_folds, seed=options.seed)
-    columns = (person[:, None] == kept).astype(float)
-    shuffled = (columns[generator.permutation(len(who))] for _ in range(options.n_shuffles))
-    every = np.concatenate([columns, *shuffled], axis=1)
-    # A subject's clips are never left out together here, so the penalty is chosen by leaving out single clips.
-    units = np.arange(len(who))
-    scores = probing.held_out_scores(features, every, folds=folds, units=units, kind=options.kind, seed=options.seed)
-    auc, *null = probing.grouped_auc(scores, every, folds=folds).reshape(1 + options.n_shuffles, k)
-    draws = draw_counts(k, n_draws=options.n_resamples, seed=options.seed) @ auc / k
-    return probing.result_of((draws, np.array([one.mean() for one in null])), options, n_units=k, **sizes)
 
 
 def _row(found: ProbeResult, truth: ProbeResult | None, exact: float | None) -> dict[str, Any]:
@@ -298,12 +296,12 @@ def branch_measures(
         who = people(features.table).to_numpy(dtype=object)
         n_subjects = len(set(who))
     try:
-        values = permutation.dependence(features)
+        values = permutation.dependence(features).drop(columns="direction")
     except ValueError as fault:  # of two branches of one width there is a cosine as well
         values = pd.DataFrame({"measure": list(MEASURES)[:-1], "value": np.nan, "reason": str(fault)})
     of_leaks = pd.DataFrame(leaks, columns=["branch", "target"]).assign(kind="leakage", measure="auc", reason=COMPUTING)
     found = pd.concat([values.assign(kind="dependence", branch="", target=""), of_leaks], ignore_index=True)
-    found = found.assign(chance=np.nan, allowed=np.nan, n_clips=n, n_subjects=n_subjects, drawn_from=n)[[*MEASURED]]
+    found = found.assign(chance=np.nan, allowed=np.nan, n_clips=n, n_subjects=n_subjects, drawn_from=n)
     yield found.copy()
     if chance and values["value"].notna().any():
         groups = None if who is None else permutation.exchange_groups(who, None, "")[0]

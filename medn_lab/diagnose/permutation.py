@@ -11,17 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from medn_lab.diagnose.similarity import PREPARED, centred, check_pair, figures, of_orders
-from medn_lab.records import (
-    BranchFeatures,
-    au_columns,
-    au_set_text,
-    au_sets,
-    check_label,
-    constant_columns,
-    constant_reason,
-    is_constant,
-    require,
-)
+from medn_lab.records import BranchFeatures, constant_columns, constant_reason, is_constant, require
 
 # How clips change places inside a group: at random, or all by one circular shift of their order.
 Scheme = Literal["exchange", "shift"]
@@ -75,10 +65,9 @@ class PermutationTest:
         """What a row of a table of results holds of this test."""
         null = pd.Series(self.null[np.isfinite(self.null)], dtype=float)
         p = (1 + int((null >= self.least).sum())) / (1 + len(null))
-        return {
-            "value": self.value, "null_mean": float(null.mean()), "null_95": float(null.quantile(0.95)),
-            "p": p if len(null) and np.isfinite(self.value) else np.nan, "n_clips": self.n_clips, "reason": self.reason,
-        }  # fmt: skip
+        p = p if len(null) and np.isfinite(self.value) else np.nan
+        facts = {name: value for name, value in vars(self).items() if name not in ("null", "draws")}
+        return facts | {"null_mean": float(null.mean()), "null_95": float(null.quantile(0.95)), "p": p}
 
     @property
     def least(self) -> float:
@@ -291,34 +280,6 @@ def cells(factors: ArrayLike | pd.DataFrame) -> np.ndarray:
     """The rows that agree in every factor, as one number a row, (n,) int from 0; unknown is a value like others."""
     table = pd.DataFrame(np.asarray(factors))
     return table.groupby(list(table), dropna=False).ngroup().to_numpy()
-
-
-def emotion_column(table: pd.DataFrame, label: str) -> str:
-    """The column of the emotion: ``emotion`` where the table has it and no ``label``."""
-    return "emotion" if label == "label" and label not in table and "emotion" in table else label
-
-
-def class_names(table: pd.DataFrame, factor: str, label: str) -> pd.Series:
-    """The class of each clip; missing where it is not known or the AU set is in doubt."""
-    if factor == "aus" and au_columns(table):
-        return pd.Series([None if aus is None else au_set_text(aus) for aus in au_sets(table)], dtype=object)
-    column = emotion_column(table, label) if factor == "emotion" else factor
-    unknown = pd.Series(None, index=table.index, dtype=object)
-    return check_label(table, label=column, complete=False) if column in table else unknown
-
-
-def varying_factors(table: pd.DataFrame, factors: Sequence[str], label: str) -> list[str]:
-    """Those of the factors of which the table knows more than one class."""
-    return [factor for factor in factors if len(class_names(table, factor, label).dropna().unique()) > 1]
-
-
-def known_classes(table: pd.DataFrame, factor: str, label: str) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of which a factor is known, and their :func:`class_names`; ValueError where there are none."""
-    names = class_names(table, factor, label).to_numpy()
-    rows = np.flatnonzero(~pd.isna(names))
-    if not len(rows):
-        raise ValueError(f"nothing can be given {factor!r}: it is known of none of {len(table)} clips")
-    return rows, names[rows]
 
 
 def exchange_groups(

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -37,8 +37,8 @@ LANDMARKS = 256
 # Clips with and without a target that it needs where targets are averaged or exchanged.
 MIN_POSITIVES = 8
 
-# The (n,) state of each clip, inside which targets are compared, and (n_shuffles, n) orders for all targets.
-Strata = tuple[Array, Array]
+# The (n,) state of each clip, inside which targets are compared, and (n_shuffles, n) orders for all targets; or none.
+Strata = tuple[Array, Array] | None
 # Coverage of every interval of a probe.
 LEVEL = 0.95
 # The reason of a probe of features that are the same for all clips.
@@ -107,12 +107,6 @@ class ProbeResult(PermutationTest):
     n_unknown: int
 
     @property
-    def figures(self) -> dict[str, Any]:
-        """What a row of a table of results holds of this probe."""
-        names = ("low", "high", "n_subjects", "n_positive", "n_unknown")
-        return super().figures | {name: getattr(self, name) for name in names}
-
-    @property
     def enough(self) -> bool:
         """Whether there is a value, from 8 clips or more with and without the target."""
         return not self.reason and min(self.n_positive, self.n_clips - self.n_positive) >= MIN_POSITIVES
@@ -124,7 +118,6 @@ def probe(
     *,
     subjects: ArrayLike,
     kind: Kind = "ridge",
-    n_folds: int = 5,
     n_shuffles: int = 100,
     n_resamples: int = 1000,
     seed: int = 0,
@@ -155,15 +148,13 @@ def probe(
         ``rbf`` is the ridge on a Gaussian kernel of the median distance; ``knn`` the mean of the sqrt(n) nearest clips,
         weighted by 1 / distance; ``boosting`` gradient boosted trees; ``mlp`` a network with one hidden layer of 32.
         All read standardised features and are fitted to the training folds alone.
-    n_folds : int
-        At least 2; one a subject where there are fewer subjects.
     n_shuffles : int
         Label shuffles within subjects for the chance level (whole subjects change places where each has one value
         only); 0 for none.
     n_resamples : int
         Draws of subjects for the 95 % interval (Student's t over subjects, kept within [0, 1]); 0 for none.
     seed : int
-        Of folds, shuffles and draws.
+        Of the five folds of subjects, the shuffles and the draws.
 
     Returns
     -------
@@ -196,8 +187,7 @@ def probe(
     if not len(x) == len(encoded.columns) == len(who):
         rows = f"features have {len(x)} rows, target {len(encoded.columns)} and subjects {len(who)}"
         raise ValueError(f"{rows}; all three must be of the same clips")
-    options = ProbeOptions(kind, n_shuffles, n_resamples, seed, n_folds)
-    return probe_targets([encoded], x, who, options)[0]
+    return probe_targets([encoded], x, who, ProbeOptions(kind, n_shuffles, n_resamples, seed))[0]
 
 
 def encode_target(target: ArrayLike) -> ProbeTarget:
@@ -217,11 +207,7 @@ def encode_target(target: ArrayLike) -> ProbeTarget:
 
 
 def probe_targets(
-    targets: Sequence[ProbeTarget],
-    features: Array,
-    subjects: Array,
-    options: ProbeOptions,
-    strata: Strata | None = None,
+    targets: Sequence[ProbeTarget], features: Array, subjects: Array, options: ProbeOptions, strata: Strata = None
 ) -> list[ProbeResult]:
     """Probe the same features for many targets at once; each result is what the target alone would have."""
     found: dict[int, ProbeResult] = {}
@@ -240,6 +226,27 @@ def probe_targets(
             own = sizes | {"n_positive": targets[place].n_positive}
             found[place] = result_of(values.get(place), options, reason=reasons[place], **own)
     return [found[place] for place in range(len(targets))]
+
+
+def probe_subject(features: Array, who: Array, options: ProbeOptions) -> ProbeResult:
+    """The subject as target, each against the others: clips are held out, not subjects."""
+    names, person, clips = np.unique(who.astype(str), return_inverse=True, return_counts=True)
+    kept = np.flatnonzero(clips >= 2)
+    fewest = int(clips[kept].min()) if len(kept) else 0
+    sizes = {"n_clips": len(who), "n_subjects": len(names), "n_positive": fewest, "n_unknown": 0}
+    if not len(kept) or is_constant(features):
+        return result_of(None, options, reason=CONSTANT if len(kept) else "every subject has one clip only", **sizes)
+    generator, k = np.random.default_rng(options.seed), len(kept)
+    folds = clip_folds(who, n_folds=options.n_folds, seed=options.seed)
+    columns = (person[:, None] == kept).astype(float)
+    shuffled = (columns[generator.permutation(len(who))] for _ in range(options.n_shuffles))
+    every = np.concatenate([columns, *shuffled], axis=1)
+    # A subject's clips are never left out together here, so the penalty is chosen by leaving out single clips.
+    units = np.arange(len(who))
+    scores = held_out_scores(features, every, folds=folds, units=units, kind=options.kind, seed=options.seed)
+    auc, *null = grouped_auc(scores, every, folds=folds).reshape(1 + options.n_shuffles, k)
+    draws = draw_counts(k, n_draws=options.n_resamples, seed=options.seed) @ auc / k
+    return result_of((draws, np.array([one.mean() for one in null])), options, n_units=k, **sizes)
 
 
 def of_one_pattern(targets: Sequence[ProbeTarget]) -> Iterator[tuple[list[int], Array]]:
@@ -265,7 +272,7 @@ def result_of(
 
 
 def _draws_and_null(
-    features: Array, columns: list[Array], who: Array, options: ProbeOptions, strata: Strata | None
+    features: Array, columns: list[Array], who: Array, options: ProbeOptions, strata: Strata
 ) -> list[tuple[Array, Array]]:
     """For each target the AUC under each draw of subjects, and with each shuffle, averaged over its classes."""
     if not columns:

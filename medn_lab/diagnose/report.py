@@ -132,11 +132,9 @@ def decoupling_report(
     models = dict(features)
     test = partial(permutation_test, n_permutations=n_permutations, scheme=scheme, seed=seed)
     found: list[pd.DataFrame] = []
-    held_fixed: dict[str, None] = {}
     for name, own in tqdm(models.items(), desc="measuring", disable=not progress):
-        truths, varying = leaks.truths_of(own.table, allowed, label), partial(permutation.varying_factors, own.table)
+        truths, varying = leaks.truths_of(own.table, allowed, label), partial(leaks.varying_factors, own.table)
         factors = varying(("emotion", "aus"), label) if given is None else given
-        held_fixed |= dict.fromkeys(factors)
         tested = [_dependence_rows(own, truths, factor, label, test) for factor in ("", *factors)]
         parts = [_one_family(pd.concat(tested, ignore_index=True))]
         if targets is None or len(targets):
@@ -164,8 +162,7 @@ def decoupling_report(
         found += [part.assign(model=name) for part in parts]
     columns = [name for name in leaks.COLUMNS if name not in LEFT_OUT]
     table = pd.concat(found, ignore_index=True).reindex(columns=columns)
-    texts = [name for name in columns if name in leaks.TEXTS]
-    table[texts] = table[texts].astype(object).where(table[texts].notna(), "")
+    table = table.fillna(dict.fromkeys(leaks.TEXTS, ""))
     tables = [own.table.drop(columns=PLACES, errors="ignore").assign(model=name) for name, own in models.items()]
     measured = pd.concat(tables, ignore_index=True)
     chosen = {name: None if one is None else list(one) for name, one in (("given", given), ("targets", targets))}
@@ -177,7 +174,7 @@ def decoupling_report(
         "parameters": {
             "seed": seed, "permutations": n_permutations, "scheme": scheme, "label shuffles": n_shuffles, "probe": kind,
             "exchanges": n_exchanges, "readers": list(readers), "emotion column": label,
-            "given": list(held_fixed),
+            "given": table.query("kind == 'dependence' and given != ''")["given"].unique().tolist(),
         },
         "versions": run["versions"] | {name: version(name) for name in ("pandas", "scikit-learn", "scipy")},
         "about": dict(about or {}),
@@ -192,7 +189,7 @@ def _dependence_rows(
     """A row a measure: of the two branches, or of what is left of them given a factor."""
     classes, rest = None, lambda values: values
     if factor:
-        known, classes = permutation.known_classes(features.table, factor, label)
+        known, classes = leaks.known_classes(features.table, factor, label)
         features = features.select(features.table["clip_id"].iloc[known])
         truths = {branch: values[known] for branch, values in truths.items()}
         rest = partial(permutation.partial_out, factors=classes)
