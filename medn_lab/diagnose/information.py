@@ -135,7 +135,7 @@ def conditional_leakage(
         aus = [name for name in single if leaks.is_au(name)]
         mean = leaks.mean_of_aus([probed[au] for au in aus], options)
         row = {"p_family": mean.p_value, "n_tests": int(not mean.reason), "family": "the mean alone"} | leaks.worst_of()
-        below = {au: probed[au].null_mean - probed[au].value for au in aus if not probed[au].reason}
+        below = {au: found[au]["null_mean"] - found[au]["value"] for au in aus if not found[au]["reason"]}
         if below:
             worst = min(below, key=lambda au: (p_family[au], below[au]))
             row |= leaks.worst_of(worst, probed[worst].value, -below[worst])
@@ -313,9 +313,7 @@ def _block_ends(n_subjects: int) -> list[int]:
     return sorted({max(2, int(np.ceil(n_subjects * share))) for share in BLOCKS} | {n_subjects})
 
 
-def _codes(
-    features: Array, targets: Sequence[ProbeTarget], units: Array, n_orders: int, options: ProbeOptions
-) -> Array:
+def _codes(features: Array, targets: list[ProbeTarget], units: Array, n_orders: int, options: ProbeOptions) -> Array:
     """The bits of each clip and target by the reader and by the shares of the classes, (2, n, k); NaN where unknown."""
     found = np.full((2, len(features), len(targets)), np.nan)
     for places, rows in probing.of_one_pattern(targets):

@@ -287,10 +287,12 @@ def worst_of(target: str = "", auc: float = np.nan, excess: float = np.nan) -> d
     return {"worst_target": target, "worst_auc": auc, "worst_excess": excess}
 
 
-def branch_measures(
-    features: BranchFeatures, *, label: str, seed: int, leaks: Sequence[tuple[str, str]] = LEAKS, chance: bool = True
-) -> Iterator[pd.DataFrame]:
-    """Dependence and leakage of some clips as :func:`selection_measures` describes them, a step at a time."""
+def branch_measures(features: BranchFeatures, *, label: str, seed: int, watch: bool = False) -> Iterator[pd.DataFrame]:
+    """Dependence and leakage of some clips as :func:`selection_measures` describes them, a step at a time.
+
+    To `watch` a training, two leaks are measured and no null.
+    """
+    leaks = LEAKS[:2] if watch else LEAKS
     n, who, n_subjects = len(features), None, np.nan
     with suppress(ValueError):  # there is a subject for each clip
         who = people(features.table).to_numpy(dtype=object)
@@ -303,19 +305,21 @@ def branch_measures(
     found = pd.concat([values.assign(kind="dependence", branch="", target=""), of_leaks], ignore_index=True)
     found = found.assign(chance=np.nan, allowed=np.nan, n_clips=n, n_subjects=n_subjects, drawn_from=n)
     yield found.copy()
-    if chance and values["value"].notna().any():
-        groups = None if who is None else permutation.exchange_groups(who, None, "")[0]
+    if not watch and values["value"].notna().any():
+        groups = None if who is None else permutation.exchange_groups(who, None, "", "exchange")[0]
         test = partial(permutation.permutation_test, groups=groups, seed=seed, n_permutations=19)
         x, y = permutation.both_branches(features)
-        found.loc[values.index, "chance"] = [test(MEASURES[name], x, y).null_mean for name in values["measure"]]
+        tests = [test(MEASURES[name], x, y) for name in values["measure"]]
+        found.loc[values.index, "chance"] = [one.figures["null_mean"] for one in tests]
     yield found.copy()
     columns = ["value", "chance", "allowed", "n_clips", "reason"]
-    how: dict[str, Any] = {"label": label, "n_shuffles": 10 if chance else 0, "n_resamples": 0, "seed": seed}
+    how: dict[str, Any] = {"label": label, "n_shuffles": 0 if watch else 10, "n_resamples": 0, "seed": seed}
     for place, (branch, target) in enumerate(leaks, start=len(values)):
         try:
             if who is not None and (n < ENOUGH_FOR_A_PROBE or n_subjects < 2):
-                few = f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects"
-                raise ValueError(f"{few}, there are {n} of {n_subjects}")
+                raise ValueError(
+                    f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects, there are {n} of {n_subjects}"
+                )
             targets = ["aus" if target == MEAN_OF_AUS else target]
             leak = leakage(features, branches=[branch], targets=targets, **how).set_index("target").loc[target]
             found.loc[place, columns] = leak.rename({"null_mean": "chance"})[columns]
@@ -370,14 +374,10 @@ def selection_measures(features: BranchFeatures, *, label: str = "label", seed: 
     """
 
     def steps(clip_ids: Iterable[str] | None = None) -> Iterator[pd.DataFrame]:
-        table = features.table
-        rows = np.arange(len(table))
-        if clip_ids is not None:
-            rows = np.unique(positions(table, clip_ids, owner="these BranchFeatures"))
-        drawn = rows
-        if len(rows) > MOST_CLIPS:
-            drawn = np.sort(np.random.default_rng(seed).choice(rows, MOST_CLIPS, replace=False))
-        chosen = features.select(table["clip_id"].iloc[drawn])
+        every = features.table["clip_id"]
+        rows = np.unique(positions(features.table, every if clip_ids is None else clip_ids, owner="the features"))
+        drawn = np.random.default_rng(seed).choice(rows, min(len(rows), MOST_CLIPS), replace=False)
+        chosen = features.select(every.iloc[np.sort(drawn)])
         for found in branch_measures(chosen, label=label, seed=seed):
             yield found.assign(drawn_from=len(rows))
 

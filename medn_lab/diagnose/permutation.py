@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike
 from medn_lab.diagnose.similarity import PREPARED, centred, check_pair, figures, of_orders
 from medn_lab.records import BranchFeatures, constant_columns, constant_reason, is_constant, require
 
+Array = np.ndarray
+
 # How clips change places inside a group: at random, or all by one circular shift of their order.
 Scheme = Literal["exchange", "shift"]
 
@@ -51,11 +53,6 @@ class PermutationTest:
     reason: str = ""
 
     @property
-    def null_mean(self) -> float:
-        """Mean of the null; NaN where there is none."""
-        return self.figures["null_mean"]
-
-    @property
     def p_value(self) -> float:
         """Share of the null, the value counted as one of it, that is as large; NaN without a value or a null."""
         return self.figures["p"]
@@ -64,8 +61,8 @@ class PermutationTest:
     def figures(self) -> dict[str, Any]:
         """What a row of a table of results holds of this test."""
         null = pd.Series(self.null[np.isfinite(self.null)], dtype=float)
-        p = (1 + int((null >= self.least).sum())) / (1 + len(null))
-        p = p if len(null) and np.isfinite(self.value) else np.nan
+        known = len(null) > 0 and np.isfinite(self.value)
+        p = (1 + int((null >= self.least).sum())) / (1 + len(null)) if known else np.nan
         facts = {name: value for name, value in vars(self).items() if name not in ("null", "draws")}
         return facts | {"null_mean": float(null.mean()), "null_95": float(null.quantile(0.95)), "p": p}
 
@@ -282,9 +279,7 @@ def cells(factors: ArrayLike | pd.DataFrame) -> np.ndarray:
     return table.groupby(list(table), dropna=False).ngroup().to_numpy()
 
 
-def exchange_groups(
-    who: np.ndarray, classes: np.ndarray | None, factor: str, scheme: Scheme = "exchange"
-) -> tuple[np.ndarray | None, str]:
+def exchange_groups(who: Array, classes: Array | None, factor: str, scheme: Scheme) -> tuple[Array | None, str]:
     """Inside what clips are exchanged: subject and factor, or what of it leaves enough clips to exchange."""
     choices = [(who, "subject")]
     if classes is not None:

@@ -12,18 +12,16 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.permutation import PermutationTest, cells, exchange_orders
+from medn_lab.diagnose.permutation import Array, PermutationTest, cells, exchange_orders
 from medn_lab.diagnose.similarity import check_features
 from medn_lab.evaluate.resampling import draw_counts, ratio, t_bounds
 from medn_lab.records import constant_columns, is_constant
-
-Array = np.ndarray
 
 # The readers, by their names in `READERS`.
 Kind = Literal["ridge", "rbf", "knn", "boosting", "mlp"]
@@ -233,7 +231,7 @@ def probe_subject(features: Array, who: Array, options: ProbeOptions) -> ProbeRe
     names, person, clips = np.unique(who.astype(str), return_inverse=True, return_counts=True)
     kept = np.flatnonzero(clips >= 2)
     fewest = int(clips[kept].min()) if len(kept) else 0
-    sizes = {"n_clips": len(who), "n_subjects": len(names), "n_positive": fewest, "n_unknown": 0}
+    sizes: dict[str, Any] = {"n_clips": len(who), "n_subjects": len(names), "n_positive": fewest, "n_unknown": 0}
     if not len(kept) or is_constant(features):
         return result_of(None, options, reason=CONSTANT if len(kept) else "every subject has one clip only", **sizes)
     generator, k = np.random.default_rng(options.seed), len(kept)

@@ -22,14 +22,8 @@ from medn_lab.diagnose.probing import LEVEL, Kind
 from medn_lab.evaluate.resampling import t_bounds
 from medn_lab.records import BranchFeatures, Clips, DecouplingReport, constant_reason, people, run_record
 
-# Columns of the single tables that the report has not: the reader is its measure.
-LEFT_OUT = {"reader", "bits", "prior_bits", "split"}
-
 # What a training is watched by.
 WATCHED = ("linear_cka", "distance_correlation", "absolute_cosine", "auc")
-
-# Columns that say where the originals lie; no measure reads them, and the report does not keep them.
-PLACES = ["frames_folder", "filename"]
 
 
 def decoupling_report(
@@ -127,10 +121,9 @@ def decoupling_report(
     0            linear_cka  0.05
     1  distance_correlation  0.05
     """
-    if not isinstance(features, Mapping):
-        features = {str(features.source.get("name", "an unnamed model")): features}
-    models = dict(features)
+    models = features if isinstance(features, Mapping) else {features.source.get("name", "an unnamed model"): features}
     test = partial(permutation_test, n_permutations=n_permutations, scheme=scheme, seed=seed)
+    both: dict[str, Any] = {"label": label, "seed": seed}
     found: list[pd.DataFrame] = []
     for name, own in tqdm(models.items(), desc="measuring", disable=not progress):
         truths, varying = leaks.truths_of(own.table, allowed, label), partial(leaks.varying_factors, own.table)
@@ -138,9 +131,7 @@ def decoupling_report(
         tested = [_dependence_rows(own, truths, factor, label, test) for factor in ("", *factors)]
         parts = [_one_family(pd.concat(tested, ignore_index=True))]
         if targets is None or len(targets):
-            rows = leakage(
-                own, targets=targets, allowed=allowed, label=label, kind=kind, n_shuffles=n_shuffles, seed=seed
-            )
+            rows = leakage(own, targets=targets, allowed=allowed, kind=kind, n_shuffles=n_shuffles, **both)
             facts = {"within": np.where(rows["split"] == "clips", "", "subject"), "direction": leaks.directions(rows)}
             parts.append(rows.assign(kind="leakage", measure="auc", **facts))
         aus, factor = varying(("aus",), label), varying(("cue", "emotion"), label)[:1]
@@ -148,7 +139,7 @@ def decoupling_report(
             wanted = state and (target if targets is None else [one for one in target if one in targets])
             if not wanted or getattr(own, branch) is None:
                 continue
-            how: dict[str, Any] = {"branch": branch, "targets": wanted, "label": label, "seed": seed}
+            how: dict[str, Any] = {"branch": branch, "targets": wanted, **both}
             if n_exchanges:
                 how_exchanged = how | {"given": state[0], "kind": kind, "n_exchanges": n_exchanges, "scheme": scheme}
                 rows = conditional_leakage(own, **how_exchanged)
@@ -160,25 +151,23 @@ def decoupling_report(
         if own.nats is not None:
             parts.append(pd.DataFrame([_information_row(own, own.nats, label, seed)]))
         found += [part.assign(model=name) for part in parts]
-    columns = [name for name in leaks.COLUMNS if name not in LEFT_OUT]
-    table = pd.concat(found, ignore_index=True).reindex(columns=columns)
+    table = pd.concat(found, ignore_index=True).reindex(columns=leaks.COLUMNS)
+    table = table.drop(columns=["reader", "bits", "prior_bits", "split"])  # the reader is the measure
     table = table.fillna(dict.fromkeys(leaks.TEXTS, ""))
-    tables = [own.table.drop(columns=PLACES, errors="ignore").assign(model=name) for name, own in models.items()]
-    measured = pd.concat(tables, ignore_index=True)
+    measured = pd.concat([own.table.assign(model=name) for name, own in models.items()], ignore_index=True)
+    measured = measured.drop(columns=["frames_folder", "filename"], errors="ignore")  # where the originals lie
     chosen = {name: None if one is None else list(one) for name, one in (("given", given), ("targets", targets))}
     by_hand = [] if allowed is None else ["allowed"]
     run = run_record("decoupling_report", table=measured, **chosen, by_hand=by_hand)
     source = {
-        "models": {name: _facts(own) for name, own in models.items()},
-        "protocol": protocol,
+        "models": {name: _facts(own) for name, own in models.items()}, "protocol": protocol,
         "parameters": {
             "seed": seed, "permutations": n_permutations, "scheme": scheme, "label shuffles": n_shuffles, "probe": kind,
             "exchanges": n_exchanges, "readers": list(readers), "emotion column": label,
             "given": table.query("kind == 'dependence' and given != ''")["given"].unique().tolist(),
         },
         "versions": run["versions"] | {name: version(name) for name in ("pandas", "scikit-learn", "scipy")},
-        "about": dict(about or {}),
-        "run": run,
+        "about": dict(about or {}), "run": run,
     }  # fmt: skip
     return DecouplingReport(table, source, measured)
 
@@ -210,12 +199,9 @@ def _dependence_rows(
     true = (similarity.figures(*pair) if len(pair) == 2 else {}) | {"absolute_cosine": np.nan}
     measures = similarity.measures_of(x, y)
     tests = [test(measure, x, y, groups=groups) for measure in measures.values()]
-    rows = [
-        {"measure": measure, **one.figures, "p_family": p, "allowed": true.get(measure, np.nan)}
-        | {"reason": "" if np.isfinite(one.value) else reason}
-        for measure, one, p in zip(measures, tests, permutation.family_wise_p(tests), strict=True)
-    ]
-    return pd.DataFrame(rows).assign(**common, direction="lower", within=within)
+    table = pd.DataFrame([one.figures for one in tests]).assign(measure=list(measures), **common, within=within)
+    table["allowed"], table["p_family"] = table["measure"].map(true), permutation.family_wise_p(tests)
+    return table.assign(direction="lower", reason=np.where(table["value"].isna(), reason, ""))
 
 
 def _one_family(rows: pd.DataFrame) -> pd.DataFrame:
@@ -334,8 +320,7 @@ class DecouplingWatch:
 
     def of(self, features: BranchFeatures) -> dict[str, float]:
         """The same figures of features, name to value; without those that have no value."""
-        how: dict[str, Any] = {"label": self.label, "seed": self.seed, "chance": False}
-        *_, table = leaks.branch_measures(features, leaks=leaks.LEAKS[:2], **how)
+        *_, table = leaks.branch_measures(features, label=self.label, seed=self.seed, watch=True)
         rows = table[table["value"].notna() & table["measure"].isin(WATCHED)]
         leak = "leak_" + rows["target"].str.lower() + "_from_" + rows["branch"]
         rows = rows.set_index(leak.where(rows["kind"] == "leakage", "dependence_" + rows["measure"]))
