@@ -128,22 +128,22 @@ def conditional_leakage(
     p_family = dict(zip(probed, permutation.family_wise_p([*probed.values()]), strict=True))
     n_tests, family = sum(not one.reason for one in probed.values()), f"targets of the {branch} branch given {given}"
     found = {
-        name: one.figures | {"p_family": p_family[name], "n_tests": n_tests, "family": family} | leaks.worst_of()
+        name: one.figures | {"p_family": p_family[name], "n_tests": n_tests, "family": family} | leaks.NO_WORST
         for name, one in probed.items()
     }
     if leaks.MEAN_OF_AUS in encoded:
         aus = [name for name in single if leaks.is_au(name)]
         mean = leaks.mean_of_aus([probed[au] for au in aus], options)
-        row = {"p_family": mean.p_value, "n_tests": int(not mean.reason), "family": "the mean alone"} | leaks.worst_of()
+        row = {"p_family": mean.p_value, "n_tests": int(not mean.reason), "family": "the mean alone"} | leaks.NO_WORST
         below = {au: found[au]["null_mean"] - found[au]["value"] for au in aus if not found[au]["reason"]}
         if below:
             worst = min(below, key=lambda au: (p_family[au], below[au]))
-            row |= leaks.worst_of(worst, probed[worst].value, -below[worst])
+            row |= {"worst_target": worst, "worst_auc": probed[worst].value, "worst_excess": -below[worst]}
         found[leaks.MEAN_OF_AUS] = mean.figures | row
     constant = constant_reason({branch: values[rows]}) or constant_reason({branch: rest}, given=f"the {given}")
     result = pd.DataFrame({"target": name, **found[name]} for name in encoded)
     result = result.assign(branch=branch, given=given, direction="lower", within=within)
-    result = leaks.table_of(result.assign(reason=result["reason"].replace(probing.CONSTANT, constant)))
+    result = result.assign(reason=result["reason"].replace(probing.CONSTANT, constant)).filter(items=leaks.COLUMNS)
     result.attrs = {**options._asdict(), "label": label, "scheme": scheme}
     return result
 
@@ -287,7 +287,7 @@ def usable_information(
                 "n_subjects": len(set(units[known])), "n_unknown": (~known).sum(), **_saved_bits(bits, table, options),
             })  # fmt: skip
     result = pd.DataFrame(found)
-    result = leaks.table_of(result.assign(direction=leaks.directions(result)))
+    result = result.assign(direction=leaks.directions(result)).filter(items=leaks.COLUMNS)
     stops = _block_ends(int(units.max()) + 1)
     result.attrs = {"readers": list(readers), "subjects": stops, "n_orders": n_orders, "seed": seed, "label": label}
     return result

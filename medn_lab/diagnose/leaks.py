@@ -37,6 +37,9 @@ COLUMNS = (
 # The target of the row that averages the AUs.
 MEAN_OF_AUS = "AUs"
 
+# The columns of the AU that leaks most, in every row but that of their mean.
+NO_WORST = {"worst_target": "", "worst_auc": np.nan, "worst_excess": np.nan}
+
 # The leaks that a selection and a training are measured by: branch and target.
 LEAKS = (("emotion", MEAN_OF_AUS), ("motion", "emotion"), ("motion", MEAN_OF_AUS), ("emotion", "emotion"))
 
@@ -150,12 +153,14 @@ def leakage(
         counted = [target for target, one in found.items() if is_au(target) and one.enough]
         if counted and MEAN_OF_AUS in own:
             worst = max(counted, key=lambda au: np.nan_to_num(own[au]["excess"], nan=own[au]["value"] - 1))
-            own[MEAN_OF_AUS] |= worst_of(worst, own[worst]["value"], own[worst]["excess"])
+            row = own[worst]
+            own[MEAN_OF_AUS] |= {"worst_target": worst, "worst_auc": row["value"], "worst_excess": row["excess"]}
         rows += [{"branch": branch, "target": target, **row} for target, row in own.items()]
     table = pd.DataFrame(rows)
     constant = "the " + table["branch"] + " branch is constant"
     split = np.where(table["target"] == "subject", "clips", "subjects")
-    result = table_of(table.assign(reason=table["reason"].mask(table["reason"] == CONSTANT, constant), split=split))
+    table = table.assign(reason=table["reason"].mask(table["reason"] == CONSTANT, constant), split=split)
+    result = table.filter(items=COLUMNS)
     result.attrs = {**options._asdict(), "label": label}
     return result
 
@@ -167,11 +172,6 @@ def directions(rows: pd.DataFrame) -> np.ndarray:
     held = rows["target"].eq(factor).where(rows["branch"] == "emotion", of_aus)
     held |= rows["branch"].eq("fused") & rows["target"].isin(["cue", "emotion"])
     return np.where(held, "higher", "at most allowed")
-
-
-def table_of(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of results with its columns in the order of `COLUMNS`."""
-    return table.reindex(columns=[name for name in COLUMNS if name in table])
 
 
 def is_au(target: str) -> bool:
@@ -279,12 +279,7 @@ def _row(found: ProbeResult, truth: ProbeResult | None, exact: float | None) -> 
             allowed, by_draw = 0.5, np.full(len(by_draw), 0.5)
         low, high = t_bounds(found.draws - by_draw, n_units=found.n_subjects, level=probing.LEVEL)
     excess = {"allowed": allowed, "excess": found.value - allowed, "excess_low": low, "excess_high": high}
-    return found.figures | excess | worst_of()
-
-
-def worst_of(target: str = "", auc: float = np.nan, excess: float = np.nan) -> dict[str, Any]:
-    """The columns of the AU that leaks most, in the row of the mean of the AUs."""
-    return {"worst_target": target, "worst_auc": auc, "worst_excess": excess}
+    return found.figures | excess | NO_WORST
 
 
 def branch_measures(features: BranchFeatures, *, label: str, seed: int, watch: bool = False) -> Iterator[pd.DataFrame]:

@@ -235,7 +235,9 @@ def probe_subject(features: Array, who: Array, options: ProbeOptions) -> ProbeRe
     if not len(kept) or is_constant(features):
         return result_of(None, options, reason=CONSTANT if len(kept) else "every subject has one clip only", **sizes)
     generator, k = np.random.default_rng(options.seed), len(kept)
-    folds = clip_folds(who, n_folds=options.n_folds, seed=options.seed)
+    spread, folds = np.random.default_rng(options.seed), np.zeros(len(who), dtype=int)
+    by_person = [spread.permutation(np.flatnonzero(person == place)) for place in range(len(names))]
+    folds[np.concatenate(by_person)] = np.arange(len(who)) % options.n_folds  # each person's clips over all folds
     columns = (person[:, None] == kept).astype(float)
     shuffled = (columns[generator.permutation(len(who))] for _ in range(options.n_shuffles))
     every = np.concatenate([columns, *shuffled], axis=1)
@@ -343,17 +345,6 @@ def subject_folds(subjects: Array, *, n_folds: int, seed: int) -> Array:
         fold_of[subject] = filled.argmin()
         filled[fold_of[subject]] += counts[subject]
     return fold_of[place]
-
-
-def clip_folds(classes: Array, *, n_folds: int, seed: int) -> Array:
-    """The fold of each clip, (n,) int, the clips of every class spread evenly over the folds."""
-    generator = np.random.default_rng(seed)
-    classes, folds, start = classes.astype(str), np.zeros(len(classes), dtype=int), 0
-    for name in np.unique(classes):
-        rows = generator.permutation(np.flatnonzero(classes == name))
-        folds[rows] = (start + np.arange(len(rows))) % n_folds
-        start += len(rows)
-    return folds
 
 
 def held_out_scores(features: Array, targets: Array, *, folds: Array, units: Array, kind: Kind, seed: int = 0) -> Array:

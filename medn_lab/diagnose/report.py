@@ -124,7 +124,7 @@ def decoupling_report(
     models = features if isinstance(features, Mapping) else {features.source.get("name", "an unnamed model"): features}
     test = partial(permutation_test, n_permutations=n_permutations, scheme=scheme, seed=seed)
     both: dict[str, Any] = {"label": label, "seed": seed}
-    found: list[pd.DataFrame] = []
+    found, facts = [], {}
     for name, own in tqdm(models.items(), desc="measuring", disable=not progress):
         truths, varying = leaks.truths_of(own.table, allowed, label), partial(leaks.varying_factors, own.table)
         factors = varying(("emotion", "aus"), label) if given is None else given
@@ -132,8 +132,9 @@ def decoupling_report(
         parts = [_one_family(pd.concat(tested, ignore_index=True))]
         if targets is None or len(targets):
             rows = leakage(own, targets=targets, allowed=allowed, kind=kind, n_shuffles=n_shuffles, **both)
-            facts = {"within": np.where(rows["split"] == "clips", "", "subject"), "direction": leaks.directions(rows)}
-            parts.append(rows.assign(kind="leakage", measure="auc", **facts))
+            within = np.where(rows["split"] == "clips", "", "subject")
+            rows = rows.assign(kind="leakage", measure="auc", within=within, direction=leaks.directions(rows))
+            parts.append(rows)
         aus, factor = varying(("aus",), label), varying(("cue", "emotion"), label)[:1]
         for branch, target, state in (("emotion", aus, factor), ("motion", factor, aus)):
             wanted = state and (target if targets is None else [one for one in target if one in targets])
@@ -151,6 +152,10 @@ def decoupling_report(
         if own.nats is not None:
             parts.append(pd.DataFrame([_information_row(own, own.nats, label, seed)]))
         found += [part.assign(model=name) for part in parts]
+        widths = {one: values.shape[1] for one in leaks.BRANCHES if (values := getattr(own, one)) is not None}
+        sets = own.table["dataset"].value_counts().sort_index().to_dict() if "dataset" in own.table else {}
+        sizes = {"clips": len(own), "subjects": len(set(people(own.table)))}
+        facts[name] = {**own.source, "data sets": sets, **sizes, "widths": widths}
     table = pd.concat(found, ignore_index=True).reindex(columns=leaks.COLUMNS)
     table = table.drop(columns=["reader", "bits", "prior_bits", "split"])  # the reader is the measure
     table = table.fillna(dict.fromkeys(leaks.TEXTS, ""))
@@ -160,7 +165,7 @@ def decoupling_report(
     by_hand = [] if allowed is None else ["allowed"]
     run = run_record("decoupling_report", table=measured, **chosen, by_hand=by_hand)
     source = {
-        "models": {name: _facts(own) for name, own in models.items()}, "protocol": protocol,
+        "models": facts, "protocol": protocol,
         "parameters": {
             "seed": seed, "permutations": n_permutations, "scheme": scheme, "label shuffles": n_shuffles, "probe": kind,
             "exchanges": n_exchanges, "readers": list(readers), "emotion column": label,
@@ -230,14 +235,6 @@ def _information_row(features: BranchFeatures, nats: np.ndarray, label: str, see
         "high": high, "allowed": held, "excess": drawn[0] - held, "n_clips": len(values), "n_subjects": n_subjects,
         "direction": "at most allowed", "reason": reason,
     }  # fmt: skip
-
-
-def _facts(features: BranchFeatures) -> dict[str, Any]:
-    table = features.table
-    sets = table["dataset"].value_counts().sort_index().to_dict() if "dataset" in table else {}
-    widths = {name: values.shape[1] for name in leaks.BRANCHES if (values := getattr(features, name)) is not None}
-    facts = {"data sets": sets, "clips": len(table), "subjects": len(set(people(table))), "widths": widths}
-    return {**features.source, **facts}
 
 
 def decoupling_watch(clips: Clips, *, label: str = "label", seed: int = 0) -> DecouplingWatch:

@@ -251,7 +251,7 @@ def branch_correlation(x: ArrayLike, y: ArrayLike) -> pd.DataFrame:
     [-1.0, -0.447]
     """
     x, y = check_pair(x, y)
-    a, b = _unit_columns(x), _unit_columns(y)
+    a, b = (unit_rows(centred(one).T).T for one in (x, y))  # columns of length 1, of 0 where they do not vary
     found = pd.DataFrame(np.clip(a.T @ b, -1.0, 1.0)).where(np.outer(a.any(axis=0), b.any(axis=0)))
     found.attrs = {"mean_square": _value(branch_correlation, x, y), "n_clips": len(x)}
     return found
@@ -369,11 +369,6 @@ def _first_correlation(a: np.ndarray, b: np.ndarray, order: np.ndarray) -> float
     return min(float(np.linalg.norm(a.T @ b[order], 2)), 1.0) if a.size and b.size else np.nan
 
 
-def _unit_columns(x: np.ndarray) -> np.ndarray:
-    """Centred columns of length 1; 0 where a column does not vary."""
-    return unit_rows(centred(x).T).T
-
-
 def unit_rows(x: np.ndarray) -> np.ndarray:
     """Rows of length 1; those of length 0 stay 0."""
     length = np.linalg.norm(x, axis=1, keepdims=True)
@@ -399,7 +394,7 @@ PREPARED: dict[Callable[..., object], tuple[Callable[..., np.ndarray], Callable[
     distance_correlation: (_distances, _matrix_product),
     hsic: (_kernel, _matrix_product),
     canonical_correlations: (_whitened, _first_correlation),
-    branch_correlation: (_unit_columns, _mean_square),
+    branch_correlation: (lambda x: unit_rows(centred(x).T).T, _mean_square),
     absolute_cosine: (lambda x: unit_rows(x) * (np.nan if is_constant(x) else 1.0), _cosine),
 }
 
