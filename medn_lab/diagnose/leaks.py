@@ -116,7 +116,7 @@ def leakage(
     Raises
     ------
     ValueError
-        If a target is unknown, or branches do not fit.
+        If a target is unknown, there are fewer than 2 subjects, or rows or branches do not fit.
 
     See Also
     --------
@@ -135,6 +135,8 @@ def leakage(
     """
     options = ProbeOptions(kind, n_shuffles, n_resamples, seed)
     table, who = features.table, people(features.table).to_numpy(dtype=object)
+    if len(set(who)) < 2:
+        raise ValueError("a probe is tested on subjects that it was not fitted to; there are fewer than 2 subjects")
     there = [branch for branch in BRANCHES if getattr(features, branch) is not None]
     chosen = [branch for branch in there if branch in branches]
     if set(branches) - set(BRANCHES) or not chosen:

@@ -116,6 +116,7 @@ def probe(
     *,
     subjects: ArrayLike,
     kind: Kind = "ridge",
+    n_folds: int = 5,
     n_shuffles: int = 100,
     n_resamples: int = 1000,
     seed: int = 0,
@@ -146,13 +147,15 @@ def probe(
         ``rbf`` is the ridge on a Gaussian kernel of the median distance; ``knn`` the mean of the sqrt(n) nearest clips,
         weighted by 1 / distance; ``boosting`` gradient boosted trees; ``mlp`` a network with one hidden layer of 32.
         All read standardised features and are fitted to the training folds alone.
+    n_folds : int
+        At least 2; one a subject where there are fewer subjects.
     n_shuffles : int
         Label shuffles within subjects for the chance level (whole subjects change places where each has one value
         only); 0 for none.
     n_resamples : int
         Draws of subjects for the 95 % interval (Student's t over subjects, kept within [0, 1]); 0 for none.
     seed : int
-        Of the five folds of subjects, the shuffles and the draws.
+        Of folds, shuffles and draws.
 
     Returns
     -------
@@ -185,7 +188,7 @@ def probe(
     if not len(x) == len(encoded.columns) == len(who):
         rows = f"features have {len(x)} rows, target {len(encoded.columns)} and subjects {len(who)}"
         raise ValueError(f"{rows}; all three must be of the same clips")
-    return probe_targets([encoded], x, who, ProbeOptions(kind, n_shuffles, n_resamples, seed))[0]
+    return probe_targets([encoded], x, who, ProbeOptions(kind, n_shuffles, n_resamples, seed, n_folds))[0]
 
 
 def encode_target(target: ArrayLike) -> ProbeTarget:

@@ -158,7 +158,8 @@ def decoupling_report(
         facts[name] = {**own.source, "data sets": sets, **sizes, "widths": widths}
     table = pd.concat(found, ignore_index=True).reindex(columns=leaks.COLUMNS)
     table = table.drop(columns=["reader", "bits", "prior_bits", "split"])  # the reader is the measure
-    table = table.fillna(dict.fromkeys(leaks.TEXTS, ""))
+    texts = [name for name in leaks.TEXTS if name in table]
+    table[texts] = table[texts].astype(object).fillna("")
     measured = pd.concat([own.table.assign(model=name) for name, own in models.items()], ignore_index=True)
     measured = measured.drop(columns=["frames_folder", "filename"], errors="ignore")  # where the originals lie
     chosen = {name: None if one is None else list(one) for name, one in (("given", given), ("targets", targets))}
