@@ -1,4 +1,7 @@
-"""Leakage against planted truth: a branch that is a factor gives it fully, and of others what it allows; selections."""
+"""Leakage against planted truth: a branch that is a factor gives it fully, and of others what it allows.
+
+The same measures of a selection of clips and during a training.
+"""
 
 from dataclasses import replace
 from functools import partial
@@ -7,9 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from sample_records import sample_clips, sample_features
+from tiny_clips import tiny_clips
 
-from medn_lab.diagnose import dependence, leakage, probe, selection_measures
+from medn_lab.diagnose import decoupling_watch, dependence, leakage, linear_cka, probe, selection_measures
+from medn_lab.evaluate import extract_features
+from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.records import BranchFeatures
+from medn_lab.train import TrainConfig, fit
 from medn_lab.view import plot_selection_measures
 
 AUS = ("AU1", "AU4", "AU12")
@@ -112,10 +119,9 @@ def test_each_row_is_what_the_probe_gives_alone_and_the_mean_leaves_out_aus_with
     motion = table[list(AUS)].fillna(0).to_numpy() + noise(240, 3, seed=5)
     options = {"n_shuffles": 20, "n_resamples": 100, "seed": 5}
     rows = measured(table, motion=motion, **options).loc["motion"]
-    fields = ["value", "low", "high", "null_mean", "n_clips", "n_positive", "n_unknown"]
     for target, column in (("AU4", "AU4"), ("AU12", "AU12"), ("emotion", "label"), ("cue", "cue")):
-        alone = probe(motion, table[column], subjects=table["subject"], **options)
-        assert rows.loc[target, fields].to_list() == pytest.approx([getattr(alone, field) for field in fields])
+        alone = probe(motion, table[column], subjects=table["subject"], **options).figures
+        assert rows.loc[target, list(alone)].to_dict() == pytest.approx(alone)
     assert rows.loc["AU4", "n_unknown"] == table["AU4"].isna().sum() > 20
     assert rows.loc["AU1", "n_positive"] == 4
     assert rows.loc["AUs", "value"] == pytest.approx(rows.loc[["AU4", "AU12"], "value"].mean())
@@ -135,14 +141,12 @@ def test_what_has_no_value_has_a_reason_and_what_does_not_fit_is_refused(table):
     assert (rows.loc["AU4", "n_unknown"], rows.loc["cue", "value"]) == (240, 1.0)
     for options, facts in (
         ({"targets": ["posture"]}, "'posture'.* aus, emotion, cue, subject"),
-        ({"branches": ["both"]}, r"both.* motion, emotion, fused"),
+        ({"branches": ["both", "motion"]}, "no both branch; they have motion, fused"),
         ({"branches": ["emotion"]}, "no emotion branch"),
         ({"allowed": {"motion": motion}}, "a table of exact AUCs or {}"),
     ):
         with pytest.raises(ValueError, match=facts):
             measured(table, motion=motion, **options)
-    with pytest.raises(ValueError, match="fewer than 2 subjects"):
-        measured(table.assign(subject="s00"), motion=motion)
 
 
 def test_the_truth_that_is_allowed_is_the_label_without_a_cue_or_the_exact_auc(table):
@@ -166,9 +170,7 @@ def features() -> BranchFeatures:
 
 
 def row_of(table, measure, branch="", target=""):
-    found = table[(table["measure"] == measure) & (table["branch"] == branch) & (table["target"] == target)]
-    assert len(found) == 1
-    return found.iloc[0]
+    return table.set_index(["measure", "branch", "target"]).loc[[(measure, branch, target)]].squeeze()
 
 
 class TestSelection:
@@ -190,36 +192,27 @@ class TestSelection:
             assert 0.3 < row["chance"] < 0.7
         assert (set(found["n_clips"]), set(found["n_subjects"])) == ({90}, {4})
 
-    def test_what_cannot_be_measured_has_a_reason(self, features):
-        table, aus = features.table, ["AU1", "AU4", "AU12", "AU15"]
+    def test_what_cannot_be_measured_has_a_reason_and_a_large_selection_is_drawn_from(self, features, monkeypatch):
+        table = features.table
 
-        def reason(branch, target, ids=None, **changed):
-            return row_of(selection_measures(replace(features, **changed))(ids), "auc", branch, target)["reason"]
+        def leak(branch, target, ids=None, **changed):
+            return row_of(selection_measures(replace(features, **changed))(ids), "auc", branch, target)
 
-        alone, others = table["clip_id"][table["subject"] == "s01"], table["clip_id"][table["label"] == "others"]
-        assert reason("motion", "emotion", alone) == "needs at least 20 clips of 2 subjects, there are 40 of 1"
-        assert reason("motion", "emotion", table["clip_id"][:19]).endswith("there are 19 of 4")
-        assert reason("motion", "emotion", others) == "there is one class only"
-        assert "no target 'aus'" in reason("emotion", "AUs", table=table.drop(columns=aus))
-        assert "no AU has 8 positive" in reason("emotion", "AUs", table=table.assign(**dict.fromkeys(aus, np.nan)))
-        unknown = reason("emotion", "AUs", table=table.drop(columns=["subject"]))
-        assert unknown == "the subjects are not known, so none can be held out"
-        assert "motion features: 160 of 160 clips" in reason("motion", "AUs", motion=np.full((160, 3), np.nan))
-        few = row_of(selection_measures(features)(table["clip_id"][:3]), "linear_cka")
-        assert (np.isnan(few["value"]), "needs at least 4 clips, there are 3" in few["reason"]) == (True, True)
+        alone = table["clip_id"][table["subject"] == "s01"]
+        assert leak("motion", "emotion", alone)["reason"] == "needs at least 20 clips of 2 subjects, there are 40 of 1"
+        assert leak("motion", "emotion", table["clip_id"][:19])["reason"].endswith("there are 19 of 4")
+        assert "no column subject" in leak("emotion", "AUs", table=table.drop(columns=["subject"]))["reason"]
+        assert "160 of 160 clips" in leak("motion", "AUs", motion=np.full((160, 3), np.nan))["reason"]
+        labels = table["label"].where(np.arange(160) % 4 > 0)
+        assert leak("motion", "emotion", table=table.assign(label=labels))["n_clips"] == 120
         half = selection_measures(replace(features, emotion=None))()
-        assert "no emotion branch" in row_of(half, "linear_cka")["reason"]
-        assert "no emotion branch" in row_of(half, "auc", "emotion", "AUs")["reason"]
+        for place in (("linear_cka",), ("auc", "emotion", "AUs")):
+            assert "no emotion branch" in row_of(half, *place)["reason"]
         assert np.isfinite(row_of(half, "auc", "motion", "AUs")["value"])
         with pytest.raises(ValueError, match="'nobody'"):
             selection_measures(features)(["nobody"])
-
-    def test_a_label_that_is_not_known_is_left_out_and_a_large_selection_is_drawn_from(self, features, monkeypatch):
-        labels = features.table["label"].where(np.arange(len(features)) % 4 > 0)
-        found = selection_measures(replace(features, table=features.table.assign(label=labels)))()
-        assert row_of(found, "auc", "motion", "emotion")["n_clips"] == 120
         monkeypatch.setattr("medn_lab.diagnose.leaks.MOST_CLIPS", 50)
-        first = next(selection_measures(features).steps(features.table["clip_id"][:120]))
+        first = next(selection_measures(features).steps(table["clip_id"][:120]))
         assert (set(first["n_clips"]), set(first["drawn_from"])) == ({50}, {120})
 
     def test_the_picture_shows_selection_all_and_chance(self, features):
@@ -230,11 +223,32 @@ class TestSelection:
         assert set(drawn) == {"chance", "allowed", "all clips", "selected clips"}
         assert np.allclose(drawn["selected clips"].x, some.loc[some["kind"] == "leakage", "value"])
         assert np.allclose(drawn["chance"].x, some.loc[some["kind"] == "leakage", "chance"])
-        hsic = some.loc[some["measure"] == "hsic", "value"].item()
-        assert any(f"{hsic:.4f}" in note.text for note in figure.layout.annotations)
+        assert any(f"{row_of(some, 'hsic')['value']:.4f}" in note.text for note in figure.layout.annotations)
         crossed = plot_selection_measures(small, of_all=every)
         assert any("needs at least 4 clips" in note.text for note in crossed.layout.annotations)
         shifts = {note.yshift for note in crossed.layout.annotations if note.xref == "x2 domain"}
         assert shifts == {-14}, "a reason must not cover the marker of all clips"
         with pytest.raises(ValueError, match="lacks kind"):
             plot_selection_measures(some.drop(columns="kind"))
+
+
+def test_a_watch_has_the_figures_of_dependence_and_leakage_and_leaves_the_training_as_it_is():
+    clips, held_out = tiny_clips(), tiny_clips(seed=1, n_subjects=6)
+    alone, watched = (MEDN(MEDNConfig.for_clips(clips, dim=32, depth=1)) for _ in range(2))
+    how = {"training": TrainConfig(epochs=2, batch_size=16), "progress": False}
+    fit(alone, clips, **how)
+    watch = decoupling_watch(held_out)
+    history = fit(watched, clips, callbacks=[watch], **how)
+    assert weights_sha256(alone) == weights_sha256(watched)
+    features = extract_features(watched, held_out)
+    last = watch.of(features)
+    assert history.table.iloc[-1][list(last)].to_list() == pytest.approx(list(last.values()), nan_ok=True)
+    assert last["dependence_linear_cka"] == pytest.approx(linear_cka(features.motion, features.emotion))
+    rows = leakage(features, targets=["aus", "emotion"], n_shuffles=0).set_index(["branch", "target"])
+    for name, row in (("aus_from_emotion", ("emotion", "AUs")), ("emotion_from_motion", ("motion", "emotion"))):
+        found = [last[f"leak_{name}"], last[f"leak_{name}_allowed"]]
+        assert found == pytest.approx(rows.loc[row, ["value", "allowed"]].to_list())
+    motion = watch.of(replace(features, emotion=None))
+    assert set(motion) == {"leak_emotion_from_motion", "leak_emotion_from_motion_allowed"}
+    with pytest.raises(ValueError, match="at least 20 clips of 2 subjects, there are 12 of 2"):
+        decoupling_watch(tiny_clips(n_subjects=2))
