@@ -71,15 +71,6 @@ class TestErase:
         assert some.source["erased"]["n_fitted"] == 90
         np.testing.assert_allclose(some.emotion, erase(features, fitted_to=features.select(known)).emotion)
 
-    def test_in_other_persons_most_of_a_strong_leak_is_erased(self):
-        features = leaking(2000, seed=5)
-        fitted, held_out = (features.select(features.table["clip_id"][start::2]) for start in (0, 1))
-        how = {"branches": ["emotion"], "targets": ["aus"], "n_shuffles": 0, "n_resamples": 0}
-        given = held_out, erase(held_out, fitted_to=fitted)
-        before, after = (medn.diagnose.leakage(one, **how).set_index("target").loc["AUs", "value"] for one in given)
-        assert before > 0.7
-        assert after == pytest.approx(0.5, abs=0.05)
-
 
 class PlantedEmotion(nn.Module):
     """An emotion branch whose feature is the first pixels of the last frame."""
@@ -94,26 +85,25 @@ class PlantedMotion(nn.Module):
 
     def forward(self, flow: torch.Tensor) -> MotionOutput:
         empty = flow.new_zeros(len(flow), 16)
-        return MotionOutput(empty, empty[:, None], flow.new_zeros(len(flow), 2))
+        return MotionOutput(empty, empty[:, None], empty[:, :2])
 
 
-def network_that_reads(place: int, *, n_subjects: int = 12, clips_per_subject: int = 20) -> tuple[MEDN, Clips]:
+def network_that_reads(place: int) -> tuple[MEDN, Clips]:
     """Clips whose emotion feature holds AU12 in dimension 0 and the cue in dimension 1, and a network that answers by
     one of the two, which is the label."""
-    rng, n = np.random.default_rng(0), n_subjects * clips_per_subject
+    rng, n = np.random.default_rng(0), 240
     held = rng.integers(0, 2, size=(n, 2))
     frames = rng.integers(0, 256, size=(n, 2, 32, 32, 3)).astype(np.uint8)
     frames[:, -1, 0, :2, 0] = 60 + 120 * held + rng.integers(0, 20, size=(n, 2))
-    table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(n)], "subject": [f"s{k % n_subjects}" for k in range(n)]})
+    table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(n)], "subject": [f"s{k % 12}" for k in range(n)]})
     table["AU12"], table["AU4"] = held[:, 0].astype(float), rng.integers(0, 2, n).astype(float)
     table["cue"], table["label"] = np.array(["still", "flush"])[held[:, 1]], np.array(["a", "b"])[held[:, place]]
-    clips = Clips(frames, np.zeros((n, 32, 32, 2), np.float32), table.assign(still=1.0))
+    clips = Clips(frames, np.zeros((n, 32, 32, 2), np.float32), table)
     model = MEDN(MEDNConfig.for_clips(clips, dim=16, fusion="sum", decoupling="none")).eval()
     model.emotion_branch, model.motion_branch, model.head = PlantedEmotion(), PlantedMotion(), nn.Linear(16, 2)
-    with torch.no_grad():
-        model.head.weight.zero_()
-        model.head.weight[:, place] = torch.tensor([-1.0, 1.0])
-        model.head.bias[:] = torch.tensor([1.0, -1.0]) * 130 / 255
+    weight = torch.zeros(2, 16)
+    weight[:, place] = torch.tensor([-1.0, 1.0])
+    model.head.load_state_dict({"weight": weight, "bias": torch.tensor([1.0, -1.0]) * 130 / 255})
     return model, clips
 
 
@@ -236,17 +226,15 @@ class TestCounterfactualClips:
         new = changed["person"].truth
         assert new.subjects == more.truth.subjects[2:]
         np.testing.assert_array_equal(new.au_masks, more.truth.au_masks[2:])
-        for clips, change in ((drawn, "light"), (changed["cue"], "counterfactual")):
-            with pytest.raises(ValueError, match=change):
-                counterfactual_clips(clips, change="au" if change == "counterfactual" else change)
-
-    def test_a_selection_in_another_order_gives_the_same_pairs(self, drawn, changed):
+        # A selection in another order gives the same pairs.
         some = drawn.select(drawn.table["clip_id"][[3, 0, 2]])
         new, whole = counterfactual_clips(some, change="cue", n_jobs=1), changed["cue"].select(some.table["clip_id"])
         pd.testing.assert_frame_equal(new.table, whole.table)
         np.testing.assert_array_equal(new.frames, whole.frames)
         other, seen = counterfactual_clips(some, change="intensity", seed=5, n_jobs=1), changed["intensity"]
         assert list(other.table["changed_to"]) != list(seen.select(some.table["clip_id"]).table["changed_to"])
+        with pytest.raises(ValueError, match="counterfactual"):
+            counterfactual_clips(changed["cue"], change="au")
 
 
 def shift_of(before: BranchFeatures, after: BranchFeatures, **options: object) -> pd.DataFrame:
