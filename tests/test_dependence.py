@@ -96,13 +96,9 @@ def test_what_must_not_matter_does_not_and_more_of_the_other_branch_gives_more(n
         assert min(values) < 0
         assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(len(values))
     moved = 0.01 * X @ rotation(3) + 7 if name != "branch_correlation" else X * [1, -20, 0.3]
-    same = {
-        "order of the clips": (X[order], Y[order]), "which comes first": (Y, X),
-        "single precision": (X.astype(np.float32), Y.astype(np.float32)),
-        "a constant column": (np.column_stack([X, np.full(12, 3.3)]), Y), "rotation, or scale of columns": (moved, Y),
-    }  # fmt: skip
-    for what, pair in same.items():
-        assert measure(*pair) == pytest.approx(measure(X, Y)), what
+    wide = np.column_stack([X, np.full(12, 3.3)])  # with a constant column
+    for pair in ((X[order], Y[order]), (Y, X), (X.astype(np.float32), Y.astype(np.float32)), (wide, Y), (moved, Y)):
+        assert measure(*pair) == pytest.approx(measure(X, Y))
     if name in ("linear_cka", "distance_correlation"):
         assert measure(X, 3 * X @ rotation(3) + 5) == pytest.approx(1.0)
     x, other = noise(80, 5), noise(80, 5, seed=1)
@@ -120,7 +116,7 @@ def test_what_does_not_fit_is_refused():
         (lambda: partial_out(X, factors=["a", "b"]), "12 rows but factors 2"),
         (lambda: test(groups=np.arange(12)), "12 groups"),
         (lambda: test(groups=np.zeros(11)), "12 rows but groups 11"),
-        (lambda: test(scheme="mirror"), "'mirror'.* exchange, shift"),
+        (lambda: test(scheme="mirror"), "'mirror'"),
         (lambda: test(scheme="shift"), r"12 different shifts inside 1 groups, so p cannot be below 0\.083"),
     ):
         with pytest.raises(ValueError, match=facts):
@@ -171,11 +167,10 @@ class TestCalibration:
         inside, over_all = [], []
         groups = np.repeat(np.arange(4), 6)
         for draw in range(120):
-            rng = np.random.default_rng(draw)
+            rng, test = np.random.default_rng(draw), partial(permutation_test, measure, seed=draw, n_permutations=39)
             levels = rng.normal(size=(2, 4, 2))
             x, y = (level[groups] + 0.5 * rng.normal(size=(24, 2)) for level in levels[[0, 0 if given else 1]])
             pair = [partial_out(part, factors=groups) for part in (x, y)] if given else (x, y)
-            test = partial(permutation_test, measure, seed=draw, n_permutations=39)
             inside.append(test(*pair, groups=groups).p_value)
             if draw < 40:
                 over_all.append(test(x, y).p_value)
@@ -211,9 +206,7 @@ class TestCalibration:
 def orders_seen(groups, **options):
     """The orders of y that a test passes to a measure, as row numbers."""
     seen, rows = [], np.arange(len(groups))
-    permutation_test(
-        lambda a, b: float(len(seen) if seen.append(b[:, 0].astype(int)) else 0), rows, rows, groups=groups, **options
-    )
+    permutation_test(lambda a, b: float(seen.append(b[:, 0].astype(int)) or 0), rows, rows, groups=groups, **options)
     return seen
 
 
@@ -226,27 +219,16 @@ class TestPermutations:
         prepared, plain = test(measure), test(lambda a, b: called(a, b))
         assert [prepared.value, *prepared.null] == pytest.approx([plain.value, *plain.null], abs=1e-10)
         assert prepared.p_value == plain.p_value == (1 + (plain.null >= plain.value).sum()) / 26
-        assert plain.figures["null_mean"] == pytest.approx(plain.null.mean())
-        assert plain.figures["null_95"] == pytest.approx(np.quantile(plain.null, 0.95))
+        expected = {"null_mean": plain.null.mean(), "null_95": np.quantile(plain.null, 0.95)}
+        assert {name: plain.figures[name] for name in expected} == pytest.approx(expected)
         assert family_wise_p([prepared]).tolist() == [prepared.p_value]
         assert (test(measure, seed=4).null != prepared.null).any()
 
-    def test_the_null_of_all_permutations_is_the_exact_one(self):
-        # Four clips have 24 orders; a measure that differs between orders must see each as often.
-        x = np.array([0.0, 1.0, 3.0, 7.0])
-        test = permutation_test(lambda a, b: float(a[:, 0] @ b[:, 0]), x, x, n_permutations=4800, seed=0)
-        values, counts = np.unique(np.round(test.null, 9), return_counts=True)
-        exact = np.array([x @ x[list(order)] for order in itertools.permutations(range(4))])
-        known, times = np.unique(np.round(exact, 9), return_counts=True)
-        assert values == pytest.approx(known)
-        assert counts == pytest.approx(200 * times, rel=0.25)
-        assert test.p_value == pytest.approx(1 / 24, abs=0.01)
-
     def test_clips_are_exchanged_inside_their_group_or_shifted_there_in_a_circle(self):
         groups = np.array(list("abacbacbb"))
-        seen = orders_seen(groups, n_permutations=50)
-        assert all((groups[order] == groups).all() and sorted(order) == list(range(9)) for order in seen)
-        assert len({tuple(order) for order in seen}) > 30
+        assert all((groups[order] == groups).all() for order in orders_seen(groups, n_permutations=50))
+        every = [tuple(order) for order in orders_seen([0] * 4, n_permutations=4800)]  # each of 24 orders as often
+        assert [every.count(order) for order in itertools.permutations(range(4))] == pytest.approx([200] * 24, rel=0.25)
         table = pd.DataFrame({"subject": list("aaabbb"), "emotion": ["x", "x", "y", "x", "y", "z"]})
         both = {(0, 1, 2, 3, 4, 5), (1, 0, 2, 3, 4, 5)}
         assert {tuple(order) for order in orders_seen(table, n_permutations=20)} == both
@@ -258,11 +240,11 @@ class TestPermutations:
             moves.add(tuple(steps))
         assert len(moves) == 5 * 6  # 200 draws meet every pair of numbers
 
-    def test_a_dependence_of_branches_that_drift_is_found_by_shifts_and_the_report_says_what_its_null_assumes(self):
+    def test_branches_that_drift_have_a_wider_null_by_shifts_and_a_report_says_what_its_null_assumes(self):
         rng, groups = np.random.default_rng(0), np.repeat(list("abcd"), 40)
         x, y = (drifting(rng, groups=4, clips=40) for _ in range(2))
-        found = permutation_test(linear_cka, x, x + y, groups=groups, scheme="shift", n_permutations=199)
-        assert found.p_value == 0.005
+        test = partial(permutation_test, linear_cka, x, x + y, groups=groups, n_permutations=99)
+        assert test(scheme="shift").p_value == 0.01
         features = BranchFeatures(x, y, x, pd.DataFrame({"clip_id": [f"c{i}" for i in range(160)], "subject": groups}))
         report = partial(decoupling_report, features, n_permutations=99, targets=[])
         exchange, shift = (report(scheme=scheme).table for scheme in ("exchange", "shift"))
@@ -274,9 +256,9 @@ def test_the_p_of_a_family_is_the_share_of_the_largest_standardised_statistic():
     tests = [permutation_test(one, noise(30, 3), noise(30, 3, seed=1), n_permutations=99) for one in MEASURES]
     every = np.array([[test.value, *test.null] for test in tests])
     standard = (every - every.mean(axis=1, keepdims=True)) / every.std(axis=1, keepdims=True)
-    largest = standard.max(axis=0)
-    assert family_wise_p(tests) == pytest.approx([(largest >= one).mean() for one in standard[:, 0]])
-    assert (family_wise_p(tests) >= [test.p_value for test in tests]).all()
+    p = family_wise_p(tests)
+    assert p == pytest.approx([(standard.max(axis=0) >= one).mean() for one in standard[:, 0]])
+    assert (p >= [test.p_value for test in tests]).all()
     test = tests[0]  # copies, scales and tests without a value change nothing
     scaled = replace(test, value=1 + 8 * test.value, null=1 + 8 * test.null)
     dead = permutation_test(hsic, np.ones((30, 2)), noise(30, 3), n_permutations=99)
