@@ -39,37 +39,37 @@ def covariance(features: BranchFeatures) -> np.ndarray:
     return (x - x.mean(axis=0)).T @ (known - known.mean(axis=0)).to_numpy() / len(known)
 
 
-class TestErase:
-    def test_it_is_the_closed_form_of_the_paper_and_erasing_twice_changes_nothing_more(self):
-        features = leaking()
-        x = features.emotion - features.emotion.mean(axis=0)
-        whiten = np.linalg.pinv(scipy.linalg.sqrtm(x.T @ x / len(x)))
-        turned = whiten @ covariance(features)
-        projection = np.linalg.pinv(whiten) @ turned @ np.linalg.pinv(turned) @ whiten
-        erased = erase(features)
-        np.testing.assert_allclose(erased.emotion, features.emotion - x @ projection.T, atol=1e-9)
-        assert np.abs(covariance(features)).max() > 0.1 > 1e-8 > np.abs(covariance(erased)).max()
-        np.testing.assert_allclose(erase(erased).emotion, erased.emotion, atol=1e-12)
-        assert erase(erased).source["erased"]["rank"] == 0
-        with pytest.raises(ValueError, match="no face branch"):
-            erase(features, branch="face")
+def test_it_is_the_closed_form_of_the_paper_and_erasing_twice_changes_nothing_more():
+    features = leaking()
+    x = features.emotion - features.emotion.mean(axis=0)
+    whiten = np.linalg.pinv(scipy.linalg.sqrtm(x.T @ x / len(x)))
+    turned = whiten @ covariance(features)
+    projection = np.linalg.pinv(whiten) @ turned @ np.linalg.pinv(turned) @ whiten
+    erased = erase(features)
+    np.testing.assert_allclose(erased.emotion, features.emotion - x @ projection.T, atol=1e-9)
+    assert np.abs(covariance(features)).max() > 0.1 > 1e-8 > np.abs(covariance(erased)).max()
+    np.testing.assert_allclose(erase(erased).emotion, erased.emotion, atol=1e-12)
+    assert erase(erased).source["erased"]["rank"] == 0
+    with pytest.raises(ValueError, match="no face branch"):
+        erase(features, branch="face")
 
-    def test_columns_of_other_scales_copies_constants_names_and_clips_without_aus_are_erased_too(self):
-        features, scales = leaking(), np.array([1e-4, 1e3, 1, 1, 1, 1])
-        odd = np.column_stack([features.emotion * scales, features.emotion[:, 0], np.full(120, 3.0)])
-        erased = erase(replace(features, emotion=odd))
-        assert (np.abs(covariance(erased)) < 1e-8 * np.append(np.maximum(scales, 1), [1, 1])[:, None]).all()
-        np.testing.assert_allclose(erased.emotion[:, 7], 3.0)
-        assert erased.source["erased"] == {"what": "AUs", "branch": "emotion", "rank": 3, "width": 6, "n_fitted": 120}
-        cue = np.array(["flush", "pallor", "still"])[np.arange(120) % 3]
-        named = replace(features, table=features.table.assign(cue=cue))
-        means = pd.DataFrame(erase(named, what="cue").emotion).groupby(cue).mean()
-        np.testing.assert_allclose(means, np.tile(features.emotion.mean(axis=0), (3, 1)), atol=1e-8)
-        # Clips whose AUs are not known are erased and not fitted to.
-        table = features.table.assign(AU12=features.table["AU12"].mask(np.arange(120) % 4 == 0))
-        some, known = erase(replace(features, table=table)), table["clip_id"][table["AU12"].notna()]
-        assert some.source["erased"]["n_fitted"] == 90
-        np.testing.assert_allclose(some.emotion, erase(features, fitted_to=features.select(known)).emotion)
+
+def test_columns_of_other_scales_copies_constants_names_and_clips_without_aus_are_erased_too():
+    features, scales = leaking(), np.array([1e-4, 1e3, 1, 1, 1, 1])
+    odd = np.column_stack([features.emotion * scales, features.emotion[:, 0], np.full(120, 3.0)])
+    erased = erase(replace(features, emotion=odd))
+    assert (np.abs(covariance(erased)) < 1e-8 * np.append(np.maximum(scales, 1), [1, 1])[:, None]).all()
+    np.testing.assert_allclose(erased.emotion[:, 7], 3.0)
+    assert erased.source["erased"] == {"what": "AUs", "branch": "emotion", "rank": 3, "width": 6, "n_fitted": 120}
+    cue = np.array(["flush", "pallor", "still"])[np.arange(120) % 3]
+    named = replace(features, table=features.table.assign(cue=cue))
+    means = pd.DataFrame(erase(named, what="cue").emotion).groupby(cue).mean()
+    np.testing.assert_allclose(means, np.tile(features.emotion.mean(axis=0), (3, 1)), atol=1e-8)
+    # Clips whose AUs are not known are erased and not fitted to.
+    table = features.table.assign(AU12=features.table["AU12"].mask(np.arange(120) % 4 == 0))
+    some, known = erase(replace(features, table=table)), table["clip_id"][table["AU12"].notna()]
+    assert some.source["erased"]["n_fitted"] == 90
+    np.testing.assert_allclose(some.emotion, erase(features, fitted_to=features.select(known)).emotion)
 
 
 class PlantedEmotion(nn.Module):
@@ -107,49 +107,50 @@ def network_that_reads(place: int) -> tuple[MEDN, Clips]:
     return model, clips
 
 
-class TestErasureEffect:
-    def test_a_network_that_answers_by_the_aus_falls_to_chance_and_random_directions_do_not_do_that(self):
-        model, clips = network_that_reads(0)
-        row = erasure_effect(model, clips, n_directions=[1, None], n_draws=20).set_index("rank").loc[1]
-        assert row["accuracy"] == 1.0
-        assert row["accuracy_erased"] == pytest.approx(0.5, abs=0.1)
-        assert row["excess_high"] < -0.2
-        assert row["p"] == pytest.approx(1 / 21)
-        assert row["left"] == pytest.approx(0, abs=0.1)
-        assert row["change"] == pytest.approx(-row["flipped"])
-        assert row["change_low"] <= row["change"] <= row["change_high"]
-        assert (row["n_clips"], row["n_subjects"], row["width"], row["n_fitted"]) == (240, 12, 16, 180)
-        same, other = (erasure_effect(model, clips, n_directions=[1], n_draws=20, seed=seed) for seed in (0, 1))
-        assert same["random_change"].iloc[0] == row["random_change"] != other["random_change"].iloc[0]
-        # Without a direction to spare or with few clips there is no excess but a reason.
-        names = clips.table.assign(each=[f"kind {k % 20}" for k in range(240)])
-        for some, what, size, fact in (
-            (clips.select(clips.table["clip_id"][:48]), "AUs", 1, "48 clips"),
-            (clips.where(subject=[f"s{k}" for k in range(5)]), "AUs", 1, "pairs"),
-            (clips.with_table(names), "each", None, "all 16 directions"),
-        ):
-            row = erasure_effect(model, some, what=what, n_directions=[size], n_draws=20).iloc[-1]
-            assert np.isnan([row["excess"], row["p"]]).all()
-            assert fact in row["reason"]
+def test_a_network_that_answers_by_the_aus_falls_to_chance_and_random_directions_do_not_do_that():
+    model, clips = network_that_reads(0)
+    row = erasure_effect(model, clips, n_directions=[1, None], n_draws=20).set_index("rank").loc[1]
+    assert row["accuracy"] == 1.0
+    assert row["accuracy_erased"] == pytest.approx(0.5, abs=0.1)
+    assert row["excess_high"] < -0.2
+    assert row["p"] == pytest.approx(1 / 21)
+    assert row["left"] == pytest.approx(0, abs=0.1)
+    assert row["change"] == pytest.approx(-row["flipped"])
+    assert row["change_low"] <= row["change"] <= row["change_high"]
+    assert (row["n_clips"], row["n_subjects"], row["width"], row["n_fitted"]) == (240, 12, 16, 180)
+    same, other = (erasure_effect(model, clips, n_directions=[1], n_draws=20, seed=seed) for seed in (0, 1))
+    assert same["random_change"].iloc[0] == row["random_change"] != other["random_change"].iloc[0]
+    # Without a direction to spare or with few clips there is no excess but a reason.
+    names = clips.table.assign(each=[f"kind {k % 20}" for k in range(240)])
+    for some, what, size, fact in (
+        (clips.select(clips.table["clip_id"][:48]), "AUs", 1, "48 clips"),
+        (clips.where(subject=[f"s{k}" for k in range(5)]), "AUs", 1, "pairs"),
+        (clips.with_table(names), "each", None, "all 16 directions"),
+    ):
+        row = erasure_effect(model, some, what=what, n_directions=[size], n_draws=20).iloc[-1]
+        assert np.isnan([row["excess"], row["p"]]).all()
+        assert fact in row["reason"]
 
-    def test_a_network_that_holds_the_aus_and_does_not_use_them_loses_no_more_than_at_random(self):
-        model, clips = network_that_reads(1)
-        found = erasure_effect(model, clips, n_directions=[1, 2], n_draws=20)
-        assert (found["change"] > -0.05).all()
-        assert (found["excess_high"] >= 0).all()
-        assert erasure_effect(model, clips, what="cue", n_draws=20)["excess_high"].max() < -0.2
 
-    def test_the_answers_of_a_whole_network_are_passed_on_and_the_network_is_left_as_it_was(self, clips):
-        model = MEDN(MEDNConfig.for_clips(clips, dim=16, fusion="cofm"), seed=1).train()
-        before = medn.predict(model, clips)
-        changed = clips.with_table(clips.table.assign(still=1.0))  # a concept that does not vary
-        row = erasure_effect(model, changed, what="still", n_draws=20).iloc[0]
-        assert (row["rank"], row["change"], row["flipped"], row["random_change"]) == (0, 0, 0, 0)
-        assert row["accuracy"] == medn.evaluate.accuracy(before.table["label"], before.predicted)
-        assert all(module.training for module in model.modules())
-        np.testing.assert_array_equal(medn.predict(model, clips).logits, before.logits)
-        with pytest.raises(ValueError, match="at least 20"):
-            erasure_effect(model, clips, n_draws=5)
+def test_a_network_that_holds_the_aus_and_does_not_use_them_loses_no_more_than_at_random():
+    model, clips = network_that_reads(1)
+    found = erasure_effect(model, clips, n_directions=[1, 2], n_draws=20)
+    assert (found["change"] > -0.05).all()
+    assert (found["excess_high"] >= 0).all()
+    assert erasure_effect(model, clips, what="cue", n_draws=20)["excess_high"].max() < -0.2
+
+
+def test_the_answers_of_a_whole_network_are_passed_on_and_the_network_is_left_as_it_was(clips):
+    model = MEDN(MEDNConfig.for_clips(clips, dim=16, fusion="cofm"), seed=1).train()
+    before = medn.predict(model, clips)
+    changed = clips.with_table(clips.table.assign(still=1.0))  # a concept that does not vary
+    row = erasure_effect(model, changed, what="still", n_draws=20).iloc[0]
+    assert (row["rank"], row["change"], row["flipped"], row["random_change"]) == (0, 0, 0, 0)
+    assert row["accuracy"] == medn.evaluate.accuracy(before.table["label"], before.predicted)
+    assert all(module.training for module in model.modules())
+    np.testing.assert_array_equal(medn.predict(model, clips).logits, before.logits)
+    with pytest.raises(ValueError, match="at least 20"):
+        erasure_effect(model, clips, n_draws=5)
 
 
 @pytest.fixture(scope="module")
@@ -172,127 +173,130 @@ MAY_DIFFER = {
 }
 
 
-class TestCounterfactualClips:
-    @pytest.mark.parametrize("change", CHANGES)
-    def test_only_the_factor_differs_in_table_and_truth(self, drawn, changed, change):
-        new = changed[change]
-        assert new.table["clip_id"].tolist() == drawn.table["clip_id"].tolist()
-        assert (new.table["changed"] == change).all()
-        assert (new.table["changed_from"] != new.table["changed_to"]).all()
-        aus = set(drawn.aus) if change == "au" else set()
-        for one, other in ((drawn.table, new.table), (drawn.truth.table, new.truth.table)):
-            assert {name for name in one if not one[name].equals(other[name])} <= MAY_DIFFER[change] | aus
-        moved = (new.truth.displacement != drawn.truth.displacement).any(axis=(1, 2, 3))
-        assert set(moved) == {change in ("au", "intensity", "person")}
-        assert (new.truth.cue_course == drawn.truth.cue_course).all() == (change != "cue")
-        assert (new.frames != drawn.frames).any(axis=(1, 2, 3, 4)).all()
-        # Nothing has happened at the onset, so its picture is the same, noise and all.
-        assert (new.frames[:, 0] == drawn.frames[:, 0]).all() == (change != "person")
+@pytest.mark.parametrize("change", CHANGES)
+def test_only_the_factor_differs_in_table_and_truth(drawn, changed, change):
+    new = changed[change]
+    assert new.table["clip_id"].tolist() == drawn.table["clip_id"].tolist()
+    assert (new.table["changed"] == change).all()
+    assert (new.table["changed_from"] != new.table["changed_to"]).all()
+    aus = set(drawn.aus) if change == "au" else set()
+    for one, other in ((drawn.table, new.table), (drawn.truth.table, new.truth.table)):
+        assert {name for name in one if not one[name].equals(other[name])} <= MAY_DIFFER[change] | aus
+    moved = (new.truth.displacement != drawn.truth.displacement).any(axis=(1, 2, 3))
+    assert set(moved) == {change in ("au", "intensity", "person")}
+    assert (new.truth.cue_course == drawn.truth.cue_course).all() == (change != "cue")
+    assert (new.frames != drawn.frames).any(axis=(1, 2, 3, 4)).all()
+    # Nothing has happened at the onset, so its picture is the same, noise and all.
+    assert (new.frames[:, 0] == drawn.frames[:, 0]).all() == (change != "person")
 
-    def test_a_cue_changes_pixels_where_it_lies_an_au_moves_where_aus_move_and_as_far_as_its_intensity(self):
-        quiet = medn.synthetic_clips(n_subjects=1, clips_per_subject=5, n_frames=4, noise=0, seed=11, n_jobs=1)
-        cue, au, new = (counterfactual_clips(quiet, change=one, n_jobs=1) for one in ("cue", "au", "intensity"))
-        where = np.stack([quiet.truth.cue_region(name) for name in quiet.table["clip_id"]])
-        apart = np.abs(cue.frames.astype(int) - quiet.frames).max(axis=(1, 4))
-        assert apart[where].mean() > 2
-        assert (apart[:, -12:] == 0).all()  # below the chin
-        assert np.abs(cue.flow - quiet.flow).max() < 0.12
-        fields, grown = (one.truth.displacement.astype(float) for one in (quiet, new))
-        for place, (name, own) in enumerate(zip(quiet.table["clip_id"], quiet.table["action_units"], strict=True)):
-            both = [f"AU{n}" for one in (own, au.table["action_units"][place]) for n in one.split("+")]
-            inside = np.any([quiet.truth.au_mask(name, one) for one in both], axis=0)
-            moved = np.linalg.norm(au.truth.displacement[place] - fields[place], axis=-1)
-            assert moved[inside].max() > 5 * moved[~inside].max()
-            if "+" not in own:
-                old, other = (one.truth.table["peak_px128"][place] for one in (quiet, new))
-                scale = (fields[place] * grown[place]).sum() / (fields[place] ** 2).sum()
-                assert scale == pytest.approx(other / old, rel=0.01)
-                low, high = medn.synthme.actions.PEAK_PIXELS[new.table["changed_to"][place][-1]]
-                assert low <= other <= high
-        with pytest.raises(ValueError, match="head"):
-            counterfactual_clips(quiet, change="head")
 
-    def test_one_au_is_switched_another_person_is_new_and_the_label_is_the_tables(self, drawn, changed):
-        new, sets = changed["au"], set(medn.synthme.emotion_table()["action_units"])
-        for place, (old, now) in enumerate(zip(drawn.table["action_units"], new.table["action_units"], strict=True)):
-            gone, come = set(old.split("+")) - set(now.split("+")), set(now.split("+")) - set(old.split("+"))
-            assert (len(gone), len(come)) in ((0, 1), (1, 0), (1, 1))
-            assert now in sets or old == "23+24"
-            assert new.truth.table["distractors"][place] not in now.split("+")
-        for row in [*new.table.to_dict("records"), *changed["cue"].table.to_dict("records")]:
-            given = allowed_emotions(row["action_units"], cue=row["cue"])
-            assert row["label"] == (given.idxmax() if given.max() == 1 else None)
-        more = medn.synthetic_clips(n_subjects=4, clips_per_subject=1, n_frames=2, cue="colour+timing", seed=11)
-        new = changed["person"].truth
-        assert new.subjects == more.truth.subjects[2:]
-        np.testing.assert_array_equal(new.au_masks, more.truth.au_masks[2:])
-        # A selection in another order gives the same pairs.
-        some = drawn.select(drawn.table["clip_id"][[3, 0, 2]])
-        new, whole = counterfactual_clips(some, change="cue", n_jobs=1), changed["cue"].select(some.table["clip_id"])
-        pd.testing.assert_frame_equal(new.table, whole.table)
-        np.testing.assert_array_equal(new.frames, whole.frames)
-        other, seen = counterfactual_clips(some, change="intensity", seed=5, n_jobs=1), changed["intensity"]
-        assert list(other.table["changed_to"]) != list(seen.select(some.table["clip_id"]).table["changed_to"])
-        with pytest.raises(ValueError, match="counterfactual"):
-            counterfactual_clips(changed["cue"], change="au")
+def test_a_cue_changes_pixels_where_it_lies_an_au_moves_where_aus_move_and_as_far_as_its_intensity():
+    quiet = medn.synthetic_clips(n_subjects=1, clips_per_subject=5, n_frames=4, noise=0, seed=11, n_jobs=1)
+    cue, au, new = (counterfactual_clips(quiet, change=one, n_jobs=1) for one in ("cue", "au", "intensity"))
+    where = np.stack([quiet.truth.cue_region(name) for name in quiet.table["clip_id"]])
+    apart = np.abs(cue.frames.astype(int) - quiet.frames).max(axis=(1, 4))
+    assert apart[where].mean() > 2
+    assert (apart[:, -12:] == 0).all()  # below the chin
+    assert np.abs(cue.flow - quiet.flow).max() < 0.12
+    fields, grown = (one.truth.displacement.astype(float) for one in (quiet, new))
+    for place, (name, own) in enumerate(zip(quiet.table["clip_id"], quiet.table["action_units"], strict=True)):
+        both = [f"AU{n}" for one in (own, au.table["action_units"][place]) for n in one.split("+")]
+        inside = np.any([quiet.truth.au_mask(name, one) for one in both], axis=0)
+        moved = np.linalg.norm(au.truth.displacement[place] - fields[place], axis=-1)
+        assert moved[inside].max() > 5 * moved[~inside].max()
+        if "+" not in own:
+            old, other = (one.truth.table["peak_px128"][place] for one in (quiet, new))
+            scale = (fields[place] * grown[place]).sum() / (fields[place] ** 2).sum()
+            assert scale == pytest.approx(other / old, rel=0.01)
+            low, high = medn.synthme.actions.PEAK_PIXELS[new.table["changed_to"][place][-1]]
+            assert low <= other <= high
+    with pytest.raises(ValueError, match="head"):
+        counterfactual_clips(quiet, change="head")
+
+
+def test_one_au_is_switched_another_person_is_new_and_the_label_is_the_tables(drawn, changed):
+    new, sets = changed["au"], set(medn.synthme.emotion_table()["action_units"])
+    for place, (old, now) in enumerate(zip(drawn.table["action_units"], new.table["action_units"], strict=True)):
+        gone, come = set(old.split("+")) - set(now.split("+")), set(now.split("+")) - set(old.split("+"))
+        assert (len(gone), len(come)) in ((0, 1), (1, 0), (1, 1))
+        assert now in sets or old == "23+24"
+        assert new.truth.table["distractors"][place] not in now.split("+")
+    for row in [*new.table.to_dict("records"), *changed["cue"].table.to_dict("records")]:
+        given = allowed_emotions(row["action_units"], cue=row["cue"])
+        assert row["label"] == (given.idxmax() if given.max() == 1 else None)
+    more = medn.synthetic_clips(n_subjects=4, clips_per_subject=1, n_frames=2, cue="colour+timing", seed=11)
+    new = changed["person"].truth
+    assert new.subjects == more.truth.subjects[2:]
+    np.testing.assert_array_equal(new.au_masks, more.truth.au_masks[2:])
+    # A selection in another order gives the same pairs.
+    some = drawn.select(drawn.table["clip_id"][[3, 0, 2]])
+    new, whole = counterfactual_clips(some, change="cue", n_jobs=1), changed["cue"].select(some.table["clip_id"])
+    pd.testing.assert_frame_equal(new.table, whole.table)
+    np.testing.assert_array_equal(new.frames, whole.frames)
+    other, seen = counterfactual_clips(some, change="intensity", seed=5, n_jobs=1), changed["intensity"]
+    assert list(other.table["changed_to"]) != list(seen.select(some.table["clip_id"]).table["changed_to"])
+    with pytest.raises(ValueError, match="counterfactual"):
+        counterfactual_clips(changed["cue"], change="au")
 
 
 def shift_of(before: BranchFeatures, after: BranchFeatures, **options: object) -> pd.DataFrame:
     return counterfactual_shift(before, {"cue": after}, **options).set_index("branch")
 
 
-class TestCounterfactualShift:
-    def test_a_shift_in_closed_form_that_no_rotation_scale_or_order_changes(self):
-        features, rng = leaking(200, 4), np.random.default_rng(1)
-        far = np.array([1.0, -2.0, 0.5, 3.0])
-        spread = np.sqrt(features.emotion.var(axis=0, ddof=1).sum())
-        new = replace(features, emotion=features.emotion + far).select(features.table["clip_id"][::-1])
-        found = shift_of(features, new)
-        assert found.loc["emotion", "value"] == pytest.approx(np.linalg.norm(far) / spread)
-        assert found.loc["motion", "value"] == 0
-        assert found.loc["emotion", ["n_clips", "n_subjects"]].to_list() == [200, 4]
-        turn = np.linalg.qr(rng.normal(size=(4, 4)))[0] * 7
-        turned = [replace(one, emotion=one.emotion @ turn + 3) for one in (features, new)]
-        assert shift_of(*turned).loc["emotion", "value"] == pytest.approx(found.loc["emotion", "value"])
-        other = replace(features, emotion=features.emotion[rng.permutation(200)])  # another clip in exchange
-        assert shift_of(features, other).loc["emotion", "value"] == pytest.approx(np.sqrt(2), abs=0.1)
+def test_a_shift_in_closed_form_that_no_rotation_scale_or_order_changes():
+    features, rng = leaking(200, 4), np.random.default_rng(1)
+    far = np.array([1.0, -2.0, 0.5, 3.0])
+    spread = np.sqrt(features.emotion.var(axis=0, ddof=1).sum())
+    new = replace(features, emotion=features.emotion + far).select(features.table["clip_id"][::-1])
+    found = shift_of(features, new)
+    assert found.loc["emotion", "value"] == pytest.approx(np.linalg.norm(far) / spread)
+    assert found.loc["motion", "value"] == 0
+    assert found.loc["emotion", ["n_clips", "n_subjects"]].to_list() == [200, 4]
+    turn = np.linalg.qr(rng.normal(size=(4, 4)))[0] * 7
+    turned = [replace(one, emotion=one.emotion @ turn + 3) for one in (features, new)]
+    assert shift_of(*turned).loc["emotion", "value"] == pytest.approx(found.loc["emotion", "value"])
+    other = replace(features, emotion=features.emotion[rng.permutation(200)])  # another clip in exchange
+    assert shift_of(features, other).loc["emotion", "value"] == pytest.approx(np.sqrt(2), abs=0.1)
 
-    def test_the_direction_is_that_of_the_branchs_own_factor_and_changed_answers_are_counted(self):
-        features = leaking(40)
-        found = counterfactual_shift(features, dict.fromkeys(CHANGES, features))
-        wanted = found.set_index(["factor", "branch"])["direction"].unstack()
-        motion = {"au": "higher", "intensity": "", "head": "lower", "person": "lower", "cue": "lower"}
-        assert wanted["motion"].to_dict() == motion
-        assert wanted["emotion"].to_dict() == {**dict.fromkeys(CHANGES, "lower"), "cue": "higher"}
-        assert (wanted["fused"] == "").all()
-        before = Predictions(np.eye(2)[np.zeros(40, int)], features.table, ("a", "b"))
-        after = replace(before, logits=np.eye(2)[(np.arange(40) < 10).astype(int)])
-        row = shift_of(features, features, predictions=before, changed_predictions={"cue": after}).loc["answer"]
-        assert (row["value"], row["n_clips"], row["n_subjects"]) == (0.25, 40, 4)
-        assert 0 < row["low"] < 0.25 < row["high"] < 1
 
-    @pytest.mark.slow
-    def test_an_interval_over_subjects_holds_the_shift_of_other_subjects(self):
-        rng, held, n = np.random.default_rng(0), 0, 200
-        for _ in range(n):
-            features = planted(rng.normal(size=(400, 3)), np.empty((400, 0)), n_subjects=8)
-            by_subject = rng.uniform(0.5, 1.5, size=8)[np.arange(400) % 8]
-            new = replace(features, emotion=features.emotion + np.array([[1.0, 0, 0]]) * by_subject[:, None])
-            low, high = shift_of(features, new, n_resamples=200).loc["emotion", ["low", "high"]]
-            held += low <= np.sqrt((1 + 1 / 12) / 3) <= high
-        assert held / n == pytest.approx(0.95, abs=0.04)
+def test_the_direction_is_that_of_the_branchs_own_factor_and_changed_answers_are_counted():
+    features = leaking(40)
+    found = counterfactual_shift(features, dict.fromkeys(CHANGES, features))
+    wanted = found.set_index(["factor", "branch"])["direction"].unstack()
+    motion = {"au": "higher", "intensity": "", "head": "lower", "person": "lower", "cue": "lower"}
+    assert wanted["motion"].to_dict() == motion
+    assert wanted["emotion"].to_dict() == {**dict.fromkeys(CHANGES, "lower"), "cue": "higher"}
+    assert (wanted["fused"] == "").all()
+    before = Predictions(np.eye(2)[np.zeros(40, int)], features.table, ("a", "b"))
+    after = replace(before, logits=np.eye(2)[(np.arange(40) < 10).astype(int)])
+    row = shift_of(features, features, predictions=before, changed_predictions={"cue": after}).loc["answer"]
+    assert (row["value"], row["n_clips"], row["n_subjects"]) == (0.25, 40, 4)
+    assert 0 < row["low"] < 0.25 < row["high"] < 1
 
-    def test_one_clip_needs_a_reference_a_constant_branch_has_a_reason_and_other_clips_a_sentence(self):
-        features = leaking(40)
-        one, still = features.select(["c0"]), replace(features, emotion=np.ones((40, 3)))
-        row = shift_of(one, replace(one, emotion=one.emotion + 1), reference=features).loc["emotion"]
-        assert row["value"] == pytest.approx(np.sqrt(6 / features.emotion.var(axis=0, ddof=1).sum()))
-        assert np.isnan(row["low"])
-        row = shift_of(still, still).loc["emotion"]
-        assert (np.isnan(row["value"]), "constant" in row["reason"]) == (True, True)
-        for before, after, fact in ((features, still, "width"), (one, features, "not in"), (features, one, "one clip")):
-            with pytest.raises(ValueError, match=fact):
-                shift_of(before, after)
+
+@pytest.mark.slow
+def test_an_interval_over_subjects_holds_the_shift_of_other_subjects():
+    rng, held, n = np.random.default_rng(0), 0, 200
+    for _ in range(n):
+        features = planted(rng.normal(size=(400, 3)), np.empty((400, 0)), n_subjects=8)
+        by_subject = rng.uniform(0.5, 1.5, size=8)[np.arange(400) % 8]
+        new = replace(features, emotion=features.emotion + np.array([[1.0, 0, 0]]) * by_subject[:, None])
+        low, high = shift_of(features, new, n_resamples=200).loc["emotion", ["low", "high"]]
+        held += low <= np.sqrt((1 + 1 / 12) / 3) <= high
+    assert held / n == pytest.approx(0.95, abs=0.04)
+
+
+def test_one_clip_needs_a_reference_a_constant_branch_has_a_reason_and_other_clips_a_sentence():
+    features = leaking(40)
+    one, still = features.select(["c0"]), replace(features, emotion=np.ones((40, 3)))
+    row = shift_of(one, replace(one, emotion=one.emotion + 1), reference=features).loc["emotion"]
+    assert row["value"] == pytest.approx(np.sqrt(6 / features.emotion.var(axis=0, ddof=1).sum()))
+    assert np.isnan(row["low"])
+    row = shift_of(still, still).loc["emotion"]
+    assert (np.isnan(row["value"]), "constant" in row["reason"]) == (True, True)
+    for before, after, fact in ((features, still, "width"), (one, features, "not in"), (features, one, "one clip")):
+        with pytest.raises(ValueError, match=fact):
+            shift_of(before, after)
 
 
 def scores(motion: dict[str, float], emotion: dict[str, float]) -> pd.DataFrame:
@@ -305,34 +309,25 @@ def scores(motion: dict[str, float], emotion: dict[str, float]) -> pd.DataFrame:
     return dci(features, changed).set_index(["score", "branch", "factor"]).sort_index()
 
 
-class TestDCI:
-    def test_branches_that_move_with_one_factor_each_have_1_those_that_move_alike_0_and_an_unmoved_one_none(self):
-        apart, alike = scores({"au": 1, "cue": 0}, {"au": 0, "cue": 2}), scores(*[{"au": 1, "cue": 1}] * 2)
-        for score in ("disentanglement", "completeness"):
-            np.testing.assert_allclose(apart.loc[score, "value"], 1)
-            np.testing.assert_allclose(alike.loc[score, "value"], 0, atol=1e-12)
-        found = scores({"au": 1, "cue": 0}, {"au": 0, "cue": 0})
-        assert np.isnan(found["value"]["disentanglement", "emotion", "all"])
-        assert found["value"]["disentanglement", "all", "all"] == pytest.approx(1)  # what is not moved has no weight
-        assert found.loc[found["value"].isna(), "reason"].str.len().min() > 0
-
-    def test_scores_and_weights_between_are_those_of_the_paper(self):
-        found = scores({"au": 3, "cue": 1}, {"au": 1, "cue": 2})["value"]
-        importance = found["importance"].unstack()
-        assert importance.loc["motion", "au"] / importance.loc["motion", "cue"] == pytest.approx(9)
-        of_motion, of_emotion = (1 + (p * np.log2(p) + (1 - p) * np.log2(1 - p)) for p in (0.9, 0.8))
-        assert found["disentanglement", "motion", "all"] == pytest.approx(of_motion)
-        assert found["disentanglement", "emotion", "all"] == pytest.approx(of_emotion)
-        assert found["completeness", "all", "au"] == pytest.approx(of_motion)
-        weights = importance.sum(axis=1)
-        total = (weights["motion"] * of_motion + weights["emotion"] * of_emotion) / weights.sum()
-        assert found["disentanglement", "all", "all"] == pytest.approx(total)
+def test_branches_that_move_with_one_factor_each_have_1_those_that_move_alike_0_and_an_unmoved_one_none():
+    apart, alike = scores({"au": 1, "cue": 0}, {"au": 0, "cue": 2}), scores(*[{"au": 1, "cue": 1}] * 2)
+    for score in ("disentanglement", "completeness"):
+        np.testing.assert_allclose(apart.loc[score, "value"], 1)
+        np.testing.assert_allclose(alike.loc[score, "value"], 0, atol=1e-12)
+    found = scores({"au": 1, "cue": 0}, {"au": 0, "cue": 0})
+    assert np.isnan(found["value"]["disentanglement", "emotion", "all"])
+    assert found["value"]["disentanglement", "all", "all"] == pytest.approx(1)  # what is not moved has no weight
+    assert found.loc[found["value"].isna(), "reason"].str.len().min() > 0
 
 
-@pytest.mark.slow
-def test_the_shipped_model_moves_its_emotion_branch_with_the_cue_and_its_motion_branch_with_the_aus(shipped):
-    drawn = medn.synthetic_clips(n_subjects=2, clips_per_subject=6)
-    new = {name: medn.extract_features(shipped, counterfactual_clips(drawn, change=name)) for name in ("au", "cue")}
-    value = counterfactual_shift(medn.extract_features(shipped, drawn), new).set_index(["factor", "branch"])["value"]
-    assert value["cue", "emotion"] > 1 > 0.3 > value["cue", "motion"]
-    assert value["au", "motion"] > 0.6 > value["au", "emotion"]
+def test_scores_and_weights_between_are_those_of_the_paper():
+    found = scores({"au": 3, "cue": 1}, {"au": 1, "cue": 2})["value"]
+    importance = found["importance"].unstack()
+    assert importance.loc["motion", "au"] / importance.loc["motion", "cue"] == pytest.approx(9)
+    of_motion, of_emotion = (1 + (p * np.log2(p) + (1 - p) * np.log2(1 - p)) for p in (0.9, 0.8))
+    assert found["disentanglement", "motion", "all"] == pytest.approx(of_motion)
+    assert found["disentanglement", "emotion", "all"] == pytest.approx(of_emotion)
+    assert found["completeness", "all", "au"] == pytest.approx(of_motion)
+    weights = importance.sum(axis=1)
+    total = (weights["motion"] * of_motion + weights["emotion"] * of_emotion) / weights.sum()
+    assert found["disentanglement", "all", "all"] == pytest.approx(total)

@@ -9,7 +9,9 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from planted_branches import AUS, planted
 from sample_records import sample_clips, sample_features
+from sklearn.metrics import roc_auc_score
 from tiny_clips import tiny_clips
 
 from medn_lab.diagnose import decoupling_watch, dependence, leakage, linear_cka, probe, selection_measures
@@ -18,8 +20,6 @@ from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.records import BranchFeatures
 from medn_lab.train import TrainConfig, fit
 from medn_lab.view import plot_selection_measures
-
-AUS = ("AU1", "AU4", "AU12")
 
 
 def one_hot(column):
@@ -32,15 +32,10 @@ def noise(*shape, seed=0):
 
 @pytest.fixture(scope="module")
 def table():
-    """AU sets and a cue of 240 clips; AU12 brings a flush in half of its clips. The emotion needs both."""
-    rng = np.random.default_rng(0)
-    aus = 1.0 * (rng.random((240, 3)) < [0.3, 0.4, 0.4])
-    cue = rng.choice(("flush", "none", "pallor"), size=240)
-    cue[(aus[:, 2] == 1) & (rng.random(240) < 0.5)] = "flush"
-    emotion = np.where(aus[:, 2] == 1, np.where(cue == "flush", "happiness", "repression"), "others")
-    facts = {"clip_id": [f"c{i:03d}" for i in range(240)], "dataset": "planted", "cue": cue, "label": emotion}
-    subjects = np.repeat([f"s{i:02d}" for i in range(10)], 24)
-    return pd.DataFrame(facts).assign(subject=subjects, **dict(zip(AUS, aus.T, strict=True)))
+    """AU sets and a cue of 240 clips of 10 subjects, and an emotion that needs both."""
+    table = planted().table
+    happiness = np.where(table["cue"] == "flush", "happiness", "repression")
+    return table.assign(label=np.where(table["AU12"] == 1, happiness, "others"))
 
 
 def measured(table, motion=None, emotion=None, **options):
@@ -51,7 +46,7 @@ def measured(table, motion=None, emotion=None, **options):
 
 
 def test_a_branch_that_is_a_factor_gives_it_fully_and_of_the_others_what_it_allows(table):
-    branches = {"motion": table[list(AUS)].to_numpy(), "emotion": one_hot(table["cue"])}
+    branches = {"motion": table[AUS].to_numpy(), "emotion": one_hot(table["cue"])}
     perfect = measured(table, **branches, n_shuffles=20, n_resamples=200)
     for branch in ("motion", "emotion", "fused"):
         assert list(perfect.loc[branch].index) == [*AUS, "AUs", "emotion", "cue", "subject"]
@@ -63,14 +58,12 @@ def test_a_branch_that_is_a_factor_gives_it_fully_and_of_the_others_what_it_allo
     rows = perfect.loc["emotion"]
     assert (rows["value"] == rows["allowed"]).all()
     assert (rows[["excess", "excess_low", "excess_high"]] == 0.0).all(axis=None)
-    assert abs(rows.loc["AU1", "value"] - 0.5) < 0.1
+    assert abs(rows.loc["AU12", "value"] - 0.5) < 0.1
     assert rows.loc["cue", "value"] == 1.0
-    # A cue gives of AU12 some, but not all: two states matter, and the area of a 0/1 score is the mean of sensitivity
-    # and specificity.
-    au12, flush = table["AU12"] == 1, table["cue"] == "flush"
-    assert 0.6 < rows.loc["AU12", "value"] < 0.85
-    expected = 0.5 * (flush[au12].mean() + (~flush)[~au12].mean())
-    assert rows.loc["AU12", "allowed"] == pytest.approx(expected, abs=0.03)
+    # A cue gives of AU4 some, but not all: what its shares among the clips of each cue give.
+    shares = table.groupby("cue")["AU4"].transform("mean")
+    assert 0.6 < rows.loc["AU4", "value"] < 0.85
+    assert rows.loc["AU4", "allowed"] == pytest.approx(roc_auc_score(table["AU4"], shares), abs=0.03)
     fused = perfect.loc[("fused", "emotion")]
     assert fused["allowed"] == pytest.approx(fused["value"])
     assert fused["value"] > perfect.loc[("motion", "emotion"), "value"]
@@ -79,12 +72,12 @@ def test_a_branch_that_is_a_factor_gives_it_fully_and_of_the_others_what_it_allo
 
 
 def test_an_emotion_branch_that_also_holds_an_au_shows_it_as_excess_and_noise_has_none(table):
-    leaky = np.hstack([one_hot(table["cue"]), table[["AU4"]].to_numpy()])
+    leaky = np.hstack([one_hot(table["cue"]), table[["AU12"]].to_numpy()])
     found = measured(table, emotion=leaky, n_resamples=200).loc["emotion"]
-    assert found.loc["AU4", "value"] == 1.0
-    assert found.loc["AU4", "excess_low"] > 0.3
-    assert abs(found.loc["AU1", "excess"]) < 0.05
-    assert found.loc["AUs", "worst_target"] == "AU4"
+    assert found.loc["AU12", "value"] == 1.0
+    assert found.loc["AU12", "excess_low"] > 0.3
+    assert abs(found.loc["AU4", "excess"]) < 0.05
+    assert found.loc["AUs", "worst_target"] == "AU12"
     found = measured(table, emotion=noise(240, 6, seed=3)).loc["emotion"]
     assert found.loc["cue", "excess"] < -0.4
     assert found.loc["AUs", "excess"] < 0.03
@@ -103,15 +96,15 @@ def test_the_subject_is_read_from_clips_held_out(table):
 
 def test_each_row_is_what_the_probe_gives_alone_and_the_mean_leaves_out_aus_with_few_positives(table):
     table = table.assign(AU4=table["AU4"].mask(np.random.default_rng(2).random(240) < 0.2))
-    table["AU1"] = (np.arange(240) % 60 == 0) * 1.0
-    motion = table[list(AUS)].fillna(0).to_numpy() + noise(240, 3, seed=5)
+    table["AU6"] = (np.arange(240) % 60 == 0) * 1.0
+    motion = table[AUS].fillna(0).to_numpy() + noise(240, 3, seed=5)
     options = {"n_shuffles": 20, "n_resamples": 100, "seed": 5}
     rows = measured(table, motion=motion, **options).loc["motion"]
     for target, column in (("AU4", "AU4"), ("AU12", "AU12"), ("emotion", "label"), ("cue", "cue")):
         alone = probe(motion, table[column], subjects=table["subject"], **options).figures
         assert rows.loc[target, list(alone)].to_dict() == pytest.approx(alone)
     assert rows.loc["AU4", "n_unknown"] == table["AU4"].isna().sum() > 20
-    assert rows.loc["AU1", "n_positive"] == 4
+    assert rows.loc["AU6", "n_positive"] == 4
     assert rows.loc["AUs", "value"] == pytest.approx(rows.loc[["AU4", "AU12"], "value"].mean())
     some = measured(table, motion=motion, emotion=motion, targets=["aus"], branches=["emotion"], seed=5)
     assert set(some.index.get_level_values("branch")) == {"emotion"}
@@ -120,8 +113,8 @@ def test_each_row_is_what_the_probe_gives_alone_and_the_mean_leaves_out_aus_with
 
 
 def test_what_has_no_value_has_a_reason_and_what_does_not_fit_is_refused(table):
-    motion = table[list(AUS)].to_numpy()
-    absent = measured(table.assign(AU1=0.0), motion=motion).loc[("motion", "AU1")]
+    motion = table[AUS].to_numpy()
+    absent = measured(table.assign(AU6=0.0), motion=motion).loc[("motion", "AU6")]
     assert (np.isnan(absent["value"]), absent["reason"]) == (True, "no clip has it")
     unknown = table.assign(**dict.fromkeys(AUS, np.nan))
     rows = measured(unknown, emotion=one_hot(table["cue"]), n_resamples=50).loc["emotion"]
@@ -161,60 +154,61 @@ def row_of(table, measure, branch="", target=""):
     return table.set_index(["measure", "branch", "target"]).loc[[(measure, branch, target)]].squeeze()
 
 
-class TestSelection:
-    def test_its_values_are_those_of_dependence_and_leakage_on_the_same_clips_a_step_at_a_time(self, features):
-        measure, ids = selection_measures(features), features.table["clip_id"][:90]
-        steps = list(measure.steps(ids))
-        assert [int((step["reason"] == "computing").sum()) for step in steps] == [4, 4, 3, 2, 1, 0]
-        assert steps[0]["value"].notna().sum() == 5  # the branches have other widths, so there is no cosine
-        assert steps[0]["chance"].notna().sum() == 0 < steps[1]["chance"].notna().sum()
-        found = measure(ids)
-        pd.testing.assert_frame_equal(steps[-1], found)
-        alone = dependence(features.select(ids)).set_index("measure")["value"]
-        own = found[found["kind"] == "dependence"].set_index("measure")["value"]
-        pd.testing.assert_series_equal(own, alone, check_names=False)
-        leaks = leakage(features.select(ids), targets=["aus", "emotion"], n_shuffles=0).set_index(["branch", "target"])
-        for place in (("emotion", "AUs"), ("motion", "emotion"), ("motion", "AUs"), ("emotion", "emotion")):
-            row, names = row_of(found, "auc", *place), ["value", "allowed"]
-            assert row[names].to_list() == pytest.approx(leaks.loc[place, names].to_list())
-            assert 0.3 < row["chance"] < 0.7
-        assert (set(found["n_clips"]), set(found["n_subjects"])) == ({90}, {4})
+def test_its_values_are_those_of_dependence_and_leakage_on_the_same_clips_a_step_at_a_time(features):
+    measure, ids = selection_measures(features), features.table["clip_id"][:90]
+    steps = list(measure.steps(ids))
+    assert [int((step["reason"] == "computing").sum()) for step in steps] == [4, 4, 3, 2, 1, 0]
+    assert steps[0]["value"].notna().sum() == 5  # the branches have other widths, so there is no cosine
+    assert steps[0]["chance"].notna().sum() == 0 < steps[1]["chance"].notna().sum()
+    found = measure(ids)
+    pd.testing.assert_frame_equal(steps[-1], found)
+    alone = dependence(features.select(ids)).set_index("measure")["value"]
+    own = found[found["kind"] == "dependence"].set_index("measure")["value"]
+    pd.testing.assert_series_equal(own, alone, check_names=False)
+    leaks = leakage(features.select(ids), targets=["aus", "emotion"], n_shuffles=0).set_index(["branch", "target"])
+    for place in (("emotion", "AUs"), ("motion", "emotion"), ("motion", "AUs"), ("emotion", "emotion")):
+        row, names = row_of(found, "auc", *place), ["value", "allowed"]
+        assert row[names].to_list() == pytest.approx(leaks.loc[place, names].to_list())
+        assert 0.3 < row["chance"] < 0.7
+    assert (set(found["n_clips"]), set(found["n_subjects"])) == ({90}, {4})
 
-    def test_what_cannot_be_measured_has_a_reason_and_a_large_selection_is_drawn_from(self, features, monkeypatch):
-        table = features.table
 
-        def leak(branch, target, ids=None, **changed):
-            return row_of(selection_measures(replace(features, **changed))(ids), "auc", branch, target)
+def test_what_cannot_be_measured_has_a_reason_and_a_large_selection_is_drawn_from(features, monkeypatch):
+    table = features.table
 
-        alone = table["clip_id"][table["subject"] == "s01"]
-        assert leak("motion", "emotion", alone)["reason"] == "needs at least 20 clips of 2 subjects, there are 40 of 1"
-        assert leak("motion", "emotion", table["clip_id"][:19])["reason"].endswith("there are 19 of 4")
-        assert "no column subject" in leak("emotion", "AUs", table=table.drop(columns=["subject"]))["reason"]
-        assert "160 of 160 clips" in leak("motion", "AUs", motion=np.full((160, 3), np.nan))["reason"]
-        labels = table["label"].where(np.arange(160) % 4 > 0)
-        assert leak("motion", "emotion", table=table.assign(label=labels))["n_clips"] == 120
-        half = selection_measures(replace(features, emotion=None))()
-        for place in (("linear_cka",), ("auc", "emotion", "AUs")):
-            assert "no emotion branch" in row_of(half, *place)["reason"]
-        assert np.isfinite(row_of(half, "auc", "motion", "AUs")["value"])
-        with pytest.raises(ValueError, match="'nobody'"):
-            selection_measures(features)(["nobody"])
-        monkeypatch.setattr("medn_lab.diagnose.leaks.MOST_CLIPS", 50)
-        first = next(selection_measures(features).steps(table["clip_id"][:120]))
-        assert (set(first["n_clips"]), set(first["drawn_from"])) == ({50}, {120})
+    def leak(branch, target, ids=None, **changed):
+        return row_of(selection_measures(replace(features, **changed))(ids), "auc", branch, target)
 
-    def test_the_picture_shows_selection_all_and_chance(self, features):
-        measure = selection_measures(features)
-        some, small, every = (measure(features.table["clip_id"][:n]) for n in (60, 3, 160))
-        figure, crossed = (plot_selection_measures(one, of_all=every) for one in (some, small))
-        drawn = {trace.name: trace.x for trace in figure.data if trace.xaxis == "x2"}
-        assert set(drawn) == {"chance", "allowed", "all clips", "selected clips"}
-        leaks = some[some["kind"] == "leakage"]
-        assert np.allclose([drawn["selected clips"], drawn["chance"]], leaks[["value", "chance"]].T)
-        assert any(f"{row_of(some, 'hsic')['value']:.4f}" in note.text for note in figure.layout.annotations)
-        assert any("needs at least 4 clips" in note.text for note in crossed.layout.annotations)
-        shifts = {note.yshift for note in crossed.layout.annotations if note.xref == "x2 domain"}
-        assert shifts == {-14}, "a reason must not cover the marker of all clips"
+    alone = table["clip_id"][table["subject"] == "s01"]
+    assert leak("motion", "emotion", alone)["reason"] == "needs at least 20 clips of 2 subjects, there are 40 of 1"
+    assert leak("motion", "emotion", table["clip_id"][:19])["reason"].endswith("there are 19 of 4")
+    assert "no column subject" in leak("emotion", "AUs", table=table.drop(columns=["subject"]))["reason"]
+    assert "160 of 160 clips" in leak("motion", "AUs", motion=np.full((160, 3), np.nan))["reason"]
+    labels = table["label"].where(np.arange(160) % 4 > 0)
+    assert leak("motion", "emotion", table=table.assign(label=labels))["n_clips"] == 120
+    half = selection_measures(replace(features, emotion=None))()
+    for place in (("linear_cka",), ("auc", "emotion", "AUs")):
+        assert "no emotion branch" in row_of(half, *place)["reason"]
+    assert np.isfinite(row_of(half, "auc", "motion", "AUs")["value"])
+    with pytest.raises(ValueError, match="'nobody'"):
+        selection_measures(features)(["nobody"])
+    monkeypatch.setattr("medn_lab.diagnose.leaks.MOST_CLIPS", 50)
+    first = next(selection_measures(features).steps(table["clip_id"][:120]))
+    assert (set(first["n_clips"]), set(first["drawn_from"])) == ({50}, {120})
+
+
+def test_the_picture_shows_selection_all_and_chance(features):
+    measure = selection_measures(features)
+    some, small, every = (measure(features.table["clip_id"][:n]) for n in (60, 3, 160))
+    figure, crossed = (plot_selection_measures(one, of_all=every) for one in (some, small))
+    drawn = {trace.name: trace.x for trace in figure.data if trace.xaxis == "x2"}
+    assert set(drawn) == {"chance", "allowed", "all clips", "selected clips"}
+    leaks = some[some["kind"] == "leakage"]
+    assert np.allclose([drawn["selected clips"], drawn["chance"]], leaks[["value", "chance"]].T)
+    assert any(f"{row_of(some, 'hsic')['value']:.4f}" in note.text for note in figure.layout.annotations)
+    assert any("needs at least 4 clips" in note.text for note in crossed.layout.annotations)
+    shifts = {note.yshift for note in crossed.layout.annotations if note.xref == "x2 domain"}
+    assert shifts == {-14}, "a reason must not cover the marker of all clips"
 
 
 def test_a_watch_has_the_figures_of_dependence_and_leakage_and_leaves_the_training_as_it_is():
