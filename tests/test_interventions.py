@@ -50,8 +50,6 @@ def test_it_is_the_closed_form_of_the_paper_and_erasing_twice_changes_nothing_mo
     assert np.abs(covariance(features)).max() > 0.1 > 1e-8 > np.abs(covariance(erased)).max()
     np.testing.assert_allclose(erase(erased).emotion, erased.emotion, atol=1e-12)
     assert erase(erased).source["erased"]["rank"] == 0
-    with pytest.raises(ValueError, match="no face branch"):
-        erase(features, branch="face")
 
 
 def test_columns_of_other_scales_copies_constants_names_and_clips_without_aus_are_erased_too():
@@ -96,8 +94,8 @@ def network_that_reads(place: int) -> tuple[MEDN, Clips]:
     frames = rng.integers(0, 256, size=(n, 2, 32, 32, 3)).astype(np.uint8)
     frames[:, -1, 0, :2, 0] = 60 + 120 * held + rng.integers(0, 20, size=(n, 2))
     table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(n)], "subject": [f"s{k % 12}" for k in range(n)]})
-    table["AU12"], table["AU4"] = held[:, 0].astype(float), rng.integers(0, 2, n).astype(float)
-    table["cue"], table["label"] = np.array(["still", "flush"])[held[:, 1]], np.array(["a", "b"])[held[:, place]]
+    table = table.assign(AU12=1.0 * held[:, 0], AU4=1.0 * rng.integers(0, 2, n))
+    table = table.assign(cue=np.array(["still", "flush"])[held[:, 1]], label=np.array(["a", "b"])[held[:, place]])
     clips = Clips(frames, np.zeros((n, 32, 32, 2), np.float32), table)
     model = MEDN(MEDNConfig.for_clips(clips, dim=16, fusion="sum", decoupling="none")).eval()
     model.emotion_branch, model.motion_branch, model.head = PlantedEmotion(), PlantedMotion(), nn.Linear(16, 2)
@@ -149,8 +147,6 @@ def test_the_answers_of_a_whole_network_are_passed_on_and_the_network_is_left_as
     assert row["accuracy"] == medn.evaluate.accuracy(before.table["label"], before.predicted)
     assert all(module.training for module in model.modules())
     np.testing.assert_array_equal(medn.predict(model, clips).logits, before.logits)
-    with pytest.raises(ValueError, match="at least 20"):
-        erasure_effect(model, clips, n_draws=5)
 
 
 @pytest.fixture(scope="module")
@@ -235,8 +231,6 @@ def test_one_au_is_switched_another_person_is_new_and_the_label_is_the_tables(dr
     np.testing.assert_array_equal(new.frames, whole.frames)
     other, seen = counterfactual_clips(some, change="intensity", seed=5, n_jobs=1), changed["intensity"]
     assert list(other.table["changed_to"]) != list(seen.select(some.table["clip_id"]).table["changed_to"])
-    with pytest.raises(ValueError, match="counterfactual"):
-        counterfactual_clips(changed["cue"], change="au")
 
 
 def shift_of(before: BranchFeatures, after: BranchFeatures, **options: object) -> pd.DataFrame:

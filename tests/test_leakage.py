@@ -109,7 +109,6 @@ def test_each_row_is_what_the_probe_gives_alone_and_the_mean_leaves_out_aus_with
     some = measured(table, motion=motion, emotion=motion, targets=["aus"], branches=["emotion"], seed=5)
     assert set(some.index.get_level_values("branch")) == {"emotion"}
     assert some.loc["emotion", "value"].to_list() == rows.loc[[*AUS, "AUs"], "value"].to_list()
-    assert (some.attrs["seed"], some.attrs["kind"]) == (5, "ridge")
 
 
 def test_what_has_no_value_has_a_reason_and_what_does_not_fit_is_refused(table):
