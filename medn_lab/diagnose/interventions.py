@@ -105,7 +105,9 @@ def erase(
     Raises
     ------
     ValueError
-        If the branch or the concept is not there, a feature is not finite, or the widths differ.
+        If the branch is not there, a feature is not finite, or the widths differ.
+    KeyError
+        If the table has no column `what`.
 
     See Also
     --------
@@ -261,7 +263,9 @@ def dci(
     Raises
     ------
     ValueError
-        If a factor or a branch is missing, or the clips do not fit.
+        If a branch is missing, or the clips do not fit.
+    KeyError
+        If there are no clips with a changed ``au`` or ``cue``.
 
     See Also
     --------
