@@ -115,12 +115,8 @@ def decoupling_of(features: BranchFeatures) -> dict[str, dict]:
         found = medn.diagnose.permutation_test(
             measure, features.motion, features.emotion, seed=0, n_permutations=499, groups=who
         )
-        stated[measure.__name__.replace("_", " ")] = {
-            "value": round(found.value, 4),
-            "null_mean": round(found.null_mean, 4),
-            "null_95": round(found.null_95, 4),
-            "p": round(found.p_value, 4),
-        }
+        named = measure.__name__.replace("_", " ")
+        stated[named] = {name: round(found.figures[name], 4) for name in ("value", "null_mean", "null_95", "p")}
     return stated
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from medn_lab.model import MEDNConfig, MEDNOutput, SEVitOutput
 
 SIZE, N_FRAMES, PATCH = 32, 8, 8
+FLOW_CELL, MOMENT = (1, 2), 5  # what a PatchReader reads of the flow, and when it reads the frames
 CLASSES = ("happiness", "others")
 
 CONFIG = MEDNConfig(size=SIZE, n_frames=N_FRAMES, patch=PATCH, dim=32, classes=CLASSES, aus=("AU1", "AU12"))
@@ -17,9 +18,9 @@ CONFIG = MEDNConfig(size=SIZE, n_frames=N_FRAMES, patch=PATCH, dim=32, classes=C
 class LinearReader(nn.Module):
     """Emotion logits that are fixed sums over frames and flow, an AU logit that is one over the flow."""
 
-    def __init__(self, *, seed: int = 0) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(0)
         self.config, self.name = CONFIG, "linear"
         self.motion_branch = nn.Identity()
         self.of_frames = nn.Parameter(torch.randn(N_FRAMES, 3, SIZE, SIZE, generator=generator))
@@ -36,23 +37,23 @@ class LinearReader(nn.Module):
 class PatchMotion(nn.Module):
     """Reads the mean flow of one cell of a grid, through a layer that is called as the real stem is."""
 
-    def __init__(self, cell: tuple[int, int]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.stem, self.cell = nn.AvgPool2d(PATCH), cell
+        self.stem = nn.AvgPool2d(PATCH)
         self.weight = nn.Parameter(torch.tensor([2.0, -3.0]))
 
     def forward(self, flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         grid = self.stem(flow)  # (b, 2, 4, 4)
-        feature = grid[:, :, *self.cell] * self.weight
+        feature = grid[:, :, *FLOW_CELL] * self.weight
         return feature, rearrange(grid, "b d h w -> b (h w) d"), feature
 
 
 class PatchEmotion(nn.Module):
     """Reads the mean change of one patch at one moment, among tokens that were gathered out of order."""
 
-    def __init__(self, cell: tuple[int, int], moment: int, kept: tuple[tuple[int, ...], ...]) -> None:
+    def __init__(self, cell: tuple[int, int], kept: tuple[tuple[int, ...], ...]) -> None:
         super().__init__()
-        self.norm, self.moment, self.kept = nn.Identity(), moment, kept
+        self.norm, self.kept = nn.Identity(), kept
         self.place = cell[0] * (SIZE // PATCH) + cell[1]
         self.weight = nn.Parameter(torch.tensor([4.0, 1.0, -2.0]))
 
@@ -65,7 +66,7 @@ class PatchEmotion(nn.Module):
             read = self.norm(tokens[:, list(places)])
             if self.place in places:
                 course = read[:, places.index(self.place)].unflatten(1, (-1, 3))
-                feature = feature + course[:, self.moment] * self.weight
+                feature = feature + course[:, MOMENT] * self.weight
         kept = tuple(torch.tensor(places).expand(b, -1) for places in self.kept)
         mix = torch.full((b, len(kept)), 1 / len(kept))
         return SEVitOutput(feature, feature.unsqueeze(1), mix, torch.zeros(b, (SIZE // PATCH) ** 2), kept)
@@ -77,18 +78,10 @@ class PatchReader(nn.Module):
     `kept` holds the positions kept at each keep rate, in the order in which they are gathered.
     """
 
-    def __init__(
-        self,
-        *,
-        frames_cell: tuple[int, int] = (2, 1),
-        flow_cell: tuple[int, int] = (1, 2),
-        moment: int = 5,
-        kept: tuple[tuple[int, ...], ...] = ((9, 3, 0, 14, 7, 2), (9, 3)),
-    ) -> None:
+    def __init__(self, *, frames_cell: tuple[int, int], kept: tuple[tuple[int, ...], ...]) -> None:
         super().__init__()
         self.config, self.name = CONFIG, "reads one patch"
-        self.motion_branch = PatchMotion(flow_cell)
-        self.emotion_branch = PatchEmotion(frames_cell, moment, kept)
+        self.motion_branch, self.emotion_branch = PatchMotion(), PatchEmotion(frames_cell, kept)
 
     def forward(self, frames: Tensor | None, flow: Tensor | None) -> MEDNOutput:
         motion, _, au_logits = (None, None, None) if flow is None else self.motion_branch(flow)

@@ -49,7 +49,7 @@ def test_what_differs_by_rounding_alone_is_constant_and_no_measure_has_a_value_a
         assert diagnose.dependence(features(values))["reason"].eq("").all()
     for measure in (diagnose.hsic, lambda x, y: 0.7):  # any other function, too
         test = diagnose.permutation_test(measure, NOISE, ROUNDING, n_permutations=9)
-        assert nothing(test.value, test.p_value, test.null_mean)
+        assert nothing(test.value, test.p_value, test.figures["null_mean"])
         assert test.reason == "y is constant"
     # What a factor explains but for rounding is constant given it.
     emotion = 3.0 * (TABLE["label"] == "fear").to_numpy()[:, None] + 1.0 + 4e-7 * NOISE

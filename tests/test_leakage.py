@@ -1,4 +1,7 @@
-"""Leakage against planted truth: a branch that is a factor gives it fully, and of others what it allows; selections."""
+"""Leakage against planted truth: a branch that is a factor gives it fully, and of others what it allows.
+
+The same measures of a selection of clips and during a training.
+"""
 
 from dataclasses import replace
 from functools import partial
@@ -6,13 +9,17 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from planted_branches import AUS, planted
 from sample_records import sample_clips, sample_features
+from sklearn.metrics import roc_auc_score
+from tiny_clips import tiny_clips
 
-from medn_lab.diagnose import dependence, leakage, probe, selection_measures
+from medn_lab.diagnose import decoupling_watch, dependence, leakage, linear_cka, probe, selection_measures
+from medn_lab.evaluate import extract_features
+from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.records import BranchFeatures
+from medn_lab.train import TrainConfig, fit
 from medn_lab.view import plot_selection_measures
-
-AUS = ("AU1", "AU4", "AU12")
 
 
 def one_hot(column):
@@ -25,15 +32,10 @@ def noise(*shape, seed=0):
 
 @pytest.fixture(scope="module")
 def table():
-    """AU sets and a cue of 240 clips; AU12 brings a flush in half of its clips. The emotion needs both."""
-    rng = np.random.default_rng(0)
-    aus = 1.0 * (rng.random((240, 3)) < [0.3, 0.4, 0.4])
-    cue = rng.choice(("flush", "none", "pallor"), size=240)
-    cue[(aus[:, 2] == 1) & (rng.random(240) < 0.5)] = "flush"
-    emotion = np.where(aus[:, 2] == 1, np.where(cue == "flush", "happiness", "repression"), "others")
-    facts = {"clip_id": [f"c{i:03d}" for i in range(240)], "dataset": "planted", "cue": cue, "label": emotion}
-    subjects = np.repeat([f"s{i:02d}" for i in range(10)], 24)
-    return pd.DataFrame(facts).assign(subject=subjects, **dict(zip(AUS, aus.T, strict=True)))
+    """AU sets and a cue of 240 clips of 10 subjects, and an emotion that needs both."""
+    table = planted().table
+    happiness = np.where(table["cue"] == "flush", "happiness", "repression")
+    return table.assign(label=np.where(table["AU12"] == 1, happiness, "others"))
 
 
 def measured(table, motion=None, emotion=None, **options):
@@ -43,14 +45,9 @@ def measured(table, motion=None, emotion=None, **options):
     return leakage(features, **{"n_shuffles": 0, "n_resamples": 0} | options).set_index(["branch", "target"])
 
 
-@pytest.fixture(scope="module")
-def perfect(table):
-    """A motion branch that is the AUs, an emotion branch that is the cue."""
-    aus = table[list(AUS)].to_numpy()
-    return measured(table, motion=aus, emotion=one_hot(table["cue"]), n_shuffles=20, n_resamples=200)
-
-
-def test_a_branch_that_is_a_factor_gives_it_fully_and_of_the_others_what_it_allows(perfect, table):
+def test_a_branch_that_is_a_factor_gives_it_fully_and_of_the_others_what_it_allows(table):
+    branches = {"motion": table[AUS].to_numpy(), "emotion": one_hot(table["cue"])}
+    perfect = measured(table, **branches, n_shuffles=20, n_resamples=200)
     for branch in ("motion", "emotion", "fused"):
         assert list(perfect.loc[branch].index) == [*AUS, "AUs", "emotion", "cue", "subject"]
     aus = perfect.loc["motion"].loc[[*AUS, "AUs"]]
@@ -61,38 +58,29 @@ def test_a_branch_that_is_a_factor_gives_it_fully_and_of_the_others_what_it_allo
     rows = perfect.loc["emotion"]
     assert (rows["value"] == rows["allowed"]).all()
     assert (rows[["excess", "excess_low", "excess_high"]] == 0.0).all(axis=None)
-    assert abs(rows.loc["AU1", "value"] - 0.5) < 0.1
+    assert abs(rows.loc["AU12", "value"] - 0.5) < 0.1
     assert rows.loc["cue", "value"] == 1.0
-    # A cue gives of AU12 some, but not all: two states matter, and the area of a 0/1 score is the mean of sensitivity
-    # and specificity.
-    au12, flush = table["AU12"] == 1, table["cue"] == "flush"
-    assert 0.6 < rows.loc["AU12", "value"] < 0.85
-    expected = 0.5 * (flush[au12].mean() + (~flush)[~au12].mean())
-    assert rows.loc["AU12", "allowed"] == pytest.approx(expected, abs=0.03)
-    assert perfect.loc[("fused", "emotion"), "allowed"] == pytest.approx(perfect.loc[("fused", "emotion"), "value"])
-    assert perfect.loc[("fused", "emotion"), "value"] > perfect.loc[("motion", "emotion"), "value"]
+    # A cue gives of AU4 some, but not all: what its shares among the clips of each cue give.
+    shares = table.groupby("cue")["AU4"].transform("mean")
+    assert 0.6 < rows.loc["AU4", "value"] < 0.85
+    assert rows.loc["AU4", "allowed"] == pytest.approx(roc_auc_score(table["AU4"], shares), abs=0.03)
+    fused = perfect.loc[("fused", "emotion")]
+    assert fused["allowed"] == pytest.approx(fused["value"])
+    assert fused["value"] > perfect.loc[("motion", "emotion"), "value"]
     null = perfect.loc[(slice(None), ["AUs", "emotion", "cue", "subject"]), "null_mean"]
     assert np.allclose(null, 0.5, atol=0.04)
 
 
 def test_an_emotion_branch_that_also_holds_an_au_shows_it_as_excess_and_noise_has_none(table):
-    leaky = np.hstack([one_hot(table["cue"]), table[["AU4"]].to_numpy()])
+    leaky = np.hstack([one_hot(table["cue"]), table[["AU12"]].to_numpy()])
     found = measured(table, emotion=leaky, n_resamples=200).loc["emotion"]
-    assert found.loc["AU4", "value"] == 1.0
-    assert found.loc["AU4", "excess_low"] > 0.3
-    assert abs(found.loc["AU1", "excess"]) < 0.05
-    assert found.loc["AUs", "worst_target"] == "AU4"
+    assert found.loc["AU12", "value"] == 1.0
+    assert found.loc["AU12", "excess_low"] > 0.3
+    assert abs(found.loc["AU4", "excess"]) < 0.05
+    assert found.loc["AUs", "worst_target"] == "AU12"
     found = measured(table, emotion=noise(240, 6, seed=3)).loc["emotion"]
     assert found.loc["cue", "excess"] < -0.4
     assert found.loc["AUs", "excess"] < 0.03
-    rng, excess = np.random.default_rng(0), []
-    for share in (0.0, 0.3, 1.0, 3.0):
-        other = rng.normal(size=(240, 8))
-        mixed = share * table[list(AUS)].to_numpy() @ rng.normal(size=(3, 8)) + other
-        rows = measured(table, emotion=np.hstack([one_hot(table["cue"]), mixed]), targets=["aus"])
-        excess.append(rows.loc[("emotion", "AUs"), "excess"])
-    assert excess == sorted(excess)
-    assert abs(excess[0]) < 0.06 < 0.3 < excess[-1]
 
 
 def test_the_subject_is_read_from_clips_held_out(table):
@@ -108,26 +96,24 @@ def test_the_subject_is_read_from_clips_held_out(table):
 
 def test_each_row_is_what_the_probe_gives_alone_and_the_mean_leaves_out_aus_with_few_positives(table):
     table = table.assign(AU4=table["AU4"].mask(np.random.default_rng(2).random(240) < 0.2))
-    table["AU1"] = (np.arange(240) % 60 == 0) * 1.0
-    motion = table[list(AUS)].fillna(0).to_numpy() + noise(240, 3, seed=5)
+    table["AU6"] = (np.arange(240) % 60 == 0) * 1.0
+    motion = table[AUS].fillna(0).to_numpy() + noise(240, 3, seed=5)
     options = {"n_shuffles": 20, "n_resamples": 100, "seed": 5}
     rows = measured(table, motion=motion, **options).loc["motion"]
-    fields = ["value", "low", "high", "null_mean", "n_clips", "n_positive", "n_unknown"]
     for target, column in (("AU4", "AU4"), ("AU12", "AU12"), ("emotion", "label"), ("cue", "cue")):
-        alone = probe(motion, table[column], subjects=table["subject"], **options)
-        assert rows.loc[target, fields].to_list() == pytest.approx([getattr(alone, field) for field in fields])
+        alone = probe(motion, table[column], subjects=table["subject"], **options).figures
+        assert rows.loc[target, list(alone)].to_dict() == pytest.approx(alone)
     assert rows.loc["AU4", "n_unknown"] == table["AU4"].isna().sum() > 20
-    assert rows.loc["AU1", "n_positive"] == 4
+    assert rows.loc["AU6", "n_positive"] == 4
     assert rows.loc["AUs", "value"] == pytest.approx(rows.loc[["AU4", "AU12"], "value"].mean())
     some = measured(table, motion=motion, emotion=motion, targets=["aus"], branches=["emotion"], seed=5)
     assert set(some.index.get_level_values("branch")) == {"emotion"}
     assert some.loc["emotion", "value"].to_list() == rows.loc[[*AUS, "AUs"], "value"].to_list()
-    assert (some.attrs["seed"], some.attrs["kind"]) == (5, "ridge")
 
 
 def test_what_has_no_value_has_a_reason_and_what_does_not_fit_is_refused(table):
-    motion = table[list(AUS)].to_numpy()
-    absent = measured(table.assign(AU1=0.0), motion=motion).loc[("motion", "AU1")]
+    motion = table[AUS].to_numpy()
+    absent = measured(table.assign(AU6=0.0), motion=motion).loc[("motion", "AU6")]
     assert (np.isnan(absent["value"]), absent["reason"]) == (True, "no clip has it")
     unknown = table.assign(**dict.fromkeys(AUS, np.nan))
     rows = measured(unknown, emotion=one_hot(table["cue"]), n_resamples=50).loc["emotion"]
@@ -135,14 +121,12 @@ def test_what_has_no_value_has_a_reason_and_what_does_not_fit_is_refused(table):
     assert (rows.loc["AU4", "n_unknown"], rows.loc["cue", "value"]) == (240, 1.0)
     for options, facts in (
         ({"targets": ["posture"]}, "'posture'.* aus, emotion, cue, subject"),
-        ({"branches": ["both"]}, r"both.* motion, emotion, fused"),
+        ({"branches": ["both", "motion"]}, "no both branch; they have motion, fused"),
         ({"branches": ["emotion"]}, "no emotion branch"),
         ({"allowed": {"motion": motion}}, "a table of exact AUCs or {}"),
     ):
         with pytest.raises(ValueError, match=facts):
             measured(table, motion=motion, **options)
-    with pytest.raises(ValueError, match="fewer than 2 subjects"):
-        measured(table.assign(subject="s00"), motion=motion)
 
 
 def test_the_truth_that_is_allowed_is_the_label_without_a_cue_or_the_exact_auc(table):
@@ -166,75 +150,83 @@ def features() -> BranchFeatures:
 
 
 def row_of(table, measure, branch="", target=""):
-    found = table[(table["measure"] == measure) & (table["branch"] == branch) & (table["target"] == target)]
-    assert len(found) == 1
-    return found.iloc[0]
+    return table.set_index(["measure", "branch", "target"]).loc[[(measure, branch, target)]].squeeze()
 
 
-class TestSelection:
-    def test_its_values_are_those_of_dependence_and_leakage_on_the_same_clips_a_step_at_a_time(self, features):
-        measure, ids = selection_measures(features), features.table["clip_id"][:90]
-        steps = list(measure.steps(ids))
-        assert [int((step["reason"] == "computing").sum()) for step in steps] == [4, 4, 3, 2, 1, 0]
-        assert steps[0]["value"].notna().sum() == 5  # the branches have other widths, so there is no cosine
-        assert steps[0]["chance"].notna().sum() == 0 < steps[1]["chance"].notna().sum()
-        found = measure(ids)
-        pd.testing.assert_frame_equal(steps[-1], found)
-        alone = dependence(features.select(ids)).set_index("measure")["value"]
-        own = found[found["kind"] == "dependence"].set_index("measure")["value"]
-        pd.testing.assert_series_equal(own, alone, check_names=False)
-        leaks = leakage(features.select(ids), targets=["aus", "emotion"], n_shuffles=0).set_index(["branch", "target"])
-        for place in (("emotion", "AUs"), ("motion", "emotion"), ("motion", "AUs"), ("emotion", "emotion")):
-            row, names = row_of(found, "auc", *place), ["value", "allowed"]
-            assert row[names].to_list() == pytest.approx(leaks.loc[place, names].to_list())
-            assert 0.3 < row["chance"] < 0.7
-        assert (set(found["n_clips"]), set(found["n_subjects"])) == ({90}, {4})
+def test_its_values_are_those_of_dependence_and_leakage_on_the_same_clips_a_step_at_a_time(features):
+    measure, ids = selection_measures(features), features.table["clip_id"][:90]
+    steps = list(measure.steps(ids))
+    assert [int((step["reason"] == "computing").sum()) for step in steps] == [4, 4, 3, 2, 1, 0]
+    assert steps[0]["value"].notna().sum() == 5  # the branches have other widths, so there is no cosine
+    assert steps[0]["chance"].notna().sum() == 0 < steps[1]["chance"].notna().sum()
+    found = measure(ids)
+    pd.testing.assert_frame_equal(steps[-1], found)
+    alone = dependence(features.select(ids)).set_index("measure")["value"]
+    own = found[found["kind"] == "dependence"].set_index("measure")["value"]
+    pd.testing.assert_series_equal(own, alone, check_names=False)
+    leaks = leakage(features.select(ids), targets=["aus", "emotion"], n_shuffles=0).set_index(["branch", "target"])
+    for place in (("emotion", "AUs"), ("motion", "emotion"), ("motion", "AUs"), ("emotion", "emotion")):
+        row, names = row_of(found, "auc", *place), ["value", "allowed"]
+        assert row[names].to_list() == pytest.approx(leaks.loc[place, names].to_list())
+        assert 0.3 < row["chance"] < 0.7
+    assert (set(found["n_clips"]), set(found["n_subjects"])) == ({90}, {4})
 
-    def test_what_cannot_be_measured_has_a_reason(self, features):
-        table, aus = features.table, ["AU1", "AU4", "AU12", "AU15"]
 
-        def reason(branch, target, ids=None, **changed):
-            return row_of(selection_measures(replace(features, **changed))(ids), "auc", branch, target)["reason"]
+def test_what_cannot_be_measured_has_a_reason_and_a_large_selection_is_drawn_from(features, monkeypatch):
+    table = features.table
 
-        alone, others = table["clip_id"][table["subject"] == "s01"], table["clip_id"][table["label"] == "others"]
-        assert reason("motion", "emotion", alone) == "needs at least 20 clips of 2 subjects, there are 40 of 1"
-        assert reason("motion", "emotion", table["clip_id"][:19]).endswith("there are 19 of 4")
-        assert reason("motion", "emotion", others) == "there is one class only"
-        assert "no target 'aus'" in reason("emotion", "AUs", table=table.drop(columns=aus))
-        assert "no AU has 8 positive" in reason("emotion", "AUs", table=table.assign(**dict.fromkeys(aus, np.nan)))
-        unknown = reason("emotion", "AUs", table=table.drop(columns=["subject"]))
-        assert unknown == "the subjects are not known, so none can be held out"
-        assert "motion features: 160 of 160 clips" in reason("motion", "AUs", motion=np.full((160, 3), np.nan))
-        few = row_of(selection_measures(features)(table["clip_id"][:3]), "linear_cka")
-        assert (np.isnan(few["value"]), "needs at least 4 clips, there are 3" in few["reason"]) == (True, True)
-        half = selection_measures(replace(features, emotion=None))()
-        assert "no emotion branch" in row_of(half, "linear_cka")["reason"]
-        assert "no emotion branch" in row_of(half, "auc", "emotion", "AUs")["reason"]
-        assert np.isfinite(row_of(half, "auc", "motion", "AUs")["value"])
-        with pytest.raises(ValueError, match="'nobody'"):
-            selection_measures(features)(["nobody"])
+    def leak(branch, target, ids=None, **changed):
+        return row_of(selection_measures(replace(features, **changed))(ids), "auc", branch, target)
 
-    def test_a_label_that_is_not_known_is_left_out_and_a_large_selection_is_drawn_from(self, features, monkeypatch):
-        labels = features.table["label"].where(np.arange(len(features)) % 4 > 0)
-        found = selection_measures(replace(features, table=features.table.assign(label=labels)))()
-        assert row_of(found, "auc", "motion", "emotion")["n_clips"] == 120
-        monkeypatch.setattr("medn_lab.diagnose.leaks.MOST_CLIPS", 50)
-        first = next(selection_measures(features).steps(features.table["clip_id"][:120]))
-        assert (set(first["n_clips"]), set(first["drawn_from"])) == ({50}, {120})
+    alone = table["clip_id"][table["subject"] == "s01"]
+    assert leak("motion", "emotion", alone)["reason"] == "needs at least 20 clips of 2 subjects, there are 40 of 1"
+    assert leak("motion", "emotion", table["clip_id"][:19])["reason"].endswith("there are 19 of 4")
+    assert "no column subject" in leak("emotion", "AUs", table=table.drop(columns=["subject"]))["reason"]
+    assert "160 of 160 clips" in leak("motion", "AUs", motion=np.full((160, 3), np.nan))["reason"]
+    labels = table["label"].where(np.arange(160) % 4 > 0)
+    assert leak("motion", "emotion", table=table.assign(label=labels))["n_clips"] == 120
+    half = selection_measures(replace(features, emotion=None))()
+    for place in (("linear_cka",), ("auc", "emotion", "AUs")):
+        assert "no emotion branch" in row_of(half, *place)["reason"]
+    assert np.isfinite(row_of(half, "auc", "motion", "AUs")["value"])
+    with pytest.raises(ValueError, match="'nobody'"):
+        selection_measures(features)(["nobody"])
+    monkeypatch.setattr("medn_lab.diagnose.leaks.MOST_CLIPS", 50)
+    first = next(selection_measures(features).steps(table["clip_id"][:120]))
+    assert (set(first["n_clips"]), set(first["drawn_from"])) == ({50}, {120})
 
-    def test_the_picture_shows_selection_all_and_chance(self, features):
-        measure = selection_measures(features)
-        some, small, every = (measure(features.table["clip_id"][:n]) for n in (60, 3, 160))
-        figure = plot_selection_measures(some, of_all=every)
-        drawn = {trace.name: trace for trace in figure.data if trace.xaxis == "x2"}
-        assert set(drawn) == {"chance", "allowed", "all clips", "selected clips"}
-        assert np.allclose(drawn["selected clips"].x, some.loc[some["kind"] == "leakage", "value"])
-        assert np.allclose(drawn["chance"].x, some.loc[some["kind"] == "leakage", "chance"])
-        hsic = some.loc[some["measure"] == "hsic", "value"].item()
-        assert any(f"{hsic:.4f}" in note.text for note in figure.layout.annotations)
-        crossed = plot_selection_measures(small, of_all=every)
-        assert any("needs at least 4 clips" in note.text for note in crossed.layout.annotations)
-        shifts = {note.yshift for note in crossed.layout.annotations if note.xref == "x2 domain"}
-        assert shifts == {-14}, "a reason must not cover the marker of all clips"
-        with pytest.raises(ValueError, match="lacks kind"):
-            plot_selection_measures(some.drop(columns="kind"))
+
+def test_the_picture_shows_selection_all_and_chance(features):
+    measure = selection_measures(features)
+    some, small, every = (measure(features.table["clip_id"][:n]) for n in (60, 3, 160))
+    figure, crossed = (plot_selection_measures(one, of_all=every) for one in (some, small))
+    drawn = {trace.name: trace.x for trace in figure.data if trace.xaxis == "x2"}
+    assert set(drawn) == {"chance", "allowed", "all clips", "selected clips"}
+    leaks = some[some["kind"] == "leakage"]
+    assert np.allclose([drawn["selected clips"], drawn["chance"]], leaks[["value", "chance"]].T)
+    assert any(f"{row_of(some, 'hsic')['value']:.4f}" in note.text for note in figure.layout.annotations)
+    assert any("needs at least 4 clips" in note.text for note in crossed.layout.annotations)
+    shifts = {note.yshift for note in crossed.layout.annotations if note.xref == "x2 domain"}
+    assert shifts == {-14}, "a reason must not cover the marker of all clips"
+
+
+def test_a_watch_has_the_figures_of_dependence_and_leakage_and_leaves_the_training_as_it_is():
+    clips, held_out = tiny_clips(), tiny_clips(seed=1, n_subjects=6)
+    alone, watched = (MEDN(MEDNConfig.for_clips(clips, dim=32, depth=1)) for _ in range(2))
+    how = {"training": TrainConfig(epochs=2, batch_size=16), "progress": False}
+    fit(alone, clips, **how)
+    watch = decoupling_watch(held_out)
+    history = fit(watched, clips, callbacks=[watch], **how)
+    assert weights_sha256(alone) == weights_sha256(watched)
+    features = extract_features(watched, held_out)
+    last = watch.of(features)
+    assert history.table.iloc[-1][list(last)].to_list() == pytest.approx(list(last.values()), nan_ok=True)
+    assert last["dependence_linear_cka"] == pytest.approx(linear_cka(features.motion, features.emotion))
+    rows = leakage(features, targets=["aus", "emotion"], n_shuffles=0).set_index(["branch", "target"])
+    for name, row in (("aus_from_emotion", ("emotion", "AUs")), ("emotion_from_motion", ("motion", "emotion"))):
+        found = [last[f"leak_{name}"], last[f"leak_{name}_allowed"]]
+        assert found == pytest.approx(rows.loc[row, ["value", "allowed"]].to_list())
+    motion = watch.of(replace(features, emotion=None))
+    assert set(motion) == {"leak_emotion_from_motion", "leak_emotion_from_motion_allowed"}
+    with pytest.raises(ValueError, match="at least 20 clips of 2 subjects, there are 12 of 2"):
+        decoupling_watch(tiny_clips(n_subjects=2))

@@ -1,27 +1,21 @@
 """The probe against scikit-learn, against what was planted, and against labels that mean nothing."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 from scipy.stats import kstest
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import RidgeCV
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics.pairwise import rbf_kernel
-from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
+from sklearn.model_selection import LeaveOneGroupOut
 from sklearn.preprocessing import KernelCenterer, StandardScaler
 from slow_cases import mostly_slow
 
 from medn_lab.diagnose import probe
-from medn_lab.diagnose.probing import (
-    PENALTIES,
-    READERS,
-    auc_under_draws,
-    clip_folds,
-    grouped_auc,
-    held_out_scores,
-    subject_folds,
-)
+from medn_lab.diagnose.probing import PENALTIES, READERS, auc_under_draws, grouped_auc, held_out_scores, subject_folds
 
 
 def planted(*, n_subjects=8, clips=20, d=6, strength=1.0, seed=0):
@@ -40,193 +34,175 @@ def read(features, target, *, n_subjects=10, **options):
     return probe(features, target, **{"subjects": subjects, "n_shuffles": 0, "n_resamples": 0} | options)
 
 
-class TestAgainstScikitLearn:
-    def test_scores_are_those_of_ridges_on_the_features_or_on_a_gaussian_kernel(self):
-        features, target, subjects = planted(seed=1, strength=0.7, n_subjects=6, clips=15)
-        folds = subject_folds(subjects, n_folds=3, seed=0)
-        linear, gaussian = (
-            held_out_scores(features, target[:, None], folds=folds, units=subjects, kind=kind)[:, 0]
-            for kind in ("ridge", "rbf")
-        )
-        for fold in np.unique(folds):
-            train, test = folds != fold, folds == fold
-            near, far = map(StandardScaler().fit(features[train]).transform, (features[train], features[test]))
-            # The penalty has the smallest sum of squared errors of leaving out each subject.
-            search = GridSearchCV(
-                Ridge(), {"alpha": PENALTIES * train.sum()}, cv=LeaveOneGroupOut(),
-                scoring=lambda model, x, y: -((model.predict(x) - y) ** 2).sum(),
-            )  # fmt: skip
-            fitted = search.fit(near, target[train], groups=subjects[train]).best_estimator_
-            assert linear[test] == pytest.approx(fitted.predict(far) - fitted.intercept_, abs=1e-8)
-            # A ridge with an intercept on the kernel's features: the kernel centred by the training clips.
-            gamma = 1 / np.median(pdist(near, "sqeuclidean"))
-            centre = KernelCenterer().fit(own := rbf_kernel(near, gamma=gamma))
-            own, other = centre.transform(own), centre.transform(rbf_kernel(far, near, gamma=gamma))
-            given = target[train] - target[train].mean()
-            best = [
-                KernelRidge(alpha=alpha, kernel="precomputed").fit(own, given).predict(other)
-                for alpha in PENALTIES * train.sum()
-            ]
-            assert min(np.abs(gaussian[test] - one).max() for one in best) < 1e-6
-
-    def test_the_area_is_the_known_one_within_each_fold_and_a_draw_counts_units_as_if_repeated(self):
-        rng = np.random.default_rng(4)
-        scores, target, folds = rng.integers(0, 6, 90).astype(float), rng.integers(0, 2, 90), np.repeat([0, 1, 2], 30)
-        areas = [roc_auc_score(target[folds == fold], scores[folds == fold]) for fold in range(3)]
-        ones = np.bincount(folds, weights=target)
-        expected = np.average(areas, weights=ones * (30 - ones))
-        columns = (scores[:, None], target[:, None].astype(float))
-        assert grouped_auc(*columns, folds=folds)[0] == pytest.approx(expected)
-        units, draw = rng.integers(0, 4, 90), np.array([2, 0, 1, 1])
-        rows = np.repeat(np.arange(90), draw[units])
-        repeated = grouped_auc(*(one[rows] for one in columns), folds=folds[rows])[0]
-        found = auc_under_draws(*columns, folds=folds, units=units, counts=np.array([[1, 1, 1, 1.0], draw]))
-        assert found[:, 0] == pytest.approx([expected, repeated])
-
-    def test_folds_keep_subjects_together_or_spread_classes(self):
-        subjects = np.random.default_rng(0).choice([f"s{i}" for i in range(20)], size=400)
-        first, other = (subject_folds(subjects, n_folds=5, seed=seed) for seed in (0, 1))
-        assert all(len(set(first[subjects == name])) == 1 for name in set(subjects))
-        assert np.ptp(np.bincount(first)) < np.unique(subjects, return_counts=True)[1].max()
-        assert (first != other).any()
-        classes = np.repeat(["a", "b", "c"], [10, 7, 5])
-        folds = clip_folds(classes, n_folds=5, seed=0)
-        assert all(np.ptp(np.bincount(folds[classes == name], minlength=5)) <= 1 for name in "abc")
+def test_scores_are_those_of_ridges_on_the_features_or_on_a_gaussian_kernel():
+    features, target, subjects = planted(seed=1, strength=0.7, n_subjects=6, clips=15)
+    folds = subject_folds(subjects, n_folds=3, seed=0)
+    score = partial(held_out_scores, features, target[:, None], folds=folds, units=subjects)
+    linear, gaussian = (score(kind=kind)[:, 0] for kind in ("ridge", "rbf"))
+    for fold in np.unique(folds):
+        train, test = folds != fold, folds == fold
+        near, far = map(StandardScaler().fit(features[train]).transform, (features[train], features[test]))
+        # The penalty has the smallest squared error of leaving out each subject.
+        alone = list(LeaveOneGroupOut().split(near, groups=subjects[train]))
+        ridge = RidgeCV(PENALTIES * train.sum(), cv=alone, scoring="neg_mean_squared_error")
+        fitted = ridge.fit(near, target[train])
+        assert linear[test] == pytest.approx(fitted.predict(far) - fitted.intercept_, abs=1e-8)
+        # A ridge with an intercept on the kernel's features: the kernel centred by the training clips.
+        gamma = 1 / np.median(pdist(near, "sqeuclidean"))
+        centre = KernelCenterer().fit(own := rbf_kernel(near, gamma=gamma))
+        own, other = centre.transform(own), centre.transform(rbf_kernel(far, near, gamma=gamma))
+        given, ridges = target[train] - target[train].mean(), partial(KernelRidge, kernel="precomputed")
+        found = [ridges(alpha=alpha).fit(own, given).predict(other) for alpha in PENALTIES * train.sum()]
+        assert min(np.abs(gaussian[test] - one).max() for one in found) < 1e-6
 
 
-class TestWhatIsPlanted:
-    def test_a_feature_that_is_the_target_reads_it_fully_and_the_area_follows_the_planted_strength(self):
-        _, target, subjects = planted()
-        found, again = (probe(target[:, None], target, subjects=subjects) for _ in range(2))
-        assert (found.value, found.high) == (1.0, 1.0)
-        assert found.low == pytest.approx(160 / (160 + 2.364624**2))  # Wilson's bound of 160 clips, t of 8 subjects
-        assert found.p_value == pytest.approx(1 / 101)
-        assert abs(found.null_mean - 0.5) < 0.05
-        assert (found.null == again.null).all()
-        # Two unit normals one apart: the area is Phi(1 / sqrt 2) = 0.760.
-        rng = np.random.default_rng(6)
-        target = rng.integers(0, 2, 2000)
-        features = np.column_stack([target + rng.normal(size=2000), rng.normal(size=2000)])
-        found = read(features, target, n_subjects=20, n_resamples=200)
-        assert found.value == pytest.approx(0.760, abs=0.025)
-        assert found.low < 0.760 < found.high
-        small = rng.normal(size=(400, 1)) @ rng.normal(size=(1, 10)) + 0.003 * rng.normal(size=(400, 10))
-        small[:, 0] += 0.02 * target[:400]
-        assert read(small, target[:400]).value > 0.95
-        wide = rng.normal(size=(60, 300))  # more features than clips
-        wide[:, :30] += target[:60, None]
-        assert read(wide, target[:60], n_subjects=6).value > 0.9
-
-    def test_a_subject_s_level_is_no_knowledge_of_the_target_and_subjects_of_one_label_change_places(self):
-        # Each subject has one value of the target and a signature; a split by clips would read it fully.
-        rng = np.random.default_rng(8)
-        aucs = []
-        for _ in range(20):
-            signature, target = rng.normal(size=(10, 5)), rng.permutation(np.repeat([0, 1], 5))
-            features = np.repeat(signature, 12, axis=0) + 0.01 * rng.normal(size=(120, 5))
-            aucs.append(read(features, np.repeat(target, 12)).value)
-        assert abs(np.nanmean(aucs) - 0.5) < 0.15
-        target = np.arange(80) // 40
-        features = target[:, None] + 0.1 * np.random.default_rng(12).normal(size=(80, 1))
-        found = read(features, target, n_subjects=8, n_folds=4, n_shuffles=100)
-        assert found.null_mean < 0.8 < 0.95 < found.value
-
-    @pytest.mark.parametrize(
-        "kind", mostly_slow(sorted(READERS, key=["knn", "ridge"].__contains__, reverse=True), quick=2)
-    )
-    def test_readers_find_a_linear_dependence_but_the_ridge_no_product_and_none_anything_in_noise(self, kind):
-        known, blank, product = [], [], []
-        for seed in range(3):
-            rng = np.random.default_rng(seed)
-            features, luck = rng.normal(size=(300, 6)), rng.integers(0, 2, 300)
-            options = {"kind": kind, "seed": seed}
-            known.append(read(features, features[:, 0] + 0.5 * rng.normal(size=300) > 0, **options).value)
-            blank.append(read(features, luck, **options).value)
-            product.append(read(features, features[:, 0] * features[:, 1] > 0, **options).value)
-        assert np.mean(known) > 0.85
-        assert abs(np.mean(blank) - 0.5) < 0.06
-        assert np.mean(product) < 0.6 if kind == "ridge" else np.mean(product) > 0.7
-
-    @pytest.mark.parametrize("kind", READERS)
-    def test_a_reader_is_seeded_and_reads_a_target_as_if_it_were_alone(self, kind):
-        features, target, subjects = planted(seed=3, n_subjects=6, clips=15)
-        folds = subject_folds(subjects, n_folds=3, seed=0)
-        both = np.column_stack([target, 1 - target, np.zeros(len(target))])
-        given = {"folds": folds, "units": subjects, "kind": kind, "seed": 1}
-        together, alone = held_out_scores(features, both, **given), held_out_scores(features, both[:, :1], **given)
-        assert (together[:, :1] == alone).all()
-        assert np.isnan(together[:, 2]).all()
-        scaled = held_out_scores(features * [1, 10, 0.1, 2, 3, 1e-3] + 4, both[:, :1], **given)
-        auc = grouped_auc(alone, both[:, :1], folds=folds)
-        assert grouped_auc(scaled, both[:, :1], folds=folds) == pytest.approx(auc, abs=0.03)
-
-    def test_classes_are_averaged_one_against_the_rest_and_an_amount_is_read_by_its_order(self):
-        rng = np.random.default_rng(10)
-        emotions = ("disgust", "happiness", "surprise")
-        names = rng.choice(emotions, size=240)
-        features = np.column_stack([names == "disgust", names == "happiness"]) + 0.6 * rng.normal(size=(240, 2))
-        found = read(features, names)
-        assert found.value == pytest.approx(np.mean([read(features, names == name).value for name in emotions]))
-        assert found.n_positive == min(np.unique(names, return_counts=True)[1])
-        speed = rng.exponential(size=240)
-        assert abs(read(features, speed).value - 0.5) < 0.1
-        found = read(3 * speed[:, None], speed, n_shuffles=20)
-        assert found.value > 0.99
-        assert abs(found.null_mean - 0.5) < 0.05
-        assert found.n_positive == 240
+def test_the_area_is_the_known_one_within_each_fold_and_a_draw_counts_units_as_if_repeated():
+    rng = np.random.default_rng(4)
+    scores, target, folds = rng.integers(0, 6, 90).astype(float), rng.integers(0, 2, 90), np.repeat([0, 1, 2], 30)
+    areas = [roc_auc_score(target[folds == fold], scores[folds == fold]) for fold in range(3)]
+    ones = np.bincount(folds, weights=target)
+    expected = np.average(areas, weights=ones * (30 - ones))
+    columns = (scores[:, None], target[:, None].astype(float))
+    assert grouped_auc(*columns, folds=folds)[0] == pytest.approx(expected)
+    units, draw = rng.integers(0, 4, 90), np.array([2, 0, 1, 1])
+    rows = np.repeat(np.arange(90), draw[units])
+    repeated = grouped_auc(*(one[rows] for one in columns), folds=folds[rows])[0]
+    found = auc_under_draws(*columns, folds=folds, units=units, counts=np.array([[1, 1, 1, 1.0], draw]))
+    assert found[:, 0] == pytest.approx([expected, repeated])
 
 
-class TestChance:
-    def test_pooled_scores_of_nothing_lie_below_one_half_but_pairs_within_folds_do_not(self):
-        inside, pooled = [], []
-        for seed in range(20):
-            features, target, subjects = planted(strength=0.0, n_subjects=6, clips=10, d=4, seed=seed)
-            folds = subject_folds(subjects, n_folds=6, seed=seed)
-            scores = held_out_scores(features, target[:, None], folds=folds, units=subjects, kind="ridge")
-            # What a fit with its intercept would score: the training folds' share of positives.
-            intercept = np.array([target[folds != fold].mean() for fold in range(6)])[folds]
-            inside.append(grouped_auc(scores, target[:, None], folds=folds)[0])
-            pooled.append(roc_auc_score(target, scores[:, 0] + intercept))
-        assert np.mean(pooled) < np.mean(inside) - 0.05
-        assert abs(np.mean(inside) - 0.5) < 0.05
-
-    @pytest.mark.slow
-    def test_p_is_uniform_where_there_is_nothing(self):
-        p_values = []
-        for seed in range(200):
-            features, target, subjects = planted(strength=0.0, n_subjects=5, clips=8, d=2, seed=seed)
-            found = probe(features, target, subjects=subjects, n_shuffles=39, n_resamples=0, seed=seed)
-            p_values.append(found.p_value)
-        # p takes 40 values; half a step back makes a uniform one continuous enough for Kolmogorov and Smirnov.
-        assert kstest(np.array(p_values) - 0.5 / 40, "uniform").pvalue > 0.01
+def test_folds_keep_subjects_together_and_are_of_nearly_one_size():
+    subjects = np.random.default_rng(0).choice([f"s{i}" for i in range(20)], size=400)
+    first, other = (subject_folds(subjects, n_folds=5, seed=seed) for seed in (0, 1))
+    assert all(len(set(first[subjects == name])) == 1 for name in set(subjects))
+    assert np.ptp(np.bincount(first)) < np.unique(subjects, return_counts=True)[1].max()
+    assert (first != other).any()
 
 
-class TestWhatHasNoValue:
-    def test_clips_with_an_unknown_target_are_left_out(self):
-        features, target, subjects = planted(seed=13)
-        known = np.arange(160) % 5 > 0
-        found = probe(features, np.where(known, target, np.nan), subjects=subjects)
-        alone = probe(features[known], target[known], subjects=subjects[known])
-        assert (found.draws == alone.draws).all()
-        assert (found.n_unknown, alone.n_unknown) == (32, 0)
+def test_a_feature_that_is_the_target_reads_it_fully_and_the_area_follows_the_planted_strength():
+    _, target, subjects = planted()
+    found, again = (probe(target[:, None], target, subjects=subjects) for _ in range(2))
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert found.low == pytest.approx(160 / (160 + 2.364624**2))  # Wilson's bound of 160 clips, t of 8 subjects
+    assert found.p_value == pytest.approx(1 / 101)
+    assert abs(found.figures["null_mean"] - 0.5) < 0.05
+    assert (found.null == again.null).all()
+    # Two unit normals one apart: the area is Phi(1 / sqrt 2) = 0.760.
+    rng = np.random.default_rng(6)
+    target = rng.integers(0, 2, 2000)
+    features = np.column_stack([target + rng.normal(size=2000), rng.normal(size=2000)])
+    found = read(features, target, n_subjects=20, n_resamples=200)
+    assert found.value == pytest.approx(0.760, abs=0.025)
+    assert found.low < 0.760 < found.high
+    small = rng.normal(size=(400, 1)) @ rng.normal(size=(1, 10)) + 0.003 * rng.normal(size=(400, 10))
+    small[:, 0] += 0.02 * target[:400]
+    assert read(small, target[:400]).value > 0.95
+    wide = rng.normal(size=(60, 300))  # more features than clips
+    wide[:, :30] += target[:60, None]
+    assert read(wide, target[:60], n_subjects=6).value > 0.9
 
-    @pytest.mark.parametrize(
-        ("change", "reason"),
-        [
-            ({"target": np.zeros(160)}, "no clip has it"),
-            ({"target": np.full(160, np.nan)}, "no clip's target is known"),
-            ({"target": ["fear"] * 160}, "there is one class only"),
-            ({"subjects": ["a"] * 160}, "one subject alone has a known target"),
-            ({"target": np.arange(160) % 2 * (np.arange(160) // 20 == 3)}, "no fold holds clips with and without it"),
-        ],
-    )
-    def test_a_probe_without_a_value_says_why_and_what_does_not_fit_is_refused(self, change, reason):
-        features, target, subjects = planted()
+
+def test_a_subject_s_level_is_no_knowledge_of_the_target_and_subjects_of_one_label_change_places():
+    # Each subject has one value of the target and a signature; a split by clips would read it fully.
+    rng, aucs = np.random.default_rng(8), []
+    for _ in range(20):
+        signature, target = rng.normal(size=(10, 5)), rng.permutation(np.repeat([0, 1], 5))
+        features = np.repeat(signature, 12, axis=0) + 0.01 * rng.normal(size=(120, 5))
+        aucs.append(read(features, np.repeat(target, 12)).value)
+    assert abs(np.nanmean(aucs) - 0.5) < 0.15
+    target = np.arange(80) // 40
+    found = read(target[:, None] + 0.1 * rng.normal(size=(80, 1)), target, n_subjects=8, n_folds=4, n_shuffles=100)
+    assert found.figures["null_mean"] < 0.8 < 0.95 < found.value
+
+
+@pytest.mark.parametrize("kind", mostly_slow(sorted(READERS, key=["knn", "ridge"].__contains__, reverse=True), quick=2))
+def test_readers_find_a_linear_dependence_but_the_ridge_no_product_and_none_anything_in_noise(kind):
+    known, blank, product = [], [], []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        features, luck = rng.normal(size=(300, 6)), rng.integers(0, 2, 300)
+        options = {"kind": kind, "seed": seed}
+        known.append(read(features, features[:, 0] + 0.5 * rng.normal(size=300) > 0, **options).value)
+        blank.append(read(features, luck, **options).value)
+        product.append(read(features, features[:, 0] * features[:, 1] > 0, **options).value)
+    assert np.mean(known) > 0.85
+    assert abs(np.mean(blank) - 0.5) < 0.06
+    assert np.mean(product) < 0.6 if kind == "ridge" else np.mean(product) > 0.7
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_a_reader_is_seeded_and_reads_a_target_as_if_it_were_alone(kind):
+    features, target, subjects = planted(seed=3, n_subjects=6, clips=15)
+    folds = subject_folds(subjects, n_folds=3, seed=0)
+    both = np.column_stack([target, 1 - target, np.zeros(len(target))])
+    score = partial(held_out_scores, folds=folds, units=subjects, kind=kind, seed=1)
+    together, alone = score(features, both), score(features, both[:, :1])
+    assert (together[:, :1] == alone).all()
+    assert np.isnan(together[:, 2]).all()
+    scaled = score(features * [1, 10, 0.1, 2, 3, 1e-3] + 4, both[:, :1])
+    auc, same = (grouped_auc(one, both[:, :1], folds=folds) for one in (alone, scaled))
+    assert same == pytest.approx(auc, abs=0.03)
+
+
+def test_classes_are_averaged_one_against_the_rest_and_an_amount_is_read_by_its_order():
+    rng = np.random.default_rng(10)
+    emotions = ("disgust", "happiness", "surprise")
+    names = rng.choice(emotions, size=240)
+    features = np.column_stack([names == "disgust", names == "happiness"]) + 0.6 * rng.normal(size=(240, 2))
+    found = read(features, names)
+    assert found.value == pytest.approx(np.mean([read(features, names == name).value for name in emotions]))
+    assert found.n_positive == min(np.unique(names, return_counts=True)[1])
+    speed = rng.exponential(size=240)
+    assert abs(read(features, speed).value - 0.5) < 0.1
+    found = read(3 * speed[:, None], speed, n_shuffles=20)
+    assert found.value > 0.99
+    assert abs(found.figures["null_mean"] - 0.5) < 0.05
+    assert found.n_positive == 240
+
+
+def test_pooled_scores_of_nothing_lie_below_one_half_but_pairs_within_folds_do_not():
+    inside, pooled = [], []
+    for seed in range(20):
+        features, target, subjects = planted(strength=0.0, n_subjects=6, clips=10, d=4, seed=seed)
+        folds = subject_folds(subjects, n_folds=6, seed=seed)
+        scores = held_out_scores(features, target[:, None], folds=folds, units=subjects, kind="ridge")
+        # What a fit with its intercept would score: the training folds' share of positives.
+        intercept = np.array([target[folds != fold].mean() for fold in range(6)])[folds]
+        inside.append(grouped_auc(scores, target[:, None], folds=folds)[0])
+        pooled.append(roc_auc_score(target, scores[:, 0] + intercept))
+    assert np.mean(pooled) < np.mean(inside) - 0.05
+    assert abs(np.mean(inside) - 0.5) < 0.05
+
+
+@pytest.mark.slow
+def test_p_is_uniform_where_there_is_nothing():
+    p_values = []
+    for seed in range(200):
+        features, target, subjects = planted(strength=0.0, n_subjects=5, clips=8, d=2, seed=seed)
+        found = probe(features, target, subjects=subjects, n_shuffles=39, n_resamples=0, seed=seed)
+        p_values.append(found.p_value)
+    # p takes 40 values; half a step back makes a uniform one continuous enough for Kolmogorov and Smirnov.
+    assert kstest(np.array(p_values) - 0.5 / 40, "uniform").pvalue > 0.01
+
+
+def test_unknown_clips_are_left_out_a_probe_without_a_value_says_why_and_what_does_not_fit_is_refused():
+    features, target, subjects = planted(seed=13)
+    known = np.arange(160) % 5 > 0
+    found = probe(features, np.where(known, target, np.nan), subjects=subjects)
+    alone = probe(features[known], target[known], subjects=subjects[known])
+    assert (found.draws == alone.draws).all()
+    assert (found.n_unknown, alone.n_unknown) == (32, 0)
+    for change, reason in (
+        ({"target": np.zeros(160)}, "no clip has it"),
+        ({"target": np.full(160, np.nan)}, "no clip's target is known"),
+        ({"target": ["fear"] * 160}, "there is one class only"),
+        ({"subjects": ["a"] * 160}, "one subject alone has a known target"),
+        ({"target": np.arange(160) % 2 * (np.arange(160) // 20 == 3)}, "no fold holds clips with and without it"),
+    ):
         found = probe(features, **{"target": target, "subjects": subjects, "n_shuffles": 3, "n_folds": 8} | change)
-        assert found.reason == reason
-        assert reason in repr(found)
-        assert np.isnan([found.value, found.low, found.high, found.null_mean, found.p_value]).all()
-        with pytest.raises(ValueError, match="159 rows, target 160 and subjects 160"):
-            probe(features[1:], target, subjects=subjects)
-        with pytest.raises(ValueError, match="kind is 'forest'; it must be one of ridge, rbf, knn, boosting, mlp"):
-            probe(features, target, subjects=subjects, kind="forest")
+        assert (found.reason, reason in repr(found)) == (reason, True)
+        assert np.isnan([found.value, found.low, found.high, found.p_value]).all()
+    with pytest.raises(ValueError, match="159 rows, target 160 and subjects 160"):
+        probe(features[1:], target, subjects=subjects)
+    with pytest.raises(ValueError, match=r"'forest'.* ridge, rbf, knn, boosting, mlp"):
+        probe(features, target, subjects=subjects, kind="forest")

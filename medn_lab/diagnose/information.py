@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.diagnose import leaks, permutation, probing
+from medn_lab.diagnose.interventions import person_means
 from medn_lab.diagnose.permutation import Scheme
 from medn_lab.diagnose.probing import MIN_POSITIVES, Array, Kind, ProbeOptions, ProbeTarget
 from medn_lab.diagnose.similarity import check_features
-from medn_lab.evaluate.resampling import draw_counts, t_bounds
+from medn_lab.evaluate.resampling import t_bounds
 from medn_lab.records import BranchFeatures, constant_reason, people, require
 
 Branch = Literal["motion", "emotion"]
@@ -64,7 +65,7 @@ def conditional_leakage(
         or the emotion where no cue differs.
     label, kind, n_resamples : as :func:`leakage` takes them
     n_exchanges : int
-        For the null; at least 19, as p cannot be smaller than 1 / (n_exchanges + 1).
+        For the null; p cannot be smaller than 1 / (n_exchanges + 1), so that .05 needs 19 or more.
     scheme : {"exchange", "shift"}
         As :func:`medn_lab.diagnose.permutation_test` takes it.
     seed : int
@@ -84,7 +85,7 @@ def conditional_leakage(
     Raises
     ------
     ValueError
-        If the branch or the state is missing, a target is unknown or the subject, or a number is out of its range.
+        If the branch or the state is missing, or a target is unknown or the subject.
 
     See Also
     --------
@@ -109,13 +110,10 @@ def conditional_leakage(
     AU12 given the cue False
     AU12 given the cue True
     """
-    if n_exchanges < 19:
-        raise ValueError(f"n_exchanges must be at least 19, so that p can be .05; got {n_exchanges}")
     table, values, encoded, own, label = _read(features, branch, targets, label)
     given = given or ("aus" if branch == "motion" else own)
-    classes = permutation.known_classes(table, given, label)
-    rows = np.flatnonzero(~pd.isna(classes))
-    classes, who = classes[rows], people(table).to_numpy(dtype=object)[rows]
+    rows, classes = leaks.known_classes(table, given, label)
+    who = people(table).to_numpy(dtype=object)[rows]
     groups, within = permutation.exchange_groups(who, classes, given, scheme)
     lacking = f"fewer than half of the clips share their {given} with another" if groups is None else ""
     single = {name: one for name, one in encoded.items() if one is not None}
@@ -127,27 +125,25 @@ def conditional_leakage(
     orders = permutation.exchange_orders(groups, [np.random.default_rng(seed)] * n_exchanges, scheme)
     strata = (permutation.cells(classes), orders)
     probed = dict(zip(single, probing.probe_targets(inside, rest, who, options, strata), strict=True))
-    family = {
-        "n_tests": sum(not one.reason for one in probed.values()),
-        "family": f"targets of the {branch} branch given {given}", "worst_target": "", "worst_auc": np.nan,
-        "worst_excess": np.nan,
-    }  # fmt: skip
-    p_family = permutation.family_wise_p([*probed.values()])
+    p_family = dict(zip(probed, permutation.family_wise_p([*probed.values()]), strict=True))
+    n_tests, family = sum(not one.reason for one in probed.values()), f"targets of the {branch} branch given {given}"
     found = {
-        name: one.figures | family | {"p_family": p} for (name, one), p in zip(probed.items(), p_family, strict=True)
+        name: one.figures | {"p_family": p_family[name], "n_tests": n_tests, "family": family} | leaks.NO_WORST
+        for name, one in probed.items()
     }
     if leaks.MEAN_OF_AUS in encoded:
-        mean = leaks.mean_of_aus([probed[name] for name in single if leaks.is_au(name)], options)
-        row = {"p_family": mean.p_value, "n_tests": int(not mean.reason), "family": "the mean alone"}
-        if known := [name for name in single if leaks.is_au(name) and not probed[name].reason]:
-            worst = min(known, key=lambda au: (found[au]["p_family"], probed[au].null_mean - probed[au].value))
-            excess = probed[worst].value - probed[worst].null_mean
-            row |= {"worst_target": worst, "worst_auc": probed[worst].value, "worst_excess": excess}
-        found[leaks.MEAN_OF_AUS] = mean.figures | family | row
+        aus = [name for name in single if leaks.is_au(name)]
+        mean = leaks.mean_of_aus([probed[au] for au in aus], options)
+        row = {"p_family": mean.p_value, "n_tests": int(not mean.reason), "family": "the mean alone"} | leaks.NO_WORST
+        below = {au: found[au]["null_mean"] - found[au]["value"] for au in aus if not found[au]["reason"]}
+        if below:
+            worst = min(below, key=lambda au: (p_family[au], below[au]))
+            row |= {"worst_target": worst, "worst_auc": probed[worst].value, "worst_excess": -below[worst]}
+        found[leaks.MEAN_OF_AUS] = mean.figures | row
     constant = constant_reason({branch: values[rows]}) or constant_reason({branch: rest}, given=f"the {given}")
     result = pd.DataFrame({"target": name, **found[name]} for name in encoded)
     result = result.assign(branch=branch, given=given, direction="lower", within=within)
-    result = leaks.table_of(result.assign(reason=result["reason"].replace(probing.CONSTANT, constant)))
+    result = result.assign(reason=result["reason"].replace(probing.CONSTANT, constant)).filter(items=leaks.COLUMNS)
     result.attrs = {**options._asdict(), "label": label, "scheme": scheme}
     return result
 
@@ -159,8 +155,8 @@ def _read(
     if branch not in get_args(Branch):
         raise ValueError(f"branch must be motion or emotion; got {branch!r}")
     values = require(getattr(features, branch), otherwise=f"these features have no {branch} branch")
-    table, label = features.table, permutation.emotion_column(features.table, label)
-    own = next(iter(permutation.varying_factors(table, ("cue",), label)), "emotion")
+    table, label = features.table, leaks.emotion_column(features.table, label)
+    own = next(iter(leaks.varying_factors(table, ("cue",), label)), "emotion")
     encoded = leaks.encoded_targets(table, targets or [own if branch == "motion" else "aus"], label)
     if "subject" in encoded:
         raise ValueError("the subject cannot be a target here: subjects are held out")
@@ -269,13 +265,13 @@ def usable_information(
     truth = leaks.truths_of(table, allowed, label).get(branch)
     constant = constant_reason({branch: values})
     single = {name: one for name, one in encoded.items() if one is not None}
-    facts = {name: _facts([one], units, constant) for name, one in single.items()}
-    coded = [name for name in single if not facts[name]["reason"]]
+    reasons = {name: constant or one.reason or _too_few(one.columns, units) for name, one in single.items()}
+    coded = [name for name in single if not reasons[name]]
     parts = {name: [name] for name in encoded}
     if leaks.MEAN_OF_AUS in encoded:
         aus = [name for name in single if leaks.is_au(name)]
         parts[leaks.MEAN_OF_AUS] = some = [name for name in aus if name in coded] or aus
-        facts[leaks.MEAN_OF_AUS] = _facts([single[name] for name in some], units, facts[some[0]]["reason"])
+        reasons[leaks.MEAN_OF_AUS] = reasons[some[0]]
     found: list[dict[str, Any]] = []
     for reader in readers:
         options = ProbeOptions(reader, 0, n_resamples, seed, 3)
@@ -284,27 +280,32 @@ def usable_information(
         for name, some in parts.items():
             at = [coded.index(part) for part in some if part in coded]
             bits = [len(at) * probing.mean_known(one[:, :, at]) for one in codes]
-            row = {"reader": reader, "branch": branch, "target": name}
-            found.append(row | facts[name] | _saved_bits(bits, units, options))
+            known = np.isfinite(np.hstack([single[part].columns for part in some])).any(axis=1)
+            found.append({
+                "reader": reader, "branch": branch, "target": name, "reason": reasons[name],
+                "n_positive": min(single[part].n_positive for part in some), "n_clips": known.sum(),
+                "n_subjects": len(set(units[known])), "n_unknown": (~known).sum(), **_saved_bits(bits, table, options),
+            })  # fmt: skip
     result = pd.DataFrame(found)
-    result = leaks.table_of(result.assign(direction=leaks.directions(result)))
+    result = result.assign(direction=leaks.directions(result)).filter(items=leaks.COLUMNS)
     stops = _block_ends(int(units.max()) + 1)
     result.attrs = {"readers": list(readers), "subjects": stops, "n_orders": n_orders, "seed": seed, "label": label}
     return result
 
 
-def _facts(targets: Sequence[ProbeTarget], units: Array, reason: str) -> dict[str, Any]:
-    """The sizes of one target or of several, and why they cannot be coded; empty where they can."""
-    known = np.isfinite(np.hstack([one.columns for one in targets])).any(axis=1)
-    n, n_subjects, n_positive = known.sum(), len(np.unique(units[known])), min(one.n_positive for one in targets)
-    counts = np.nansum(targets[0].columns, axis=0)
-    fewer = int(n - max(counts.max(), n - counts[0] if len(counts) == 1 else 0))
-    reason = reason or targets[0].reason
-    if not reason and len(targets) == 1 and (fewer < MIN_POSITIVES or n_subjects < SMALLEST_SUBJECTS):
-        least = f"{MIN_POSITIVES} clips with and without it, of {SMALLEST_SUBJECTS} subjects"
-        reason = f"a code needs {least}; there are {fewer} of the rarer kind, of {n_subjects} subjects"
-    sizes = {"n_clips": n, "n_subjects": n_subjects, "n_positive": n_positive, "n_unknown": (~known).sum()}
-    return sizes | {"reason": reason}
+def _too_few(columns: Array, units: Array) -> str:
+    """Why the classes of a target cannot be coded; empty where they can."""
+    known = np.isfinite(columns[:, 0])
+    fewer, n_subjects = known.sum() - np.bincount(_classes(columns[known])).max(), len(set(units[known]))
+    if fewer >= MIN_POSITIVES and n_subjects >= SMALLEST_SUBJECTS:
+        return ""
+    least = f"{MIN_POSITIVES} clips with and without it, of {SMALLEST_SUBJECTS} subjects"
+    return f"a code needs {least}; there are {fewer} of the rarer kind, of {n_subjects} subjects"
+
+
+def _classes(columns: Array) -> Array:
+    """The class of each clip, (n,) int, from 0: with one column 1 where it is 1."""
+    return columns[:, 0].astype(int) if columns.shape[1] == 1 else columns.argmax(axis=1)
 
 
 def _block_ends(n_subjects: int) -> list[int]:
@@ -312,9 +313,7 @@ def _block_ends(n_subjects: int) -> list[int]:
     return sorted({max(2, int(np.ceil(n_subjects * share))) for share in BLOCKS} | {n_subjects})
 
 
-def _codes(
-    features: Array, targets: Sequence[ProbeTarget], units: Array, n_orders: int, options: ProbeOptions
-) -> Array:
+def _codes(features: Array, targets: list[ProbeTarget], units: Array, n_orders: int, options: ProbeOptions) -> Array:
     """The bits of each clip and target by the reader and by the shares of the classes, (2, n, k); NaN where unknown."""
     found = np.full((2, len(features), len(targets)), np.nan)
     for places, rows in probing.of_one_pattern(targets):
@@ -340,7 +339,7 @@ def _one_code(features: Array, columns: list[Array], place: Array, options: Prob
         far = read(features[both], every[both], folds=np.where(new[both], 0, -1), units=place[both])
         scores = zip(np.split(near, splits, axis=1), np.split(far[new[both]], splits, axis=1), strict=True)
         for target, (pair, one) in enumerate(zip(scores, columns, strict=True)):
-            own = one[:, 0].astype(int) if one.shape[1] == 1 else one.argmax(axis=1)
+            own = _classes(one)
             given = _probabilities(pair, own[known], max(2, one.shape[1]))
             bits[:, new, target] = -np.log2([way[np.arange(new.sum()), own[new]] for way in given])
     return bits
@@ -362,26 +361,18 @@ def _probabilities(scores: tuple[Array, Array], classes: Array, n_classes: int) 
     return [(n * given + 0.5) / (n + n_classes / 2) for given in (by_score, shares)]
 
 
-def _saved_bits(codes: list[Array], units: Array, options: ProbeOptions) -> dict[str, float]:
+def _saved_bits(codes: list[Array], table: pd.DataFrame, options: ProbeOptions) -> dict[str, float]:
     """What the reader saves, in bits a clip, with what it saves from the branch's own factor."""
-    found = dict.fromkeys(("value", "low", "high", "bits", "prior_bits"), np.nan)
-    found |= dict.fromkeys(("allowed", "excess", "excess_low", "excess_high"), np.nan)
-    known = np.isfinite(codes[0][0])
+    names = ("value", "low", "high", "bits", "prior_bits", "allowed", "excess", "excess_low", "excess_high")
+    found, known = dict.fromkeys(names, np.nan), np.isfinite(codes[0][0])
     if not known.any():
         return found
-    who = np.unique(units[known], return_inverse=True)[1]
-    drawn = partial(mean_under_draws, units=who, n_resamples=options.n_resamples, seed=options.seed)
-    saved, *of_truth = (drawn((prior - bits)[known]) for bits, prior in codes)
-    bounds = partial(t_bounds, n_units=int(who.max()) + 1, level=probing.LEVEL)
+    how = {"n_resamples": options.n_resamples, "seed": options.seed}
+    (saved, n), *of_truth = (person_means(table[known], (prior - bits)[known], **how) for bits, prior in codes)
+    bounds = partial(t_bounds, n_units=n, level=probing.LEVEL)
     found |= {"value": saved[0], "bits": codes[0][0][known].sum(), "prior_bits": codes[0][1][known].sum()}
     found["low"], found["high"] = bounds(saved)
-    for own in of_truth:
+    for own, _ in of_truth:
         found |= {"allowed": own[0], "excess": saved[0] - own[0]}
         found["excess_low"], found["excess_high"] = bounds(saved - own)
     return found
-
-
-def mean_under_draws(values: Array, *, units: Array, n_resamples: int, seed: int) -> Array:
-    """The mean over clips, then under each draw of units, (1 + n_resamples,)."""
-    draws = draw_counts(int(units.max()) + 1, n_draws=n_resamples, seed=seed)
-    return (draws @ np.bincount(units, weights=values)) / (draws @ np.bincount(units))

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from itertools import product
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from scipy.special import entr
 
-from medn_lab.diagnose.leaks import BRANCHES, MEAN_OF_AUS, leakage
+from medn_lab.diagnose.leaks import BRANCHES, MEAN_OF_AUS
 from medn_lab.diagnose.probing import LEVEL, encode_target
 from medn_lab.diagnose.similarity import check_features
 from medn_lab.evaluate.resampling import draw_counts, ratio, t_bounds
-from medn_lab.records import (
-    BranchFeatures,
-    Predictions,
-    au_columns,
-    constant_columns,
-    constant_reason,
-    people,
-    require,
-)
+from medn_lab.records import BranchFeatures, Predictions, au_columns, constant_columns, constant_reason, people, require
 
 # Directions whose deviation is below this share of the largest are rounding, and are not whitened.
 SMALLEST_SHARE = 1e-5
@@ -35,9 +28,6 @@ OWN_FACTOR = {"motion": "au", "emotion": "cue"}
 
 # The last columns of each table.
 COLUMNS = ("n_clips", "n_subjects", "direction", "reason")
-
-# The targets of :func:`leakage` that say how well a factor can be read.
-TARGETS = {MEAN_OF_AUS: "au", "cue": "cue"}
 
 
 class Whitened:
@@ -70,10 +60,8 @@ class Whitened:
 
 
 def concept_columns(table: pd.DataFrame, what: str) -> np.ndarray:
-    """What is erased as (n, k) float, a row of NaN where it is not known; ValueError where the table lacks it."""
+    """What is erased as (n, k) float, a row of NaN where it is not known."""
     aus = au_columns(table) if what == MEAN_OF_AUS else []
-    if not aus and what not in table:
-        raise ValueError(f"the table has no {what} to erase; give {MEAN_OF_AUS} or one of {', '.join(table.columns)}")
     columns = table[aus].to_numpy(dtype=float) if aus else encode_target(table[what].to_numpy(dtype=object)).columns
     return np.where(np.isfinite(columns).all(axis=1, keepdims=True), columns, np.nan)
 
@@ -117,7 +105,9 @@ def erase(
     Raises
     ------
     ValueError
-        If the branch or the concept is not there, a feature is not finite, or the widths differ.
+        If the branch is not there, a feature is not finite, or the widths differ.
+    KeyError
+        If the table has no column `what`.
 
     See Also
     --------
@@ -144,8 +134,6 @@ def erase(
     given = (require(getattr(one, branch, None), otherwise=missing) for one in (features, fit))
     x, other = (check_features(values, owner=f"the {branch} features") for values in given)
     columns = concept_columns(fit.table, what)
-    if x.shape[1] != other.shape[1]:
-        raise ValueError(f"the {branch} features have width {x.shape[1]}, those to fit to {other.shape[1]}")
     known = np.isfinite(columns[:, 0])
     own = Whitened(other[known])
     axes = own.shared(Whitened(columns[known]))
@@ -222,46 +210,36 @@ def counterfactual_shift(
     >>> found.round(1).to_dict()
     {'motion': 1.4, 'emotion': 0.0, 'fused': 1.4}
     """
-    rows: list[dict[str, Any]] = []
+    rows, how = [], {"n_resamples": n_resamples, "seed": seed}
     for factor, changed in counterfactuals.items():
+        table = features.select(changed.table["clip_id"]).table
         for branch in (one for one in BRANCHES if getattr(features, one) is not None):
-            squares, sizes = _squared_shift(
-                features, changed, factor, branch, reference=reference, n_resamples=n_resamples, seed=seed
-            )
-            shift, own = np.sqrt(squares), OWN_FACTOR.get(branch)
-            low, high = t_bounds(shift, n_units=sizes["n_subjects"], level=LEVEL)
+            squares, reason = _squared_shift(features, changed, factor, branch, reference)
+            means, n = person_means(table, squares, **how)
+            low, high = t_bounds(np.sqrt(means), n_units=n, level=LEVEL)
+            own = "" if (branch, factor) == ("motion", "intensity") else OWN_FACTOR.get(branch)
             direction = "higher" if own == factor else "lower" if own else ""
-            direction = "" if (branch, factor) == ("motion", "intensity") else direction
-            bounds = {"value": shift[0], "low": max(low, 0.0), "high": high}
-            rows.append({"factor": factor, "branch": branch, **bounds, **sizes, "direction": direction})
+            rows.append((factor, branch, np.sqrt(means[0]), max(low, 0.0), high, len(table), n, direction, reason))
         if predictions is not None and changed_predictions is not None:
-            clip_ids = changed.table["clip_id"]
-            before, after = (one.select(clip_ids).predicted for one in (predictions, changed_predictions[factor]))
-            flips, n = person_means(
-                features.select(clip_ids).table, 1.0 * (before != after), n_resamples=n_resamples, seed=seed
-            )
-            low, high = t_bounds(flips, n_units=n, n_clips=len(changed), level=LEVEL, share=True)
-            found = {"factor": factor, "branch": "answer", "value": flips[0], "low": low, "high": high}
-            rows.append(found | {"n_clips": len(changed), "n_subjects": n, "direction": "", "reason": ""})
-    return pd.DataFrame(rows)[["factor", "branch", "value", "low", "high", *COLUMNS]]
+            given = (one.select(table["clip_id"]).predicted for one in (predictions, changed_predictions[factor]))
+            flips, n = person_means(table, 1.0 * np.not_equal(*given), **how)
+            bounds = t_bounds(flips, n_units=n, n_clips=len(table), level=LEVEL, share=True)
+            rows.append((factor, "answer", flips[0], *bounds, len(table), n, "", ""))
+    return pd.DataFrame(rows, columns=["factor", "branch", "value", "low", "high", *COLUMNS])
 
 
 def dci(
-    features: BranchFeatures,
-    counterfactuals: Mapping[str, BranchFeatures],
-    *,
-    n_resamples: int = 1000,
-    seed: int = 0,
+    features: BranchFeatures, counterfactuals: Mapping[str, BranchFeatures], *, n_resamples: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """Disentanglement, completeness and informativeness of the two branches, taken as two groups of codes.
+    """Disentanglement and completeness of the two branches, taken as two groups of codes.
 
     The importance of a factor for a branch is half the squared shift of :func:`counterfactual_shift`: the share of the
     feature's variance that the factor moves (up to 1.5 where a cue of three states always gets another one).
     Disentanglement of a branch is 1 minus the entropy of its importances over the factors, completeness of a factor 1
     minus the entropy of its importances over the branches, each in units of the largest entropy: 1 where each branch
     moves with one factor and each factor moves one branch, 0 where every factor moves every branch as far. The totals
-    weight branches and factors by their summed importance. Informativeness is here the probe AUC of the factor from
-    both branches together (in the paper it is an error).
+    weight branches and factors by their summed importance. For the third score of the paper, informativeness, see
+    :func:`leakage`: how well a factor can be read from a branch.
 
     Parameters
     ----------
@@ -278,16 +256,16 @@ def dci(
     -------
     DataFrame
         ``score, branch, factor, value, low, high, n_clips, n_subjects`` (the fewest of the factors), ``direction,
-        reason``. A row of the score
-        ``importance`` for each branch and factor (at least 0), ``disentanglement`` of each branch, ``completeness`` of
-        each factor, both in total (branch or factor ``all``), and ``informativeness`` of ``au`` and ``cue`` where
-        their columns are in the table; these are in [0, 1]. `direction` is ``higher``, for scores. Scores of a branch
-        that nothing moves, or that is constant, are NaN, with a reason.
+        reason``. A row of the score ``importance`` for each branch and factor (at least 0), ``disentanglement`` of each
+        branch, ``completeness`` of each factor, both also in total (branch or factor ``all``), in [0, 1]. `direction`
+        is ``higher``, for scores. Scores of a branch that nothing moves, or that is constant, are NaN, with a reason.
 
     Raises
     ------
     ValueError
-        If a factor or a branch is missing, or the clips do not fit.
+        If a branch is missing, or the clips do not fit.
+    KeyError
+        If there are no clips with a changed ``au`` or ``cue``.
 
     See Also
     --------
@@ -308,15 +286,12 @@ def dci(
     [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     """
     branches, factors = list(OWN_FACTOR), list(OWN_FACTOR.values())
-    if missing := [name for name in factors if name not in counterfactuals]:
-        raise ValueError(f"disentanglement needs clips with a changed au and a changed cue; there are no {missing[0]}")
-    importance, sizes, found = np.empty((1 + n_resamples, 2, 2)), [], {}
-    for row, column in np.ndindex(2, 2):
-        factor, branch = factors[row], branches[column]
-        how: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed}
-        squares, size = _squared_shift(features, counterfactuals[factor], factor, branch, **how)
-        found["importance", branch, factor] = importance[:, row, column] = squares / 2
-        sizes.append(size)
+    importance, found = np.empty((1 + n_resamples, 2, 2)), {}
+    tables = [features.select(counterfactuals[factor].table["clip_id"]).table for factor in factors]
+    for (row, factor), (column, branch) in product(enumerate(factors), enumerate(branches)):
+        squares, _ = _squared_shift(features, counterfactuals[factor], factor, branch)
+        means, _ = person_means(tables[row], squares, n_resamples=n_resamples, seed=seed)
+        found["importance", branch, factor] = importance[:, row, column] = means / 2
     of_branches, of_factors = [(branch, "all") for branch in branches], [("all", factor) for factor in factors]
     for axis, score, named in ((1, "disentanglement", of_branches), (2, "completeness", of_factors)):
         weights = importance.sum(axis=axis)
@@ -324,33 +299,22 @@ def dci(
         found |= {(score, *name): values for name, values in zip(named, scores.T, strict=True)}
         weighted = np.where(weights == 0, 0.0, scores * weights)  # what has no weight need not have a score
         found[score, "all", "all"] = ratio(weighted.sum(axis=1), weights.sum(axis=1))
-    fewest = pd.DataFrame(sizes)[["n_clips", "n_subjects"]].min()
+    n_clips, n_subjects = min(map(len, tables)), min(len(set(people(table))) for table in tables)
     rows = []
     for name, values in found.items():
-        scored = name[0] != "importance"
-        bounds = np.clip(t_bounds(values, n_units=fewest["n_subjects"], level=LEVEL), 0, 1 if scored else np.inf)
+        most, direction = (np.inf, "") if name[0] == "importance" else (1, "higher")
+        bounds = np.clip(t_bounds(values, n_units=n_subjects, level=LEVEL), 0, most)
         reason = "" if np.isfinite(values[0]) else "a branch is constant, or nothing moves it"
-        rows.append((*name, float(values[0]), *bounds, *fewest, "higher" if scored else "", reason))
-    table = pd.DataFrame(rows, columns=["score", "branch", "factor", "value", "low", "high", *COLUMNS])
-    both = replace(features, fused=np.hstack([getattr(features, branch) for branch in branches]))
-    read = leakage(both, branches=["fused"], allowed={}, n_shuffles=0, n_resamples=n_resamples, seed=seed)
-    read = read[read["target"].isin(TARGETS)].sort_values("target")  # the AUs first
-    read = read.assign(factor=read["target"].map(TARGETS), score="informativeness", branch="all", direction="higher")
-    return pd.concat([table, read[table.columns]], ignore_index=True)
+        rows.append((*name, float(values[0]), *bounds, n_clips, n_subjects, direction, reason))
+    return pd.DataFrame(rows, columns=["score", "branch", "factor", "value", "low", "high", *COLUMNS])
 
 
 def _squared_shift(
-    features: BranchFeatures,
-    changed: BranchFeatures,
-    factor: str,
-    branch: str,
-    *,
-    reference: BranchFeatures | None = None,
-    **draws: int,
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """The mean squared shift in the pooled total variance in the sample and in each draw of persons, and its sizes."""
-    owner, clip_ids = f"the {branch} features", changed.table["clip_id"]
-    records = [features.select(clip_ids), changed, *([] if reference is None else [reference])]
+    features: BranchFeatures, changed: BranchFeatures, factor: str, branch: str, reference: BranchFeatures | None = None
+) -> tuple[np.ndarray, str]:
+    """The squared shift of each clip in units of the pooled total variance, and why it has no value."""
+    owner = f"the {branch} features"
+    records = [features.select(changed.table["clip_id"]), changed, *([] if reference is None else [reference])]
     given = (require(getattr(one, branch), otherwise=f"{owner} are not in every record") for one in records)
     one, other, *of_reference = (check_features(values, owner=owner) for values in given)
     if one.shape[1] != other.shape[1]:
@@ -360,9 +324,7 @@ def _squared_shift(
         raise ValueError("one clip has no variance; give 2 clips or more, or a reference")
     reason = constant_reason({branch: np.concatenate(within)})
     variance = np.mean([values.var(axis=0, ddof=1).sum() for values in within])
-    squares = np.full(len(one), np.nan) if reason else ((other - one) ** 2).sum(axis=1) / variance
-    means, n_subjects = person_means(records[0].table, squares, **draws)
-    return means, {"n_clips": len(one), "n_subjects": n_subjects, "reason": reason}
+    return np.full(len(one), np.nan) if reason else ((other - one) ** 2).sum(axis=1) / variance, reason
 
 
 def person_means(table: pd.DataFrame, values: np.ndarray, *, n_resamples: int, seed: int) -> tuple[np.ndarray, int]:

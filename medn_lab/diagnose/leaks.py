@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,9 @@ import pandas as pd
 
 from medn_lab.diagnose import permutation, probing
 from medn_lab.diagnose.probing import CONSTANT, Array, Kind, ProbeOptions, ProbeResult, ProbeTarget, encode_target
-from medn_lab.diagnose.similarity import MEASURES, check_features, figures
-from medn_lab.evaluate.resampling import draw_counts, t_bounds
-from medn_lab.records import BranchFeatures, au_columns, constant_reason, is_constant, people, positions
+from medn_lab.diagnose.similarity import MEASURES, check_features
+from medn_lab.evaluate.resampling import t_bounds
+from medn_lab.records import BranchFeatures, au_columns, au_set_text, au_sets, check_label, people, positions
 
 BRANCHES = ("motion", "emotion", "fused")
 
@@ -36,6 +36,9 @@ COLUMNS = (
 
 # The target of the row that averages the AUs.
 MEAN_OF_AUS = "AUs"
+
+# The columns of the AU that leaks most, in every row but that of their mean.
+NO_WORST = {"worst_target": "", "worst_auc": np.nan, "worst_excess": np.nan}
 
 # The leaks that a selection and a training are measured by: branch and target.
 LEAKS = (("emotion", MEAN_OF_AUS), ("motion", "emotion"), ("motion", MEAN_OF_AUS), ("emotion", "emotion"))
@@ -134,32 +137,32 @@ def leakage(
     table, who = features.table, people(features.table).to_numpy(dtype=object)
     if len(set(who)) < 2:
         raise ValueError("a probe is tested on subjects that it was not fitted to; there are fewer than 2 subjects")
-    if set(branches) - set(BRANCHES):
-        raise ValueError(f"branches are {', '.join(branches)}; they must be among {', '.join(BRANCHES)}")
-    label = permutation.emotion_column(table, label)
+    there = [branch for branch in BRANCHES if getattr(features, branch) is not None]
+    chosen = [branch for branch in there if branch in branches]
+    if set(branches) - set(BRANCHES) or not chosen:
+        absent = " or ".join(branch for branch in branches if branch not in there)
+        raise ValueError(f"these features have no {absent} branch; they have {', '.join(there)}")
+    label = emotion_column(table, label)
     encoded, truths = encoded_targets(table, targets, label), truths_of(table, allowed, label)
     exact = allowed.set_index(["branch", "target"])["allowed"].dropna() if isinstance(allowed, pd.DataFrame) else {}
     rows: list[dict[str, Any]] = []
-    for branch in BRANCHES:
-        values = getattr(features, branch)
-        if values is None or branch not in branches:
-            continue
-        found = _probe_all(encoded, check_features(values, owner=f"the {branch} features"), who, options)
-        by_truth = {}
-        if branch in truths:
-            by_truth = _probe_all(encoded, truths[branch], who, options._replace(n_shuffles=0))
-        own = {
-            name: _row(branch, name, one, by_truth.get(name), exact.get((branch, name))) for name, one in found.items()
-        }
-        counted = [own[target] for target, one in found.items() if is_au(target) and one.enough]
+    for branch in chosen:
+        values = check_features(getattr(features, branch), owner=f"the {branch} features")
+        found = _probe_all(encoded, values, who, options)
+        alone = options._replace(n_shuffles=0)
+        by_truth = _probe_all(encoded, truths[branch], who, alone) if branch in truths else {}
+        own = {name: _row(one, by_truth.get(name), exact.get((branch, name))) for name, one in found.items()}
+        counted = [target for target, one in found.items() if is_au(target) and one.enough]
         if counted and MEAN_OF_AUS in own:
-            worst = max(counted, key=lambda row: row["excess"] if np.isfinite(row["excess"]) else row["value"] - 1)
-            names = {"worst_target": "target", "worst_auc": "value", "worst_excess": "excess"}
-            own[MEAN_OF_AUS] |= {name: worst[of] for name, of in names.items()}
-        rows += own.values()
-    if not rows:
-        raise ValueError(f"these features have no {' or '.join(branches)} branch")
-    result = table_of(rows)
+            worst = max(counted, key=lambda au: np.nan_to_num(own[au]["excess"], nan=own[au]["value"] - 1))
+            row = own[worst]
+            own[MEAN_OF_AUS] |= {"worst_target": worst, "worst_auc": row["value"], "worst_excess": row["excess"]}
+        rows += [{"branch": branch, "target": target, **row} for target, row in own.items()]
+    table = pd.DataFrame(rows)
+    constant = "the " + table["branch"] + " branch is constant"
+    split = np.where(table["target"] == "subject", "clips", "subjects")
+    table = table.assign(reason=table["reason"].mask(table["reason"] == CONSTANT, constant), split=split)
+    result = table.filter(items=COLUMNS)
     result.attrs = {**options._asdict(), "label": label}
     return result
 
@@ -173,15 +176,37 @@ def directions(rows: pd.DataFrame) -> np.ndarray:
     return np.where(held, "higher", "at most allowed")
 
 
-def table_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows of results with their columns in the order of `COLUMNS`."""
-    table = pd.DataFrame(rows)
-    return table.reindex(columns=[name for name in COLUMNS if name in table])
-
-
 def is_au(target: str) -> bool:
     """Whether a target is a single AU."""
     return target.startswith("AU") and target[2:].isdigit()
+
+
+def emotion_column(table: pd.DataFrame, label: str) -> str:
+    """The column of the emotion: ``emotion`` where the table has it and no ``label``."""
+    return "emotion" if label == "label" and label not in table and "emotion" in table else label
+
+
+def class_names(table: pd.DataFrame, factor: str, label: str) -> pd.Series:
+    """The class of each clip; missing where it is not known or the AU set is in doubt."""
+    if factor == "aus" and au_columns(table):
+        return pd.Series([None if aus is None else au_set_text(aus) for aus in au_sets(table)], dtype=object)
+    column = emotion_column(table, label) if factor == "emotion" else factor
+    unknown = pd.Series(None, index=table.index, dtype=object)
+    return check_label(table, label=column, complete=False) if column in table else unknown
+
+
+def varying_factors(table: pd.DataFrame, factors: Sequence[str], label: str) -> list[str]:
+    """Those of the factors of which the table knows more than one class."""
+    return [factor for factor in factors if len(class_names(table, factor, label).dropna().unique()) > 1]
+
+
+def known_classes(table: pd.DataFrame, factor: str, label: str) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of which a factor is known, and their :func:`class_names`; ValueError where there are none."""
+    names = class_names(table, factor, label).to_numpy()
+    rows = np.flatnonzero(~pd.isna(names))
+    if not len(rows):
+        raise ValueError(f"nothing can be given {factor!r}: it is known of none of {len(table)} clips")
+    return rows, names[rows]
 
 
 def truths_of(table: pd.DataFrame, allowed: pd.DataFrame | Mapping[str, object] | None, label: str) -> dict[str, Array]:
@@ -193,7 +218,7 @@ def truths_of(table: pd.DataFrame, allowed: pd.DataFrame | Mapping[str, object] 
         return truths
     if aus := au_columns(table):  # an AU that is not known gets the mean of the clips in which it is
         truths["motion"] = table[aus].fillna(table[aus].mean()).fillna(0.0).to_numpy(dtype=float)
-    names = [permutation.class_names(table, factor, label) for factor in ("cue", "emotion")]
+    names = [class_names(table, factor, label) for factor in ("cue", "emotion")]
     if known := [one for one in names if one.notna().any()]:
         truths["emotion"] = pd.get_dummies(known[0], dtype=float).to_numpy()
     return truths | ({"fused": np.hstack([*truths.values()])} if len(truths) == 2 else {})
@@ -212,7 +237,7 @@ def encoded_targets(table: pd.DataFrame, targets: Sequence[str] | None, label: s
         elif name == "subject":
             found[name] = None
         elif column in table:
-            values = permutation.class_names(table, name, label) if name == "emotion" else table[column]
+            values = class_names(table, name, label) if name == "emotion" else table[column]
             found[name] = encode_target(values.to_numpy(dtype=object))
         else:
             raise ValueError(f"no target {name!r} in this table; there are {', '.join(known)}, or a column")
@@ -225,7 +250,7 @@ def _probe_all(encoded: Encoded, features: Array, who: Array, options: ProbeOpti
     results = probing.probe_targets(list(by_subject.values()), features, who, options)
     found = dict(zip(by_subject, results, strict=True))
     if "subject" in encoded:
-        found["subject"] = probe_subject(features, who, options)
+        found["subject"] = probing.probe_subject(features, who, options)
     if MEAN_OF_AUS in encoded:
         found[MEAN_OF_AUS] = mean_of_aus([one for target, one in found.items() if is_au(target)], options)
     return {name: found[name] for name in encoded}
@@ -233,106 +258,74 @@ def _probe_all(encoded: Encoded, features: Array, who: Array, options: ProbeOpti
 
 def mean_of_aus(results: list[ProbeResult], options: ProbeOptions) -> ProbeResult:
     """The AUs with enough clips on either side, averaged, draws and shuffles with them."""
-    kept = [one for one in results if one.enough]
+    kept, values = [one for one in results if one.enough], None
+    if kept:
+        draws, null = (np.transpose([getattr(one, part) for one in kept]) for part in ("draws", "null"))
+        values = probing.mean_known(draws), probing.mean_known(null)
+    constant = any(one.reason == CONSTANT for one in results)
+    few = f"no AU has {probing.MIN_POSITIVES} positive and {probing.MIN_POSITIVES} negative clips"
     most = max(results, key=lambda one: one.n_clips)
-    sizes: dict[str, Any] = {"n_clips": most.n_clips, "n_subjects": most.n_subjects, "n_unknown": most.n_unknown}
+    sizes = {name: getattr(most, name) for name in ("n_clips", "n_subjects", "n_unknown")}
     sizes["n_positive"] = min((one.n_positive for one in kept), default=0)
-    if not kept:
-        constant = any(one.reason == CONSTANT for one in results)
-        few = f"no AU has {probing.MIN_POSITIVES} positive and {probing.MIN_POSITIVES} negative clips"
-        return probing.result_of(None, options, reason=CONSTANT if constant else few, **sizes)
-    draws, null = (probing.mean_known(np.transpose([getattr(one, part) for one in kept])) for part in ("draws", "null"))
-    return probing.result_of((draws, null), options, **sizes)
+    return probing.result_of(values, options, reason=CONSTANT if constant else few, **sizes)
 
 
-def probe_subject(features: np.ndarray, who: np.ndarray, options: ProbeOptions) -> ProbeResult:
-    """The subject as target, each against the others: clips are held out, not subjects."""
-    names, person, clips = np.unique(who.astype(str), return_inverse=True, return_counts=True)
-    kept = np.flatnonzero(clips >= 2)
-    fewest = int(clips[kept].min()) if len(kept) else 0
-    sizes: dict[str, Any] = {"n_clips": len(who), "n_subjects": len(names), "n_positive": fewest, "n_unknown": 0}
-    if not len(kept) or is_constant(features):
-        reason = CONSTANT if len(kept) else "every subject has one clip only"
-        return probing.result_of(None, options, reason=reason, **sizes)
-    generator, k = np.random.default_rng(options.seed), len(kept)
-    folds = probing.clip_folds(who, n_folds=options.n_folds, seed=options.seed)
-    columns = (person[:, None] == kept).astype(float)
-    shuffled = (columns[generator.permutation(len(who))] for _ in range(options.n_shuffles))
-    every = np.concatenate([columns, *shuffled], axis=1)
-    # A subject's clips are never left out together here, so the penalty is chosen by leaving out single clips.
-    units = np.arange(len(who))
-    scores = probing.held_out_scores(features, every, folds=folds, units=units, kind=options.kind, seed=options.seed)
-    auc, *null = probing.grouped_auc(scores, every, folds=folds).reshape(1 + options.n_shuffles, k)
-    draws = draw_counts(k, n_draws=options.n_resamples, seed=options.seed) @ auc / k
-    return probing.result_of((draws, np.array([one.mean() for one in null])), options, n_units=k, **sizes)
-
-
-def _row(
-    branch: str, target: str, found: ProbeResult, truth: ProbeResult | None, exact: float | None
-) -> dict[str, Any]:
+def _row(found: ProbeResult, truth: ProbeResult | None, exact: float | None) -> dict[str, Any]:
     allowed, low, high = np.nan if truth is None else truth.value, np.nan, np.nan
     if exact is not None:
-        missed = max(exact - allowed, 0.0) if np.isfinite(allowed) else 0.0
+        missed = np.fmax(exact - allowed, 0.0)  # 0 where the truth has no value
         allowed, low, high = exact, found.low - exact, found.high - exact + missed
     elif truth is not None and np.isfinite(found.value):
         by_draw = truth.draws
         if truth.reason == CONSTANT:  # a truth that is the same for all clips allows guessing and no more
             allowed, by_draw = 0.5, np.full(len(by_draw), 0.5)
         low, high = t_bounds(found.draws - by_draw, n_units=found.n_subjects, level=probing.LEVEL)
-    return found.figures | {
-        "branch": branch, "target": target, "split": "clips" if target == "subject" else "subjects",
-        "allowed": allowed, "excess": found.value - allowed, "excess_low": low, "excess_high": high,
-        "reason": f"the {branch} branch is constant" if found.reason == CONSTANT else found.reason,
-        "worst_target": "", "worst_auc": np.nan, "worst_excess": np.nan,
-    }  # fmt: skip
+    excess = {"allowed": allowed, "excess": found.value - allowed, "excess_low": low, "excess_high": high}
+    return found.figures | excess | NO_WORST
 
 
-def branch_measures(
-    features: BranchFeatures, *, label: str, seed: int, leaks: Sequence[tuple[str, str]] = LEAKS, chance: bool = True
-) -> Iterator[pd.DataFrame]:
-    """Dependence and leakage of some clips as :func:`selection_measures` describes them, a step at a time."""
-    table, n, who = features.table, len(features), None
+def branch_measures(features: BranchFeatures, *, label: str, seed: int, watch: bool = False) -> Iterator[pd.DataFrame]:
+    """Dependence and leakage of some clips as :func:`selection_measures` describes them, a step at a time.
+
+    To `watch` a training, two leaks are measured and no null.
+    """
+    leaks = LEAKS[:2] if watch else LEAKS
+    n, who, n_subjects = len(features), None, np.nan
     with suppress(ValueError):  # there is a subject for each clip
-        who = people(table).to_numpy(dtype=object)
-    values = dict.fromkeys(list(MEASURES)[:-1], np.nan)  # of two branches of one width there is a cosine as well
+        who = people(features.table).to_numpy(dtype=object)
+        n_subjects = len(set(who))
     try:
-        x, y = permutation.both_branches(features)
-        values = figures(x, y)
-        reason = constant_reason({"motion": x, "emotion": y}) or permutation.UNDEFINED
-    except ValueError as fault:
-        reason = str(fault)
-    n_subjects = 0 if who is None else len(set(who))
-    rows = [("dependence", name, "", "", value) for name, value in values.items()]
-    rows += [("leakage", "auc", *one, np.nan) for one in leaks]
-    found = pd.DataFrame(rows, columns=["kind", "measure", "branch", "target", "value"]).assign(
-        chance=np.nan, allowed=np.nan, n_clips=n, n_subjects=n_subjects or np.nan, drawn_from=n
-    )
-    found["reason"] = np.where(found["kind"] == "leakage", COMPUTING, np.where(found["value"].isna(), reason, ""))
+        values = permutation.dependence(features).drop(columns="direction")
+    except ValueError as fault:  # of two branches of one width there is a cosine as well
+        values = pd.DataFrame({"measure": list(MEASURES)[:-1], "value": np.nan, "reason": str(fault)})
+    of_leaks = pd.DataFrame(leaks, columns=["branch", "target"]).assign(kind="leakage", measure="auc", reason=COMPUTING)
+    found = pd.concat([values.assign(kind="dependence", branch="", target=""), of_leaks], ignore_index=True)
+    found = found.assign(chance=np.nan, allowed=np.nan, n_clips=n, n_subjects=n_subjects, drawn_from=n)
     yield found.copy()
-    if chance and found["value"].notna().any():
-        groups = None if who is None else permutation.exchange_groups(who, None, "")[0]
-        how: dict[str, Any] = {"groups": groups, "seed": seed, "n_permutations": 19}
-        nulls = [permutation.permutation_test(MEASURES[name], x, y, **how).null_mean for name in values]
-        found.loc[: len(values) - 1, "chance"] = nulls
+    if not watch and values["value"].notna().any():
+        groups = None if who is None else permutation.exchange_groups(who, None, "", "exchange")[0]
+        test = partial(permutation.permutation_test, groups=groups, seed=seed, n_permutations=19)
+        x, y = permutation.both_branches(features)
+        tests = [test(MEASURES[name], x, y) for name in values["measure"]]
+        found.loc[values.index, "chance"] = [one.figures["null_mean"] for one in tests]
     yield found.copy()
     columns = ["value", "chance", "allowed", "n_clips", "reason"]
-    how = {"label": label, "n_shuffles": 10 if chance else 0, "n_resamples": 0, "seed": seed}
+    how: dict[str, Any] = {"label": label, "n_shuffles": 0 if watch else 10, "n_resamples": 0, "seed": seed}
     for place, (branch, target) in enumerate(leaks, start=len(values)):
-        if n < ENOUGH_FOR_A_PROBE or n_subjects < 2:
-            few = f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects, there are {n} of {n_subjects}"
-            few = "the subjects are not known, so none can be held out" if who is None else few
-            found.loc[place, "reason"] = few
-        else:
-            try:
-                targets = ["aus" if target == MEAN_OF_AUS else target]
-                leak = leakage(features, branches=[branch], targets=targets, **how).set_index("target").loc[target]
-                found.loc[place, columns] = leak.rename({"null_mean": "chance"})[columns]
-            except ValueError as fault:
-                found.loc[place, "reason"] = str(fault)
+        try:
+            if who is not None and (n < ENOUGH_FOR_A_PROBE or n_subjects < 2):
+                raise ValueError(
+                    f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects, there are {n} of {n_subjects}"
+                )
+            targets = ["aus" if target == MEAN_OF_AUS else target]
+            leak = leakage(features, branches=[branch], targets=targets, **how).set_index("target").loc[target]
+            found.loc[place, columns] = leak.rename({"null_mean": "chance"})[columns]
+        except ValueError as fault:
+            found.loc[place, "reason"] = str(fault)
         yield found.copy()
 
 
-def selection_measures(features: BranchFeatures, *, label: str = "label", seed: int = 0) -> SelectionMeasures:
+def selection_measures(features: BranchFeatures, *, label: str = "label", seed: int = 0) -> Callable[..., pd.DataFrame]:
     """Make the callable that measures dependence and leakage of any selection of these clips.
 
     For :class:`medn_lab.widgets.BranchExplorer`, which calls it at each lasso. The values describe the selected clips.
@@ -349,14 +342,14 @@ def selection_measures(features: BranchFeatures, *, label: str = "label", seed: 
 
     Returns
     -------
-    SelectionMeasures
+    callable
         Call it with clip ids, or with none for all clips. It returns a DataFrame, a measure a row: ``kind``
         (``dependence`` or ``leakage``), ``measure``, ``branch``, ``target``, ``value`` (lower is better decoupled; a
         leak is an AUC in [0, 1]), ``chance`` (the mean with clips exchanged, or labels shuffled, inside the subjects of
         the same selection), ``allowed`` (the AUC of the truth of the branch's own factor), ``n_clips``, ``n_subjects``,
         ``drawn_from`` (the size of the selection; 600 clips of a larger one are drawn, so that no step takes long),
-        ``reason`` (why there is no value). Its method ``steps`` yields the same table again and again, with more values
-        each time; the reason of the others is ``computing``.
+        ``reason`` (why there is no value). Its attribute ``steps``, a function of the same clip ids, yields the same
+        table again and again, with more values each time; the reason of the others is ``computing``.
 
     Raises
     ------
@@ -376,31 +369,18 @@ def selection_measures(features: BranchFeatures, *, label: str = "label", seed: 
     >>> measure(table["clip_id"][:20])["value"].iloc[0].round(6).item()
     1.0
     """
-    return SelectionMeasures(features, label, seed)
 
+    def steps(clip_ids: Iterable[str] | None = None) -> Iterator[pd.DataFrame]:
+        every = features.table["clip_id"]
+        rows = np.unique(positions(features.table, every if clip_ids is None else clip_ids, owner="the features"))
+        drawn = np.random.default_rng(seed).choice(rows, min(len(rows), MOST_CLIPS), replace=False)
+        chosen = features.select(every.iloc[np.sort(drawn)])
+        for found in branch_measures(chosen, label=label, seed=seed):
+            yield found.assign(drawn_from=len(rows))
 
-@dataclass(frozen=True, eq=False, repr=False)
-class SelectionMeasures:
-    """The callable that :func:`selection_measures` returns."""
-
-    features: BranchFeatures
-    label: str
-    seed: int
-
-    def __call__(self, clip_ids: Iterable[str] | None = None) -> pd.DataFrame:
-        """The table of these clips; of all clips where None."""
-        *_, last = self.steps(clip_ids)
+    def measure(clip_ids: Iterable[str] | None = None) -> pd.DataFrame:
+        *_, last = steps(clip_ids)
         return last
 
-    def steps(self, clip_ids: Iterable[str] | None = None) -> Iterator[pd.DataFrame]:
-        """The same table again and again, with more values each time; the reason of the others is ``computing``."""
-        table = self.features.table
-        rows = np.arange(len(table))
-        if clip_ids is not None:
-            rows = np.unique(positions(table, clip_ids, owner="these BranchFeatures"))
-        size = len(rows)
-        if size > MOST_CLIPS:
-            rows = np.sort(np.random.default_rng(self.seed).choice(rows, MOST_CLIPS, replace=False))
-        chosen = self.features.select(table["clip_id"].iloc[rows])
-        for found in branch_measures(chosen, label=self.label, seed=self.seed):
-            yield found.assign(drawn_from=size)
+    measure.steps = steps  # type: ignore[attr-defined]
+    return measure

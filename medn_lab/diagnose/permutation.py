@@ -11,17 +11,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from medn_lab.diagnose.similarity import PREPARED, centred, check_pair, figures, of_orders
-from medn_lab.records import (
-    BranchFeatures,
-    au_columns,
-    au_set_text,
-    au_sets,
-    check_label,
-    constant_columns,
-    constant_reason,
-    is_constant,
-    require,
-)
+from medn_lab.records import BranchFeatures, constant_columns, constant_reason, is_constant, require
+
+Array = np.ndarray
 
 # How clips change places inside a group: at random, or all by one circular shift of their order.
 Scheme = Literal["exchange", "shift"]
@@ -61,11 +53,6 @@ class PermutationTest:
     reason: str = ""
 
     @property
-    def null_mean(self) -> float:
-        """Mean of the null; NaN where there is none."""
-        return self.figures["null_mean"]
-
-    @property
     def p_value(self) -> float:
         """Share of the null, the value counted as one of it, that is as large; NaN without a value or a null."""
         return self.figures["p"]
@@ -73,13 +60,11 @@ class PermutationTest:
     @property
     def figures(self) -> dict[str, Any]:
         """What a row of a table of results holds of this test."""
-        known = self.null[np.isfinite(self.null)]
-        found = {"value": self.value, "null_mean": np.nan, "null_95": np.nan, "p": np.nan}
-        if len(known):
-            found |= {"null_mean": float(known.mean()), "null_95": float(np.quantile(known, 0.95))}
-            if np.isfinite(self.value):
-                found["p"] = float((1 + (known >= self.least).sum()) / (1 + len(known)))
-        return found | {"n_clips": self.n_clips, "reason": self.reason}
+        null = pd.Series(self.null[np.isfinite(self.null)], dtype=float)
+        known = len(null) > 0 and np.isfinite(self.value)
+        p = (1 + int((null >= self.least).sum())) / (1 + len(null)) if known else np.nan
+        facts = {name: value for name, value in vars(self).items() if name not in ("null", "draws")}
+        return facts | {"null_mean": float(null.mean()), "null_95": float(null.quantile(0.95)), "p": p}
 
     @property
     def least(self) -> float:
@@ -87,8 +72,8 @@ class PermutationTest:
         return self.value - 1e-12 * max(1.0, abs(self.value))
 
     def __repr__(self) -> str:
-        found = f"{self.value:.3g}, p = {self.p_value:.3g} of {len(self.null)} permutations"
-        return f"{type(self).__name__}: {self.reason or found} ({self.n_clips} clips)"
+        found = self.reason or f"{self.value:.3g}, p = {self.p_value:.3g} of {len(self.null)} permutations"
+        return f"{type(self).__name__}: {found} ({self.n_clips} clips)"
 
 
 def permutation_test(
@@ -171,8 +156,7 @@ def permutation_test(
     if scheme == "shift" and (different := np.prod(sizes, dtype=float)) < 20:
         few = f"there are {different:.0f} different shifts inside {len(sizes)} groups"
         raise ValueError(f"{few}, so p cannot be below {1 / different:.2g}; give groups of more clips")
-    if still := [name for name, values in (("x", x), ("y", y)) if is_constant(values)]:
-        reason = f"{' and '.join(still)} {'are' if len(still) > 1 else 'is'} constant"
+    if reason := " and ".join(f"{name} is constant" for name, one in (("x", x), ("y", y)) if is_constant(one)):
         return PermutationTest(np.nan, np.full(n_permutations, np.nan), len(x), reason)
     of_order = of_orders(measure, x, y) if measure in PREPARED else lambda order: float(measure(x, y[order]))
     orders = exchange_orders(place, [np.random.default_rng(seed)] * n_permutations, scheme)
@@ -295,36 +279,7 @@ def cells(factors: ArrayLike | pd.DataFrame) -> np.ndarray:
     return table.groupby(list(table), dropna=False).ngroup().to_numpy()
 
 
-def emotion_column(table: pd.DataFrame, label: str) -> str:
-    """The column of the emotion: ``emotion`` where the table has it and no ``label``."""
-    return "emotion" if label == "label" and label not in table and "emotion" in table else label
-
-
-def class_names(table: pd.DataFrame, factor: str, label: str) -> pd.Series:
-    """The class of each clip; missing where it is not known or the AU set is in doubt."""
-    if factor == "aus" and au_columns(table):
-        return pd.Series([None if aus is None else au_set_text(aus) for aus in au_sets(table)], dtype=object)
-    column = emotion_column(table, label) if factor == "emotion" else factor
-    unknown = pd.Series(None, index=table.index, dtype=object)
-    return check_label(table, label=column, complete=False) if column in table else unknown
-
-
-def varying_factors(table: pd.DataFrame, factors: Sequence[str], label: str) -> list[str]:
-    """Those of the factors of which the table knows more than one class."""
-    return [factor for factor in factors if len(class_names(table, factor, label).dropna().unique()) > 1]
-
-
-def known_classes(table: pd.DataFrame, factor: str, label: str) -> np.ndarray:
-    """The :func:`class_names` of a factor; ValueError where it is known of no clip."""
-    names = class_names(table, factor, label)
-    if names.isna().all():
-        raise ValueError(f"nothing can be given {factor!r}: it is known of none of {len(table)} clips")
-    return names.to_numpy()
-
-
-def exchange_groups(
-    who: np.ndarray, classes: np.ndarray | None, factor: str, scheme: Scheme = "exchange"
-) -> tuple[np.ndarray | None, str]:
+def exchange_groups(who: Array, classes: Array | None, factor: str, scheme: Scheme) -> tuple[Array | None, str]:
     """Inside what clips are exchanged: subject and factor, or what of it leaves enough clips to exchange."""
     choices = [(who, "subject")]
     if classes is not None:
@@ -379,10 +334,7 @@ def dependence(features: BranchFeatures) -> pd.DataFrame:
     return table.assign(n_clips=len(x), direction="lower", reason=np.where(table["value"].isna(), reason, ""))
 
 
-def both_branches(features: BranchFeatures) -> tuple[np.ndarray, np.ndarray]:
+def both_branches(features: BranchFeatures) -> list[np.ndarray]:
     """Motion and emotion features; ValueError where the model has only one of the two."""
     missing = "these features have no {} branch; dependence is between two branches"
-    motion, emotion = (
-        require(getattr(features, name), otherwise=missing.format(name)) for name in ("motion", "emotion")
-    )
-    return motion, emotion
+    return [require(getattr(features, name), otherwise=missing.format(name)) for name in ("motion", "emotion")]

@@ -18,12 +18,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.permutation import PermutationTest, cells, exchange_orders
+from medn_lab.diagnose.permutation import Array, PermutationTest, cells, exchange_orders
 from medn_lab.diagnose.similarity import check_features
 from medn_lab.evaluate.resampling import draw_counts, ratio, t_bounds
 from medn_lab.records import constant_columns, is_constant
-
-Array = np.ndarray
 
 # The readers, by their names in `READERS`.
 Kind = Literal["ridge", "rbf", "knn", "boosting", "mlp"]
@@ -37,8 +35,8 @@ LANDMARKS = 256
 # Clips with and without a target that it needs where targets are averaged or exchanged.
 MIN_POSITIVES = 8
 
-# The (n,) state of each clip, inside which targets are compared, and (n_shuffles, n) orders for all targets.
-Strata = tuple[Array, Array]
+# The (n,) state of each clip, inside which targets are compared, and (n_shuffles, n) orders for all targets; or none.
+Strata = tuple[Array, Array] | None
 # Coverage of every interval of a probe.
 LEVEL = 0.95
 # The reason of a probe of features that are the same for all clips.
@@ -105,12 +103,6 @@ class ProbeResult(PermutationTest):
     n_subjects: int
     n_positive: int
     n_unknown: int
-
-    @property
-    def figures(self) -> dict[str, Any]:
-        """What a row of a table of results holds of this probe."""
-        names = ("low", "high", "n_subjects", "n_positive", "n_unknown")
-        return super().figures | {name: getattr(self, name) for name in names}
 
     @property
     def enough(self) -> bool:
@@ -196,55 +188,68 @@ def probe(
     if not len(x) == len(encoded.columns) == len(who):
         rows = f"features have {len(x)} rows, target {len(encoded.columns)} and subjects {len(who)}"
         raise ValueError(f"{rows}; all three must be of the same clips")
-    options = ProbeOptions(kind, n_shuffles, n_resamples, seed, n_folds)
-    return probe_targets([encoded], x, who, options)[0]
+    return probe_targets([encoded], x, who, ProbeOptions(kind, n_shuffles, n_resamples, seed, n_folds))[0]
 
 
 def encode_target(target: ArrayLike) -> ProbeTarget:
     """The columns of a target: one for 0/1 or an amount, one a class for names."""
     values = pd.Series(np.asarray(target))
     known, numbers = values.notna(), pd.to_numeric(values, errors="coerce").astype(float)
-    n, reason = int(known.sum()), ""
+    n, n_values = int(known.sum()), numbers.nunique()
     if not numbers.notna().equals(known):
         columns = pd.get_dummies(values.map(str, na_action="ignore"), dtype=float)
-        reason = "there is one class only" if len(columns.T) == 1 else ""
-    elif (n_values := numbers.nunique()) > 2:
+    elif n_values > 2:
         return ProbeTarget(numbers.to_numpy()[:, None], n)
     else:
         columns = numbers.eq(numbers.max() if n_values == 2 else 1.0).astype(float).to_frame()
     n_positive = int(columns[known].sum().min())
-    by_count = {n: "every clip has it", 0: "no clip has it"} | ({} if n else {0: "no clip's target is known"})
-    columns[~known] = np.nan
-    return ProbeTarget(columns.to_numpy(), n_positive, reason or by_count.get(n_positive, ""))
+    reasons = {n: "there is one class only", 0: "no clip has it" if n else "no clip's target is known"}
+    return ProbeTarget(columns.where(known, axis=0).to_numpy(), n_positive, reasons.get(n_positive, ""))
 
 
 def probe_targets(
-    targets: Sequence[ProbeTarget],
-    features: Array,
-    subjects: Array,
-    options: ProbeOptions,
-    strata: Strata | None = None,
+    targets: Sequence[ProbeTarget], features: Array, subjects: Array, options: ProbeOptions, strata: Strata = None
 ) -> list[ProbeResult]:
     """Probe the same features for many targets at once; each result is what the target alone would have."""
     found: dict[int, ProbeResult] = {}
     for places, rows in of_one_pattern(targets):
         who = subjects[rows].astype(str)
-        names, units = np.unique(who, return_inverse=True)
-        constant = CONSTANT if len(names) > 1 and is_constant(features[rows]) else ""
-        alone = "one subject alone has a known target" if len(names) < 2 else ""
+        n_subjects = len(set(who))
+        constant = CONSTANT if n_subjects > 1 and is_constant(features[rows]) else ""
+        alone = "one subject alone has a known target" if n_subjects < 2 else ""
         reasons = {place: constant or targets[place].reason or alone for place in places}
         read = [place for place in places if not reasons[place]]
-        values: dict[int, tuple[Array, Array]] = {}
-        if read:
-            folds = subject_folds(who, n_folds=options.n_folds, seed=options.seed)
-            here = strata and (strata[0][rows], np.searchsorted(rows, strata[1][:, rows]))
-            columns = [targets[place].columns[rows] for place in read]
-            values = dict(zip(read, _draws_and_null(features[rows], columns, folds, units, options, here), strict=True))
-        sizes: dict[str, Any] = {"n_clips": len(rows), "n_subjects": len(names), "n_unknown": len(features) - len(rows)}
+        here = strata and (strata[0][rows], np.searchsorted(rows, strata[1][:, rows]))
+        columns = [targets[place].columns[rows] for place in read]
+        values = dict(zip(read, _draws_and_null(features[rows], columns, who, options, here), strict=True))
+        sizes = {"n_clips": len(rows), "n_subjects": n_subjects, "n_unknown": len(features) - len(rows)}
         for place in places:
-            sizes["n_positive"] = targets[place].n_positive
-            found[place] = result_of(values.get(place), options, reason=reasons[place], **sizes)
+            own = sizes | {"n_positive": targets[place].n_positive}
+            found[place] = result_of(values.get(place), options, reason=reasons[place], **own)
     return [found[place] for place in range(len(targets))]
+
+
+def probe_subject(features: Array, who: Array, options: ProbeOptions) -> ProbeResult:
+    """The subject as target, each against the others: clips are held out, not subjects."""
+    names, person, clips = np.unique(who.astype(str), return_inverse=True, return_counts=True)
+    kept = np.flatnonzero(clips >= 2)
+    fewest = int(clips[kept].min()) if len(kept) else 0
+    sizes: dict[str, Any] = {"n_clips": len(who), "n_subjects": len(names), "n_positive": fewest, "n_unknown": 0}
+    if not len(kept) or is_constant(features):
+        return result_of(None, options, reason=CONSTANT if len(kept) else "every subject has one clip only", **sizes)
+    generator, k = np.random.default_rng(options.seed), len(kept)
+    spread, folds = np.random.default_rng(options.seed), np.zeros(len(who), dtype=int)
+    by_person = [spread.permutation(np.flatnonzero(person == place)) for place in range(len(names))]
+    folds[np.concatenate(by_person)] = np.arange(len(who)) % options.n_folds  # each person's clips over all folds
+    columns = (person[:, None] == kept).astype(float)
+    shuffled = (columns[generator.permutation(len(who))] for _ in range(options.n_shuffles))
+    every = np.concatenate([columns, *shuffled], axis=1)
+    # A subject's clips are never left out together here, so the penalty is chosen by leaving out single clips.
+    units = np.arange(len(who))
+    scores = held_out_scores(features, every, folds=folds, units=units, kind=options.kind, seed=options.seed)
+    auc, *null = grouped_auc(scores, every, folds=folds).reshape(1 + options.n_shuffles, k)
+    draws = draw_counts(k, n_draws=options.n_resamples, seed=options.seed) @ auc / k
+    return result_of((draws, np.array([one.mean() for one in null])), options, n_units=k, **sizes)
 
 
 def of_one_pattern(targets: Sequence[ProbeTarget]) -> Iterator[tuple[list[int], Array]]:
@@ -261,41 +266,42 @@ def result_of(
 ) -> ProbeResult:
     """The result of the AUC under each draw and its null, over `n_units` (by default the subjects), or its `reason`."""
     draws, null = values or (np.full(1 + options.n_resamples, np.nan), np.empty(0))
-    if not np.isfinite(draws[0]):
-        reason, null = reason or "no fold holds clips with and without it", np.empty(0)
-        draws = np.full(len(draws), np.nan)
+    reason = "" if np.isfinite(draws[0]) else reason or "no fold holds clips with and without it"
+    if reason:
+        draws, null = np.full(len(draws), np.nan), np.empty(0)
     n_units = n_units or sizes["n_subjects"]
     low, high = t_bounds(draws, n_units=n_units, level=LEVEL, n_clips=sizes["n_clips"], share=True)
     return ProbeResult(float(draws[0]), null, reason=reason, draws=draws, low=low, high=high, **sizes)
 
 
 def _draws_and_null(
-    features: Array, columns: list[Array], folds: Array, units: Array, options: ProbeOptions, strata: Strata | None
+    features: Array, columns: list[Array], who: Array, options: ProbeOptions, strata: Strata
 ) -> list[tuple[Array, Array]]:
-    """For each target the AUC under each draw of units, and with each shuffle, averaged over its classes."""
-    compared = cells(np.column_stack([folds, strata[0]])) if strata else folds
+    """For each target the AUC under each draw of subjects, and with each shuffle, averaged over its classes."""
+    if not columns:
+        return []
+    folds = subject_folds(who, n_folds=options.n_folds, seed=options.seed)
+    _, first, units = np.unique(who, return_index=True, return_inverse=True)
     if strata:
-        orders = [strata[1]] * len(columns)
-    else:  # within units, or whole units where each has one value of the target
-        first = np.unique(units, return_index=True)[1]
-        seeds = [[options.seed, turn] for turn in range(options.n_shuffles)]
+        compared, orders = cells(np.column_stack([folds, strata[0]])), [strata[1]] * len(columns)
+    else:  # within subjects, or whole subjects where each has one value of the target
+        compared, seeds = folds, [[options.seed, turn] for turn in range(options.n_shuffles)]
         within = exchange_orders(units, seeds, "exchange")
         between = first[exchange_orders(0 * first, seeds, "exchange")][:, units]
         orders = [between if (one == one[first][units]).all() else within for one in columns]
     blocks = [np.concatenate([one, *one[own]], axis=1) for one, own in zip(columns, orders, strict=True)]
     every, stops = np.hstack(blocks), np.cumsum([block.shape[1] for block in blocks])[:-1]
     scores = held_out_scores(features, every, folds=folds, units=units, kind=options.kind, seed=options.seed)
-    counts = draw_counts(int(units.max()) + 1, n_draws=options.n_resamples, seed=options.seed)
+    counts = draw_counts(len(first), n_draws=options.n_resamples, seed=options.seed)
     found = []
     for one, block, given in zip(columns, blocks, np.split(scores, stops, axis=1), strict=True):
         k = one.shape[1]
         draws = auc_under_draws(given[:, :k], one, folds=compared, units=units, counts=counts)
-        by_chance = given[:, k:], block[:, k:]
-        if np.isin(one, (0, 1)).all():
-            null = grouped_auc(*by_chance, folds=compared)
-        else:  # an amount, whose pairs are compared one by one
-            null = auc_under_draws(*by_chance, folds=compared, units=0 * units, counts=np.ones((1, 1)))
-        found.append((mean_known(draws), mean_known(null.reshape(options.n_shuffles, k))))
+        auc: Callable[..., Array] = grouped_auc
+        if not np.isin(one, (0, 1)).all():  # an amount, whose pairs are compared one by one
+            auc = partial(auc_under_draws, units=0 * units, counts=np.ones((1, 1)))
+        null = auc(given[:, k:], block[:, k:], folds=compared).reshape(options.n_shuffles, k)
+        found.append((mean_known(draws), mean_known(null)))
     return found
 
 
@@ -344,17 +350,6 @@ def subject_folds(subjects: Array, *, n_folds: int, seed: int) -> Array:
     return fold_of[place]
 
 
-def clip_folds(classes: Array, *, n_folds: int, seed: int) -> Array:
-    """The fold of each clip, (n,) int, the clips of every class spread evenly over the folds."""
-    generator = np.random.default_rng(seed)
-    classes, folds, start = classes.astype(str), np.zeros(len(classes), dtype=int), 0
-    for name in np.unique(classes):
-        rows = generator.permutation(np.flatnonzero(classes == name))
-        folds[rows] = (start + np.arange(len(rows))) % n_folds
-        start += len(rows)
-    return folds
-
-
 def held_out_scores(features: Array, targets: Array, *, folds: Array, units: Array, kind: Kind, seed: int = 0) -> Array:
     """Each clip's score for each target, (n, k), from a reader fitted to the other folds; NaN where it cannot be.
 
@@ -372,8 +367,7 @@ def held_out_scores(features: Array, targets: Array, *, folds: Array, units: Arr
         varies = np.ptp(given, axis=0) > 0
         fitted = np.where(varies, np.zeros((len(far), 1)), np.nan)
         if near.shape[1] and varies.any():
-            unit = np.unique(units[train].astype(str), return_inverse=True)[1]
-            rows_of = np.split(np.argsort(unit, kind="stable"), np.cumsum(np.bincount(unit))[:-1])
+            rows_of = [*pd.Series(units[train]).groupby(units[train]).indices.values()]
             fitted[:, varies] = READERS[kind](near, given[:, varies], far, rows_of, seed)
         scores[test] = fitted
     # Equal features must have equal scores, whatever the order in which a product was summed.

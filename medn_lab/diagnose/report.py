@@ -14,21 +14,16 @@ from scipy.special import entr
 from tqdm.auto import tqdm
 
 from medn_lab.diagnose import leaks, permutation, similarity
-from medn_lab.diagnose.information import conditional_leakage, mean_under_draws, usable_information
+from medn_lab.diagnose.information import conditional_leakage, usable_information
+from medn_lab.diagnose.interventions import person_means
 from medn_lab.diagnose.leaks import leakage
 from medn_lab.diagnose.permutation import PermutationTest, Scheme, permutation_test
 from medn_lab.diagnose.probing import LEVEL, Kind
 from medn_lab.evaluate.resampling import t_bounds
 from medn_lab.records import BranchFeatures, Clips, DecouplingReport, constant_reason, people, run_record
 
-# Columns of the single tables that the report has not: the reader is its measure.
-LEFT_OUT = {"reader", "bits", "prior_bits", "split"}
-
 # What a training is watched by.
 WATCHED = ("linear_cka", "distance_correlation", "absolute_cosine", "auc")
-
-# Columns that say where the originals lie; no measure reads them, and the report does not keep them.
-PLACES = ["frames_folder", "filename"]
 
 
 def decoupling_report(
@@ -126,33 +121,29 @@ def decoupling_report(
     0            linear_cka  0.05
     1  distance_correlation  0.05
     """
-    if not isinstance(features, Mapping):
-        features = {str(features.source.get("name", "an unnamed model")): features}
-    models = dict(features)
+    models = features if isinstance(features, Mapping) else {features.source.get("name", "an unnamed model"): features}
     test = partial(permutation_test, n_permutations=n_permutations, scheme=scheme, seed=seed)
-    found: list[pd.DataFrame] = []
-    held_fixed: dict[str, None] = {}
+    both: dict[str, Any] = {"label": label, "seed": seed}
+    found, facts = [], {}
     for name, own in tqdm(models.items(), desc="measuring", disable=not progress):
-        truths, varying = leaks.truths_of(own.table, allowed, label), partial(permutation.varying_factors, own.table)
+        truths, varying = leaks.truths_of(own.table, allowed, label), partial(leaks.varying_factors, own.table)
         factors = varying(("emotion", "aus"), label) if given is None else given
-        held_fixed |= dict.fromkeys(factors)
         tested = [_dependence_rows(own, truths, factor, label, test) for factor in ("", *factors)]
         parts = [_one_family(pd.concat(tested, ignore_index=True))]
         if targets is None or len(targets):
-            how: dict[str, Any] = {"label": label, "seed": seed}
-            rows = leakage(own, targets=targets, allowed=allowed, kind=kind, n_shuffles=n_shuffles, **how)
+            rows = leakage(own, targets=targets, allowed=allowed, kind=kind, n_shuffles=n_shuffles, **both)
             within = np.where(rows["split"] == "clips", "", "subject")
-            rows = rows.assign(kind="leakage", measure="auc", within=within)
-            parts.append(rows.assign(direction=leaks.directions(rows)))
+            rows = rows.assign(kind="leakage", measure="auc", within=within, direction=leaks.directions(rows))
+            parts.append(rows)
         aus, factor = varying(("aus",), label), varying(("cue", "emotion"), label)[:1]
         for branch, target, state in (("emotion", aus, factor), ("motion", factor, aus)):
             wanted = state and (target if targets is None else [one for one in target if one in targets])
             if not wanted or getattr(own, branch) is None:
                 continue
-            how = {"branch": branch, "targets": wanted, "label": label, "seed": seed}
+            how: dict[str, Any] = {"branch": branch, "targets": wanted, **both}
             if n_exchanges:
-                exchanged: dict[str, Any] = {"n_exchanges": n_exchanges, "scheme": scheme}
-                rows = conditional_leakage(own, given=state[0], kind=kind, **exchanged, **how)
+                how_exchanged = how | {"given": state[0], "kind": kind, "n_exchanges": n_exchanges, "scheme": scheme}
+                rows = conditional_leakage(own, **how_exchanged)
                 parts.append(rows.assign(kind="conditional", measure="auc"))
             if readers:
                 rows = usable_information(own, readers=readers, allowed=allowed, **how)
@@ -161,26 +152,28 @@ def decoupling_report(
         if own.nats is not None:
             parts.append(pd.DataFrame([_information_row(own, own.nats, label, seed)]))
         found += [part.assign(model=name) for part in parts]
-    columns = [name for name in leaks.COLUMNS if name not in LEFT_OUT]
-    table = pd.concat(found, ignore_index=True).reindex(columns=columns)
-    texts = [name for name in columns if name in leaks.TEXTS]
-    table[texts] = table[texts].astype(object).where(table[texts].notna(), "")
-    tables = [own.table.drop(columns=PLACES, errors="ignore").assign(model=name) for name, own in models.items()]
-    measured = pd.concat(tables, ignore_index=True)
+        widths = {one: values.shape[1] for one in leaks.BRANCHES if (values := getattr(own, one)) is not None}
+        sets = own.table["dataset"].value_counts().sort_index().to_dict() if "dataset" in own.table else {}
+        sizes = {"clips": len(own), "subjects": len(set(people(own.table)))}
+        facts[name] = {**own.source, "data sets": sets, **sizes, "widths": widths}
+    table = pd.concat(found, ignore_index=True).reindex(columns=leaks.COLUMNS)
+    table = table.drop(columns=["reader", "bits", "prior_bits", "split"])  # the reader is the measure
+    texts = [name for name in leaks.TEXTS if name in table]
+    table[texts] = table[texts].astype(object).fillna("")
+    measured = pd.concat([own.table.assign(model=name) for name, own in models.items()], ignore_index=True)
+    measured = measured.drop(columns=["frames_folder", "filename"], errors="ignore")  # where the originals lie
     chosen = {name: None if one is None else list(one) for name, one in (("given", given), ("targets", targets))}
     by_hand = [] if allowed is None else ["allowed"]
     run = run_record("decoupling_report", table=measured, **chosen, by_hand=by_hand)
     source = {
-        "models": {name: _facts(own) for name, own in models.items()},
-        "protocol": protocol,
+        "models": facts, "protocol": protocol,
         "parameters": {
             "seed": seed, "permutations": n_permutations, "scheme": scheme, "label shuffles": n_shuffles, "probe": kind,
             "exchanges": n_exchanges, "readers": list(readers), "emotion column": label,
-            "given": list(held_fixed),
+            "given": table.query("kind == 'dependence' and given != ''")["given"].unique().tolist(),
         },
         "versions": run["versions"] | {name: version(name) for name in ("pandas", "scikit-learn", "scipy")},
-        "about": dict(about or {}),
-        "run": run,
+        "about": dict(about or {}), "run": run,
     }  # fmt: skip
     return DecouplingReport(table, source, measured)
 
@@ -191,9 +184,8 @@ def _dependence_rows(
     """A row a measure: of the two branches, or of what is left of them given a factor."""
     classes, rest = None, lambda values: values
     if factor:
-        classes = permutation.known_classes(features.table, factor, label)
-        known = ~pd.isna(classes)
-        features, classes = features.select(features.table["clip_id"][known]), classes[known]
+        known, classes = leaks.known_classes(features.table, factor, label)
+        features = features.select(features.table["clip_id"].iloc[known])
         truths = {branch: values[known] for branch, values in truths.items()}
         rest = partial(permutation.partial_out, factors=classes)
     who = people(features.table).to_numpy(dtype=object)
@@ -212,13 +204,10 @@ def _dependence_rows(
     pair = [rest(truths[branch]) for branch in ("motion", "emotion") if branch in truths]
     true = (similarity.figures(*pair) if len(pair) == 2 else {}) | {"absolute_cosine": np.nan}
     measures = similarity.measures_of(x, y)
-    tests = [test(similarity.MEASURES[name], x, y, groups=groups) for name in measures]
-    rows = [
-        {"measure": measure, **one.figures, "p_family": p, "allowed": true.get(measure, np.nan)}
-        | {"reason": "" if np.isfinite(one.value) else reason}
-        for measure, one, p in zip(measures, tests, permutation.family_wise_p(tests), strict=True)
-    ]
-    return pd.DataFrame(rows).assign(**common, direction="lower", within=within)
+    tests = [test(measure, x, y, groups=groups) for measure in measures.values()]
+    table = pd.DataFrame([one.figures for one in tests]).assign(measure=list(measures), **common, within=within)
+    table["allowed"], table["p_family"] = table["measure"].map(true), permutation.family_wise_p(tests)
+    return table.assign(direction="lower", reason=np.where(table["value"].isna(), reason, ""))
 
 
 def _one_family(rows: pd.DataFrame) -> pd.DataFrame:
@@ -236,28 +225,17 @@ def _one_family(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _information_row(features: BranchFeatures, nats: np.ndarray, label: str, seed: int) -> dict[str, Any]:
     values = similarity.check_features(nats[:, None], owner="the nats")[:, 0]
-    names, units = np.unique(people(features.table).to_numpy(dtype=str), return_inverse=True)
-    drawn = mean_under_draws(values, units=units, n_resamples=1000, seed=seed)
-    reason = constant_reason({"emotion": features.emotion})
-    if reason:
-        drawn = np.full_like(drawn, np.nan)
-    low, high = t_bounds(drawn, n_units=len(names), level=LEVEL)
+    if reason := constant_reason({"emotion": features.emotion}):
+        values = np.full(len(values), np.nan)
+    drawn, n_subjects = person_means(features.table, values, n_resamples=1000, seed=seed)
+    low, high = t_bounds(drawn, n_units=n_subjects, level=LEVEL)
     factor = next((column for column in ("cue", label, "emotion") if column in features.table), "")
     held = float(entr(features.table[factor].value_counts(normalize=True)).sum()) if factor else np.nan
     return {
         "kind": "information", "measure": "nats", "branch": "emotion", "target": factor, "value": drawn[0], "low": low,
-        "high": high, "allowed": held, "excess": drawn[0] - held, "n_clips": len(values), "n_subjects": len(names),
+        "high": high, "allowed": held, "excess": drawn[0] - held, "n_clips": len(values), "n_subjects": n_subjects,
         "direction": "at most allowed", "reason": reason,
     }  # fmt: skip
-
-
-def _facts(features: BranchFeatures) -> dict[str, Any]:
-    table = features.table
-    sets = table["dataset"].value_counts().sort_index() if "dataset" in table else {}
-    widths = {name: values.shape[1] for name in leaks.BRANCHES if (values := getattr(features, name)) is not None}
-    data_sets = {str(name): int(count) for name, count in sets.items()}
-    facts = {"data sets": data_sets, "clips": len(table), "subjects": len(set(people(table))), "widths": widths}
-    return {**features.source, **facts}
 
 
 def decoupling_watch(clips: Clips, *, label: str = "label", seed: int = 0) -> DecouplingWatch:
@@ -340,13 +318,8 @@ class DecouplingWatch:
 
     def of(self, features: BranchFeatures) -> dict[str, float]:
         """The same figures of features, name to value; without those that have no value."""
-        found: dict[str, float] = {}
-        how: dict[str, Any] = {"label": self.label, "seed": self.seed, "chance": False}
-        *_, table = leaks.branch_measures(features, leaks=leaks.LEAKS[:2], **how)
-        for row in table[table["value"].notna() & table["measure"].isin(WATCHED)].to_dict("records"):
-            leak = f"leak_{row['target'].lower()}_from_{row['branch']}"
-            name = leak if row["kind"] == "leakage" else f"dependence_{row['measure']}"
-            found[name] = row["value"]
-            if np.isfinite(row["allowed"]):
-                found[f"{name}_allowed"] = row["allowed"]
-        return found
+        *_, table = leaks.branch_measures(features, label=self.label, seed=self.seed, watch=True)
+        rows = table[table["value"].notna() & table["measure"].isin(WATCHED)]
+        leak = "leak_" + rows["target"].str.lower() + "_from_" + rows["branch"]
+        rows = rows.set_index(leak.where(rows["kind"] == "leakage", "dependence_" + rows["measure"]))
+        return {**rows["value"], **rows["allowed"].dropna().add_suffix("_allowed")}

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy.spatial.distance import pdist, squareform
 
 from medn_lab.records import constant_columns, is_constant
 
@@ -250,7 +251,7 @@ def branch_correlation(x: ArrayLike, y: ArrayLike) -> pd.DataFrame:
     [-1.0, -0.447]
     """
     x, y = check_pair(x, y)
-    a, b = _unit_columns(x), _unit_columns(y)
+    a, b = (unit_rows(centred(one).T).T for one in (x, y))  # columns of length 1, of 0 where they do not vary
     found = pd.DataFrame(np.clip(a.T @ b, -1.0, 1.0)).where(np.outer(a.any(axis=0), b.any(axis=0)))
     found.attrs = {"mean_square": _value(branch_correlation, x, y), "n_clips": len(x)}
     return found
@@ -290,14 +291,14 @@ def absolute_cosine(x: ArrayLike, y: ArrayLike) -> float:
     return _value(absolute_cosine, x, y)
 
 
-def measures_of(x: np.ndarray, y: np.ndarray) -> list[str]:
-    """The names of the measures that fit two features: the cosine needs one width."""
-    return [name for name in MEASURES if name != "absolute_cosine" or x.shape[1] == y.shape[1]]
+def measures_of(x: np.ndarray, y: np.ndarray) -> dict[str, Callable[..., object]]:
+    """The measures that fit two features, by name: the cosine needs one width."""
+    return {name: one for name, one in MEASURES.items() if one is not absolute_cosine or x.shape[1] == y.shape[1]}
 
 
 def figures(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """The one value of each measure that fits two features, by name."""
-    return {name: _value(MEASURES[name], x, y) for name in measures_of(x, y)}
+    return {name: _value(measure, x, y) for name, measure in measures_of(x, y).items()}
 
 
 def of_orders(measure: Callable[..., object], x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], float]:
@@ -330,16 +331,15 @@ def _u_centred_product(x: np.ndarray, y: np.ndarray, order: np.ndarray) -> float
 
 
 def _distances(x: np.ndarray) -> np.ndarray:
-    centred_distances = _u_centred(np.sqrt(squared_distances(x)))
+    centred_distances = _u_centred(squareform(pdist(centred(x))))
     return centred_distances / np.linalg.norm(centred_distances)
 
 
 def _kernel(x: np.ndarray) -> np.ndarray:
-    squared = squared_distances(x)
-    apart = squared[np.triu_indices(len(squared), k=1)]
-    apart = apart[apart > 0]
-    kernel = np.exp(-squared / (2 * np.median(np.sqrt(apart)) ** 2)) if len(apart) else squared
-    return _u_centred(kernel) / np.sqrt(len(x) * (len(x) - 3))
+    distances = pdist(centred(x))
+    apart = distances[distances > 0]
+    kernel = np.exp(-((distances / np.median(apart)) ** 2) / 2) if len(apart) else distances
+    return _u_centred(squareform(kernel)) / np.sqrt(len(x) * (len(x) - 3))
 
 
 def _u_centred(matrix: np.ndarray) -> np.ndarray:
@@ -369,11 +369,6 @@ def _first_correlation(a: np.ndarray, b: np.ndarray, order: np.ndarray) -> float
     return min(float(np.linalg.norm(a.T @ b[order], 2)), 1.0) if a.size and b.size else np.nan
 
 
-def _unit_columns(x: np.ndarray) -> np.ndarray:
-    """Centred columns of length 1; 0 where a column does not vary."""
-    return unit_rows(centred(x).T).T
-
-
 def unit_rows(x: np.ndarray) -> np.ndarray:
     """Rows of length 1; those of length 0 stay 0."""
     length = np.linalg.norm(x, axis=1, keepdims=True)
@@ -399,7 +394,7 @@ PREPARED: dict[Callable[..., object], tuple[Callable[..., np.ndarray], Callable[
     distance_correlation: (_distances, _matrix_product),
     hsic: (_kernel, _matrix_product),
     canonical_correlations: (_whitened, _first_correlation),
-    branch_correlation: (_unit_columns, _mean_square),
+    branch_correlation: (lambda x: unit_rows(centred(x).T).T, _mean_square),
     absolute_cosine: (lambda x: unit_rows(x) * (np.nan if is_constant(x) else 1.0), _cosine),
 }
 
@@ -410,13 +405,3 @@ MEASURES = {measure.__name__: measure for measure in PREPARED}
 def centred(x: np.ndarray) -> np.ndarray:
     """Columns with their mean taken off; a constant one becomes exactly 0."""
     return np.where(constant_columns(x), 0.0, x - x.mean(axis=0))
-
-
-def squared_distances(x: np.ndarray) -> np.ndarray:
-    """Between all rows, (n, n), the diagonal exactly 0; equal rows are exactly 0 apart."""
-    x = centred(x)
-    length = np.einsum("ij,ij->i", x, x)
-    squared = length[:, None] + length - 2 * (x @ x.T)
-    squared[squared <= 1e-13 * (length[:, None] + length)] = 0.0
-    np.fill_diagonal(squared, 0.0)
-    return squared
