@@ -1,24 +1,28 @@
-"""Clips that play in the page: frames and flow are sent once; the page plays, magnifies and draws overlays."""
+"""Clips that play: frames and flow are sent once; the page plays, magnifies and draws overlays."""
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Any
 
 import anywidget
+import ipywidgets as widgets
 import numpy as np
+import pandas as pd
 import traitlets
 
-from medn_lab.records import Attribution, Clips, KeptTokens, positions
-from medn_lab.view import images, theme
-from medn_lab.view.attribution import mapped_clip
+from medn_lab.records import Attribution, Clips, KeptTokens, Predictions
+from medn_lab.view import images
+from medn_lab.view.attribution import mapped_clip, sanity_lines
 from medn_lab.view.clips import cover_text
-from medn_lab.view.rows import clip_moments, clip_row, shown_frames
-from medn_lab.widgets.panel import Later, validates
+from medn_lab.view.rows import clip_moments, clip_row, describe, shown_frames
+from medn_lab.widgets.panel import Later, WrittenPanel, clip_headings, control, note, score_rows, validates
 
 _HERE = Path(__file__).parent
 _PARTS = {"frames": "this frame", "all frames": "all frames after the onset", "flow": "the flow, onset to apex"}
 PAGE_FACE = 128  # pixels: the longer side of a face of the viewing copy in a written page
+_COLOURS = images.magnitude_colours(np.linspace(0, 1, 256)).round().astype(int).tolist()
 _LONGEST = 16383  # pixels: the side that a WebP file can have
 _BLUR = 1.0  # pixels by which an attribution is smoothed: single pixels are noisy
 _SETTLED = 0.2  # seconds until the viewing copy follows the network's frames, which are there at once
@@ -77,7 +81,7 @@ class ClipView(anywidget.AnyWidget):
     overlays: traitlets.List[Any] = traitlets.List().tag(sync=True)
     keep_rates: traitlets.List[Any] = traitlets.List().tag(sync=True)
     parts: traitlets.List[Any] = traitlets.List().tag(sync=True)
-    scale: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    scale: traitlets.List[Any] = traitlets.List(_COLOURS).tag(sync=True)
     interval = traitlets.Float(_INTERVAL).tag(sync=True)
     most = traitlets.Float(images.MOST).tag(sync=True)
     size = traitlets.Int(320).tag(sync=True)
@@ -96,14 +100,10 @@ class ClipView(anywidget.AnyWidget):
     ) -> None:  # fmt: skip
         self._clips = clips
         self._soon = Later(self._show_viewing_copy, seconds=_SETTLED)
-        super().__init__(
-            size=size,
-            scale=[[stop, [int(code[i : i + 2], 16) for i in (1, 3, 5)]] for stop, code in theme.MAGNITUDE_SCALE],
-        )
+        super().__init__(size=size)
         self.give(kept=kept, attribution=attribution)
-        with self.hold_sync():
-            for name, value in traits.items():
-                setattr(self, name, value)
+        for name, value in traits.items():
+            setattr(self, name, value)
 
     def give(
         self, *, clips: Clips | None = None, kept: KeptTokens | None = None,
@@ -160,6 +160,8 @@ class ClipView(anywidget.AnyWidget):
                 viewing = False
                 notes.append(f"These clips have no frames. {no_flow or 'Their flow is drawn on a plain background.'}")
             else:
+                for face, one in zip(faces, there, strict=True):
+                    face |= _strip(clips.frames[clip_row(clips, one)[0]])
                 about = clip_moments(clips, there[0]).note
                 amplified = no_flow and f"{no_flow} Differences between frames are amplified instead."
                 notes += filter(None, (about, amplified, f"Frames at {max(clips.size)} px, as the network gets them"))
@@ -182,15 +184,18 @@ class ClipView(anywidget.AnyWidget):
             self.faces = [face | strip for face, strip in zip(self.faces, strips, strict=True)]
             self.notes = [*self.notes[:-1], shown[0][1].capitalize()]
 
-    def packed(self, clip_id: str) -> dict[str, Any] | None:
-        """What a page without a kernel needs to play a clip, at half the flow's size; None where it is not here."""
-        if self._clips is None or clip_id not in self._ids:
-            return None
-        (face,) = self._faces(self._clips, [clip_id], quality=80, halved=True)
-        large = shown_frames(self._clips, clip_row(self._clips, clip_id)[0])[0]
-        if large is not None and max(large.shape[1:3]) > PAGE_FACE:
-            face |= _strip(np.stack([images.enlarge(one, PAGE_FACE) for one in large]), quality=70)
-        moments, interval = _timing(self._clips, clip_id)
+    def packed(self, clip_id: str) -> dict[str, Any]:
+        """What a page without a kernel needs to play a clip, at half the flow's size; empty where it is not here."""
+        clips = self._clips
+        if clips is None or clip_id not in self._ids:
+            return {}
+        (face,), place = self._faces(clips, [clip_id], halved=True), clip_row(clips, clip_id)[0]
+        shown = shown_frames(clips, place)[0]
+        if shown is not None and max(shown.shape[1:3]) > PAGE_FACE:
+            face |= _strip(np.stack([images.enlarge(one, PAGE_FACE) for one in shown]), quality=70)
+        elif clips.frames is not None:
+            face |= _strip(clips.frames[place], quality=80)
+        moments, interval = _timing(clips, clip_id)
         return {"face": face, "moments": moments, "interval": interval}
 
     @validates("frame", "magnify", "speed", "overlay", "keep_rate", "attributed")
@@ -209,10 +214,8 @@ class ClipView(anywidget.AnyWidget):
             raise ValueError(f"there is no {name} {value!r} here; there are {', '.join(map(str, there))}{more}")
         return value
 
-    def _faces(
-        self, clips: Clips, clip_ids: list[str], *, quality: int = 92, halved: bool = False
-    ) -> list[dict[str, Any]]:
-        """What the page draws of some clips, which share the scales of flow and attribution."""
+    def _faces(self, clips: Clips, clip_ids: list[str], *, halved: bool = False) -> list[dict[str, Any]]:
+        """What the page draws of some clips but their frames; they share the scales of flow and attribution."""
         places = [clip_row(clips, clip_id)[0] for clip_id in clip_ids]
         flows = [images.motion_field(clips, place)[0] for place in places]
         if halved:  # in pixels of the smaller grid
@@ -223,13 +226,12 @@ class ClipView(anywidget.AnyWidget):
         gain = min((images.arrow_grid(flow)[-1] for flow in known if np.any(flow)), default=1.0)
         alike = ", the same in all clips" if len(known) > 1 else ""
         of_flow = images.SCALED_NOTE if images.scaled_by_clip(clips.recipe) else ""
-        height, width = clips.size
-        faces = []
-        for clip_id, place, flow, heat in zip(clip_ids, places, flows, self._heats(clips, clip_ids), strict=True):
+        (height, width), heats, faces = clips.size, self._heats(clips, clip_ids), []
+        for clip_id, place, flow in zip(clip_ids, places, flows, strict=True):
             face: dict[str, Any] = {
                 "width": width, "height": height, "count": 1, "frames": None, "course": [], "flow": _packed(flow),
-                "push": None, "arrows": [], "gain": gain, "largest": largest, "heat": heat,
-                "kept": self._kept_of(clip_id), "texts": {
+                "push": None, "arrows": [], "gain": gain, "largest": largest,
+                "kept": self._kept_of(clip_id), "heat": heats.get(clip_id, {}), "texts": {
                     "kept": f"There are no kept tokens of {clip_id}.",
                     "attribution": f"There is no map of {clip_id} for this input and this number of frames.",
                 },
@@ -244,7 +246,7 @@ class ClipView(anywidget.AnyWidget):
                 }
             if clips.frames is not None:
                 frames = np.asarray(clips.frames[place])
-                face |= {"count": len(frames), **_strip(frames, quality=quality)}
+                face["count"] = len(frames)
                 if flow is not None:
                     face["push"] = _packed(images.steady(flow))
                     face["course"] = images.time_course(frames, clip_moments(clips, clip_id).apex, flow=flow).tolist()
@@ -256,7 +258,7 @@ class ClipView(anywidget.AnyWidget):
         kept = self._kept
         if kept is None or clip_id not in set(kept.table["clip_id"]):
             return []
-        row, found = int(positions(kept.table, clip_id, owner="these kept tokens")[0]), []
+        row, found = list(kept.table["clip_id"]).index(clip_id), []
         for scale, rate in enumerate(kept.keep_rates):
             mask, covered = np.asarray(kept.masks[row, scale]), cover_text(kept, row, scale)
             text = (
@@ -269,14 +271,15 @@ class ClipView(anywidget.AnyWidget):
             })  # fmt: skip
         return found
 
-    def _heats(self, clips: Clips, clip_ids: list[str]) -> list[dict[str, dict[str, Any]]]:
-        """The maps of the attribution of each clip, by input and in common colours."""
-        maps, mapped, found = self._attribution, {}, dict[str, dict[str, Any]]()
+    def _heats(self, clips: Clips, clip_ids: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
+        """The maps of the attribution of each clip that has some, by input and in common colours."""
+        maps, mapped, found = self._attribution, {}, dict[str, dict[str, dict[str, Any]]]()
         if maps is None:
-            return [{} for _ in clip_ids]
-        known = {name: row for row, name in enumerate(maps.table["clip_id"])}
-        for clip_id in known.keys() & set(clip_ids):
-            one = mapped_clip(maps, known[clip_id], clips=clips, region=None, blur=_BLUR)
+            return found
+        for row, clip_id in enumerate(maps.table["clip_id"]):
+            if clip_id not in clip_ids:
+                continue
+            one = mapped_clip(maps, row, clips=clips, region=None, blur=_BLUR)
             parts = {"frames": one.frames, "all frames": one.summed("frames"), "flow": one.flow}
             if clips.frames is not None and one.frames is not None and len(one.frames) != clips.frames.shape[1]:
                 del parts["frames"]  # of another number of frames
@@ -294,7 +297,7 @@ class ClipView(anywidget.AnyWidget):
                     "text": f"{maps.target} by {maps.method.replace('_', ' ')}, {_PARTS[part]}: {colours}; full colour"
                     f" is ±{largest:.2g} per pixel.",
                 }  # fmt: skip
-        return [found.get(clip_id, {}) for clip_id in clip_ids]
+        return found
 
 
 def _timing(clips: Clips, clip_id: str) -> tuple[list[dict[str, str]], float]:
@@ -323,11 +326,161 @@ def _packed(flow: np.ndarray | None) -> dict[str, Any] | None:
     return {"data": values.tobytes(), "height": flow.shape[0], "width": flow.shape[1], "scale": scale}
 
 
-def of_view(name: str) -> property:
-    """A property of a widget that reads and sets a trait of its ``view``."""
+class ClipPlayer(WrittenPanel):
+    """Play a clip, frame by frame or slowly, with its flow and with its motion magnified.
 
-    def get(panel: Any) -> Any:
-        return getattr(panel.view, name)
+    Magnified motion is drawn by pushing each frame further along the clip's own onset-to-apex flow, as far as that
+    frame is on its way to the apex; nothing is invented between frames, and a factor of 1 is the clip itself. Without
+    flow, frame differences are amplified instead. Clips of flow alone show their flow on a plain ground. The page draws
+    all of this: the sliders need no kernel. The tab key reaches every control; arrow keys step the frame slider.
 
-    get.__doc__ = f"``{name}`` of ``view``."
-    return property(get, lambda panel, value: setattr(panel.view, name, value))
+    Parameters
+    ----------
+    clips : Clips
+        What they lack (frames, flow, the apex, the frame rate) is named in its place.
+    clip_id : str or None
+        The clip to begin with; the first one where None.
+    kept : KeptTokens or None
+        Adds an overlay of the positions that the emotion branch kept, a keep rate at a time:
+        ``medn.diagnose.kept_tokens(model, clips)``. Joined by clip_id.
+    attribution : Attribution or None
+        Adds an overlay of what raised its target (red) and what lowered it (blue), frame by frame. Joined by clip_id.
+    magnify : float
+        From 1 to 20.
+
+    Attributes
+    ----------
+    clip_id : str
+        The clip that plays; a trait: set it to play another, observe it to follow.
+    view : ClipView
+        What is drawn in the page. Its traits ``frame``, ``playing``, ``overlay``, ``keep_rate``, ``attributed``,
+        ``magnify``, ``speed`` and ``loop`` can be set and observed: ``player.view.overlay = "arrows"``.
+
+    Raises
+    ------
+    ValueError
+        If there are no clips, no clip of that name, or the factor is out of range.
+
+    See Also
+    --------
+    medn_lab.view.plot_clip, medn_lab.view.plot_magnification, medn_lab.view.plot_kept_tokens,
+    medn_lab.view.plot_attribution
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from medn_lab.records import Clips
+    >>> table = pd.DataFrame({"clip_id": ["a"], "subject": ["s01"]})
+    >>> player = ClipPlayer(Clips(np.zeros((1, 5, 16, 16, 3), np.uint8), None, table))
+    >>> player.view.frame = 3
+    >>> player.view.moments[player.view.frame]["text"]
+    'frame 4 of 5'
+    """
+
+    clip_id = traitlets.Unicode()
+
+    def __init__(
+        self, clips: Clips, *, clip_id: str | None = None, kept: KeptTokens | None = None,
+        attribution: Attribution | None = None, magnify: float = 1.0,
+    ) -> None:  # fmt: skip
+        if not len(clips):
+            raise ValueError("there are no clips to play: the record is empty")
+        names = list(map(str, clips.table["clip_id"]))
+        checks = [] if attribution is None else sanity_lines(attribution)
+        self._clips, self._checks = clips, "".join(note(line, escape=False) for line in checks)
+        self.view = ClipView(clips, kept=kept, attribution=attribution, magnify=magnify)
+        self._heading, self._message = widgets.HTML(), widgets.HTML()
+        self.clip_id = names[0] if clip_id is None else str(clip_id)
+        chooser = control(widgets.Dropdown, "clip", options=names, tooltip=f"Any of {len(names)} clips")
+        look = {"flex": "1 1 240px", "max_width": "560px", "margin": "0 0 0 18px"}
+        side = widgets.VBox([self._heading, self._bind("clip_id", chooser), self._message], layout=look)
+        super().__init__([widgets.HBox([self.view, side])])
+        self.observe(lambda _: self._show_clip(), "clip_id")
+        self.view.observe(lambda _: self._show_checks(), "overlay")
+        self._show_clip()
+
+    def show(self, clip_id: str) -> None:
+        """Show this clip from its onset.
+
+        Parameters
+        ----------
+        clip_id : str
+
+        Raises
+        ------
+        ValueError
+            If there is no such clip.
+        """
+        self.clip_id = str(clip_id)
+        self.view.frame = 0
+
+    def _page(self) -> dict[str, Any]:
+        table = self._clips.table
+        items = [(html.unescape(describe(row)), row["clip_id"]) for _, row in table.iterrows()]
+        return {"view": self.view, "table": table, "about": self._clips, "data": {"items": items}}
+
+    def _show_clip(self) -> None:
+        self.view.show(self.clip_id)
+        self._heading.value = clip_headings(self._clips.table.iloc[[clip_row(self._clips, self.clip_id)[0]]])[0]
+        self._show_checks()
+
+    def _show_checks(self) -> None:
+        self._message.value = self._checks if self.view.overlay == "attribution" else ""
+
+    @validates("clip_id")
+    def _among_clips(self, _: str, value: str) -> str:
+        clip_row(self._clips, value)
+        return value
+
+
+class ClipPair:
+    """One or two clips that play in step, between their labels and scores.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What is known of the clips; joined by clip_id.
+    clips : Clips or None
+    predictions : Predictions or None
+    magnify : float
+        From 1 to 20.
+    names : (str, str)
+        Stands above each clip's labels.
+    hints : (str, str)
+        Stands in the place of a clip that is not shown.
+
+    Attributes
+    ----------
+    widget : HBox
+        What is put on the page.
+    view : ClipView
+    cards : list of HTML
+        The labels and scores of each clip.
+    message : HTML
+        The sentence under the faces.
+    """
+
+    def __init__(
+        self, table: pd.DataFrame, *, clips: Clips | None, predictions: Predictions | None, magnify: float,
+        names: tuple[str, str] = ("", ""), hints: tuple[str, str] = ("", ""),
+    ) -> None:  # fmt: skip
+        self._rows, self._predictions = table.set_index("clip_id", drop=False), predictions
+        self._names, self._hints = names, hints
+        self.view = ClipView(clips, size=200, magnify=magnify, playing=True)
+        self.message = widgets.HTML()
+        self.cards = [widgets.HTML(layout={"flex": "1 1 170px", "min_width": "0"}) for _ in range(2)]
+        middle = widgets.VBox([self.view, self.message], layout={"width": "420px", "margin": "0 8px"})
+        look = {"margin": "6px 0 0 0", "min_height": "" if clips is None else "320px"}
+        self.widget = widgets.HBox([self.cards[0], middle, self.cards[1]], layout=look)
+        self.show()
+
+    def show(self, *clip_ids: str) -> None:
+        """Show none, one or two clips."""
+        shown = (*clip_ids, "", "")[:2]
+        for card, clip_id, name, hint in zip(self.cards, shown, self._names, self._hints, strict=True):
+            text = note(hint)
+            if clip_id:
+                text = clip_headings(self._rows.loc[[clip_id]])[0] + score_rows(self._predictions, clip_id)
+            card.value = f"<div class='medn-card'>{note(name)}{text}</div>"
+        self.view.show(*clip_ids)
+        self.view.layout.display = "" if clip_ids else "none"

@@ -3,7 +3,7 @@
 /** Load plotly from the library's model, once a page. */
 async function load(model) {
   const library = await model.widget_manager.get_model(model.get("library"));
-  const packed = new Blob([library.get("code")]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const packed = new Blob([library.get("value")]).stream().pipeThrough(new DecompressionStream("gzip"));
   const text = await new Response(packed).text();
   const module = { exports: {} };
   new Function("module", "exports", "define", text)(module, module.exports, undefined);
