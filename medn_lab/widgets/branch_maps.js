@@ -65,7 +65,7 @@ function render({ model, el }) {
   const bar = element("div", "medn-maps-bar", el), row = element("div", "medn-maps-row", el);
   const legend = element("div", "medn-legend", el), tip = element("div", "medn-tip", el, { hidden: true });
   let xy, styleOf, kept, lit, hidden, n, stamps = {}, version = 0, frame = 0, hovered = -1, tool = "lasso";
-  let outline = null, enclosed = null;
+  let outline = null; // while it is drawn
   const look = model.get("look");
   const send = (name, value) => {
     model.set(name, value);
@@ -83,11 +83,9 @@ function render({ model, el }) {
     const { clientWidth: wide, clientHeight: high } = map.canvas, [left, right, low, up] = map.view;
     const width = wide - 2 * MARGIN, height = high - TOP - MARGIN;
     const across = width / (right - left), down = height / (up - low);
-    return {
-      width, height,
-      pixel: ([x, y]) => [MARGIN + (x - left) * across, TOP + (up - y) * down],
-      place: (x, y) => [left + (x - MARGIN) / across, up - (y - TOP) / down],
-    };
+    const pixel = ([x, y]) => [MARGIN + (x - left) * across, TOP + (up - y) * down];
+    const place = (x, y) => [left + (x - MARGIN) / across, up - (y - TOP) / down];
+    return { width, height, pixel, place };
   };
 
   const dot = (pen, map, { pixel }, k, scale) => {
@@ -139,16 +137,14 @@ function render({ model, el }) {
       pen.stroke(outlined(outline.corners.map(pixel)));
     }
     pen.restore();
-    const of = kept.reduce((sum, one) => sum + one, 0);
-    canvas.ariaLabel = `${map.title}: ${of} clips, ${lit.length} selected`;
+    canvas.ariaLabel = `${map.title}: ${kept.reduce((sum, one) => sum + one, 0)} clips, ${lit.length} selected`;
     Object.assign(canvas.dataset, { clips: n, lit: lit.length, rings: model.get("rings").length, hovered });
   };
 
-  const drawAll = () => {
-    frame = 0;
-    maps.forEach(drawMap);
+  const soon = () => {
+    cancelAnimationFrame(frame);
+    frame = requestAnimationFrame(() => maps.forEach(drawMap));
   };
-  const soon = () => { frame ||= requestAnimationFrame(drawAll); };
 
   // Gestures -----------------------------------------------------------------------------------------------------------
 
@@ -193,8 +189,7 @@ function render({ model, el }) {
       if (altKey) there.delete(k);
       else there.add(k);
     }
-    enclosed = [...there].sort((a, b) => a - b);
-    light(enclosed);
+    light([...there].sort((a, b) => a - b));
   };
 
   const zoom = (map, factor, x = map.canvas.clientWidth / 2, y = map.canvas.clientHeight / 2) => {
@@ -203,7 +198,7 @@ function render({ model, el }) {
     soon();
   };
   const reset = map => { map.view = look.home[map.place]; soon(); };
-  const clear = () => { outline = null; light([]); };
+  const clear = () => light([]);
   // Counted, so that a second click on a point is heard.
   const click = k => { if (k >= 0) send("clicked", [k, model.get("clicked")[1] + 1]); };
   /** Hover the next point that is shown. */
@@ -227,17 +222,19 @@ function render({ model, el }) {
       const [x, y] = box(map).pixel(clip(map, k));
       return { x, y, text: model.get("texts")[k], shown: !!shown(k) };
     };
-    const on = (name, act, options) => canvas.addEventListener(
-      name, event => act(event, event.offsetX, event.offsetY), options);
+    const on = (name, act, options) =>
+      canvas.addEventListener(name, event => act(event, event.offsetX, event.offsetY), options);
+    const stop = () => { start = outline = null; soon(); };
     on("pointerdown", (event, x, y) => {
-      start = { x, y, pans: tool === "pan" || event.button !== 0, moved: false };
+      if (event.button !== 0) return;
+      start = { x, y, moved: false };
       canvas.setPointerCapture(event.pointerId);
     });
     on("pointermove", (event, x, y) => {
       if (!start) return hover(nearest(map, x, y), map);
       if (!start.moved && Math.hypot(x - start.x, y - start.y) < STILL) return;
       const { place } = box(map), [fromX, fromY] = place(start.x, start.y), [toX, toY] = place(x, y);
-      if (start.pans) {
+      if (tool === "pan") {
         map.view = map.view.map((edge, k) => edge - (k < 2 ? toX - fromX : toY - fromY));
         Object.assign(start, { x, y });
       } else {
@@ -249,15 +246,13 @@ function render({ model, el }) {
       soon();
     });
     on("pointerup", (event, x, y) => {
-      const { moved, pans } = start ?? { pans: true, moved: true };
-      start = null;
-      if (!moved) click(nearest(map, x, y));
-      else if (!pans) enclose(outline, event);
+      if (start && !start.moved) click(nearest(map, x, y));
+      else if (outline) enclose(outline, event);
+      stop();
     });
-    on("pointercancel", () => { start = outline = null; soon(); });
+    on("pointercancel", stop);
     on("pointerleave", () => { if (!start) hover(-1, map); });
     on("dblclick", () => { reset(map); clear(); });
-    on("contextmenu", event => event.preventDefault());
     on("wheel", (event, x, y) => {
       if (!event.ctrlKey && document.activeElement !== canvas) return; // the page scrolls until a map is clicked
       event.preventDefault();
@@ -321,7 +316,6 @@ function render({ model, el }) {
 
   const marks = () => {
     lit = array(model, "lit", Int32Array);
-    if (String(lit) !== String(enclosed)) outline = null; // selected by something else than the outline
     soon();
   };
   const ground = () => {
@@ -334,8 +328,8 @@ function render({ model, el }) {
     listStyles();
     marks();
   };
-  const events = [["lit", marks], ["rings", soon],
-    ...["style_of", "styles", "kept", "hidden", "legend_title"].map(name => [name, ground])];
+  const grounds = ["style_of", "styles", "kept", "hidden", "legend_title"].map(name => [name, ground]);
+  const events = [["lit", marks], ["rings", soon], ...grounds];
   for (const [name, act] of events) model.on(`change:${name}`, act);
   const fit = () => {
     const each = Math.floor((row.clientWidth - GAP * (maps.length - 1)) / maps.length);

@@ -10,15 +10,12 @@
  * }} Face  `arrows` are x, y, dx, dy of the mean motion of a cell, in pixels of the flow
  */
 
-const SPEEDS = new Map([[1, "real time"], ...[2, 4, 8, 16, 32].map(part => [1 / part, `1/${part}`])]);
-const PARTS = { frames: "each frame", flow: "the flow" };
-const CHOICES = { // what can be chosen of an overlay: the trait of the options, that of the choice, and their titles
-  kept: { list: "keep_rates", trait: "keep_rate", title: rate => `keep rate ${rate}` },
-  attribution: { list: "parts", trait: "attributed", title: part => PARTS[part] ?? part },
-};
+const SPEEDS = [["real time", 1], ...[2, 4, 8, 16, 32].map(part => [`1/${part}`, 1 / part])];
+const CHOICES = { kept: ["keep_rates", "keep_rate"], attribution: ["parts", "attributed"] }; // the options, the choice
+const TITLES = { frames: "each frame", flow: "the flow" };
 const SHORTEST = 25; // milliseconds a frame
 const TELL = 150; // milliseconds between two messages to the kernel while a clip plays
-const MOST_KEPT = 64; // frames, or fields of a frame
+const MOST_KEPT = 64; // fields by which frames were pushed
 const FOR = [196, 40, 28], AGAINST = [28, 84, 196];
 
 /** A new element with these properties (`ariaLabel` and the like are attributes too), inside of `parent`. */
@@ -34,16 +31,6 @@ const typed = (kind, { buffer, byteOffset, byteLength }) => new kind(buffer.slic
 /** A flow in pixels. */
 const field = packed => packed
   && { ...packed, channels: 2, data: Float32Array.from(typed(Int8Array, packed.data), value => value * packed.scale) };
-
-/** A function that keeps its last results. */
-function remembered(make) {
-  const known = new Map();
-  return key => {
-    if (known.size > MOST_KEPT) known.clear();
-    if (!known.has(key)) known.set(key, make(key));
-    return known.get(key);
-  };
-}
 
 /** Bilinear value of one channel of a raster at (x, y); the border is repeated. */
 function sample({ data, width, height, channels }, channel, x, y) {
@@ -113,10 +100,11 @@ function render({ model, el }) {
   });
   const factor = element("span", "medn-factor", magnify.parentElement);
   const speed = labelled("speed", "select", "speed", { onchange: () => set("speed", +speed.value) });
+  speed.append(...SPEEDS.map(one => new Option(...one)));
   const loop = labelled("loop", "input", "loop", { type: "checkbox", onchange: () => set("loop", loop.checked) });
   const which = element("select", "medn-which", null, {
     onchange: () => {
-      const { list, trait } = CHOICES[model.get("overlay")];
+      const [list, trait] = CHOICES[model.get("overlay")];
       set(trait, model.get(list)[which.selectedIndex]);
     },
   });
@@ -157,13 +145,12 @@ function render({ model, el }) {
       type: "button", textContent, title, ariaPressed: key === model.get("overlay"), onclick: () => set("overlay", key),
     })));
     overlays.hidden = choices.length < 2 || !faces.length;
-    const { list, trait, title } = CHOICES[model.get("overlay")] ?? {}, options = list ? model.get(list) : [];
+    const [list, trait] = CHOICES[model.get("overlay")] ?? [], options = list ? model.get(list) : [];
+    const title = value => TITLES[value] ?? (list === "keep_rates" ? `keep rate ${value}` : value);
     which.replaceChildren(...options.map(value => new Option(title(value), value)));
-    which.value = String(model.get(trait ?? "attributed"));
+    which.value = model.get(trait ?? "attributed");
     if (options.length > 1) overlays.append(which);
-    const own = model.get("speed"), speeds = new Map(SPEEDS).set(own, SPEEDS.get(own) ?? String(own));
-    speed.replaceChildren(...[...speeds].map(([value, name]) => new Option(name, value)));
-    speed.value = String(own);
+    speed.value = model.get("speed");
     loop.checked = model.get("loop");
     magnify.value = model.get("magnify");
     factor.textContent = Number(model.get("magnify")).toFixed(1);
@@ -231,17 +218,12 @@ function render({ model, el }) {
   const drawArrows = ({ flow, out, canvas, gain, arrows }) => {
     if (!flow) return;
     const pen = canvas.getContext("2d"), scale = out.width / flow.width, unit = Math.max(out.width, out.height) / 320;
-    const path = new Path2D();
-    for (const [x, y, dx, dy] of arrows) {
+    const path = new Path2D(arrows.map(([x, y, dx, dy]) => {
       const [x0, y0, x1, y1] = [x, y, x + gain * dx, y + gain * dy].map(value => value * scale);
       const head = Math.min(0.4 * Math.hypot(x1 - x0, y1 - y0), 6 * unit), angle = Math.atan2(y1 - y0, x1 - x0);
-      path.moveTo(x0, y0);
-      path.lineTo(x1, y1);
-      for (const turn of [2.6, -2.6]) {
-        path.moveTo(x1, y1);
-        path.lineTo(x1 + head * Math.cos(angle + turn), y1 + head * Math.sin(angle + turn));
-      }
-    }
+      const barb = turn => [x1 + head * Math.cos(angle + turn), y1 + head * Math.sin(angle + turn)];
+      return `M${[x0, y0]}L${[x1, y1]}L${barb(2.6)}M${[x1, y1]}L${barb(-2.6)}`;
+    }).join(""));
     for (const [strokeStyle, width] of [["rgb(20,16,32)", 3.3], ["rgb(255,226,64)", 1.5]]) {
       Object.assign(pen, { strokeStyle, lineWidth: width * unit, lineCap: "round", lineJoin: "round" });
       pen.stroke(path);
@@ -260,9 +242,8 @@ function render({ model, el }) {
       const bars = element("div", "medn-course", course);
       own.forEach((value, place) => {
         const title = `${model.get("moments")[place]?.text ?? place + 1}: ${value.toPrecision(3)}`;
-        const bar = element("button", "medn-bar", bars, {
-          type: "button", title, ariaLabel: title, onclick: () => pick(place),
-        });
+        const press = { type: "button", value: place, onclick: () => pick(place) };
+        const bar = element("button", "medn-bar", bars, { ...press, title, ariaLabel: title });
         const kind = value < 0 ? "medn-below" : withSign ? "medn-above" : "medn-above medn-unsigned";
         element("span", kind, bar).style.height = `${50 * Math.abs(value) / largest}%`;
       });
@@ -286,12 +267,12 @@ function render({ model, el }) {
     now.textContent = model.get("moments")[frame]?.text ?? "";
     slider.ariaValueText = now.textContent;
     [play.textContent, play.ariaLabel] = model.get("playing") ? ["❚❚", "Pause"] : ["▶", "Play"];
-    const texts = faces.map(face => drawnMap(face)?.text ?? face.texts[overlay]);
+    const texts = faces.map(face => (drawnMap(face)?.text ?? face.texts[overlay])
+      ?.replace("{gain}", face.gain).replace("{largest}", face.largest.toFixed(2)));
     const sentences = new Set([...texts, ...model.get("notes")].filter(Boolean));
     reading.replaceChildren(...[...sentences].map(textContent => element("div", "medn-note", null, { textContent })));
-    for (const bars of course.querySelectorAll(".medn-course")) {
-      [...bars.children].forEach((bar, place) => bar.classList.toggle("medn-now-bar", place === frame));
-    }
+    const bars = course.querySelectorAll(".medn-bar");
+    bars.forEach(bar => bar.classList.toggle("medn-now-bar", +bar.value === frame));
     el.dataset.frame = frame;
   };
   const soon = () => { due ||= requestAnimationFrame(draw); };
@@ -305,15 +286,18 @@ function render({ model, el }) {
     const canvas = element("canvas", "medn-face-canvas", null, { width, height, role: "img", ariaLabel: "clip" });
     canvas.style.width = `${width}px`;
     const file = packed.frames && new Blob([typed(Uint8Array, packed.frames)], { type: "image/webp" });
-    const strip = file && await createImageBitmap(file), push = field(packed.push);
+    const strip = file && await createImageBitmap(file), push = field(packed.push), moved = new Map();
+    const pen = new OffscreenCanvas(w, h * packed.count).getContext("2d");
+    if (strip) pen.drawImage(strip, 0, 0);
+    const { data } = pen.getImageData(0, 0, w, h * packed.count);
     return {
       ...packed, canvas, strip, push, flow: field(packed.flow), out: new ImageData(width, height),
-      still: remembered(place => {
-        const pen = new OffscreenCanvas(w, h).getContext("2d");
-        pen.drawImage(strip, 0, -place * h);
-        return { data: pen.getImageData(0, 0, w, h).data, width: w, height: h, channels: 4 };
-      }),
-      back: remembered(move => backwards(push, move)),
+      still: place => ({ data: data.subarray(4 * w * h * place), width: w, height: h, channels: 4 }),
+      back(move) {
+        if (moved.size > MOST_KEPT) moved.clear();
+        if (!moved.has(move)) moved.set(move, backwards(push, move));
+        return moved.get(move);
+      },
     };
   };
 

@@ -21,20 +21,14 @@ from medn_lab.widgets.panel import Later, WrittenPanel, clip_headings, control, 
 
 _HERE = Path(__file__).parent
 _PARTS = {"frames": "this frame", "all frames": "all frames after the onset", "flow": "the flow, onset to apex"}
+_OF_KEPT = "The positions of the face that the emotion branch kept, one keep rate at a time"
+_OF_ATTRIBUTION = "What the target depends on; the colours are explained below the faces"
 PAGE_FACE = 128  # pixels: the longer side of a face of the viewing copy in a written page
 _COLOURS = images.magnitude_colours(np.linspace(0, 1, 256)).round().astype(int).tolist()
 _LONGEST = 16383  # pixels: the side that a WebP file can have
 _BLUR = 1.0  # pixels by which an attribution is smoothed: single pixels are noisy
 _SETTLED = 0.2  # seconds until the viewing copy follows the network's frames, which are there at once
 _INTERVAL = 20.0  # milliseconds a frame at real time, where the frame rate is not known
-
-OVERLAYS = {
-    "none": ("none", "The face alone"),
-    "arrows": ("flow arrows", "Direction and length of the motion"),
-    "magnitude": ("flow length", "Length of the motion"),
-    "kept": ("kept tokens", "The positions of the face that the emotion branch kept, one keep rate at a time"),
-    "attribution": ("attribution", "What the target depends on; the colours are explained below the faces"),
-}
 
 
 class ClipView(anywidget.AnyWidget):
@@ -52,18 +46,18 @@ class ClipView(anywidget.AnyWidget):
         Adds an overlay of the kept positions. Joined by clip_id.
     attribution : Attribution or None
         Adds an overlay of the attribution. Joined by clip_id.
-    size : int
-        Longer side of a face in pixels of the page.
     **traits
-        The first values of the traits.
+        The first values of ``size``, ``magnify``, ``playing``.
 
     Attributes
     ----------
+    size : int
+        Longer side of a face in pixels of the page.
     frame : int
         From 0.
     playing, loop : bool
     speed : float
-        A share of real time.
+        A share of real time: 1, 1/2, 1/4, 1/8, 1/16 or 1/32.
     magnify : float
         From 1 to 20.
     overlay : str
@@ -88,7 +82,7 @@ class ClipView(anywidget.AnyWidget):
     frame = traitlets.Int(0).tag(sync=True)
     playing = traitlets.Bool(False).tag(sync=True)
     loop = traitlets.Bool(True).tag(sync=True)
-    speed = traitlets.Float(0.125).tag(sync=True)
+    speed = traitlets.Enum([1 / part for part in (1, 2, 4, 8, 16, 32)], 0.125).tag(sync=True)
     magnify = traitlets.Float(1.0).tag(sync=True)
     overlay = traitlets.Unicode("none").tag(sync=True)
     keep_rate = traitlets.Float(1.0).tag(sync=True)
@@ -96,14 +90,12 @@ class ClipView(anywidget.AnyWidget):
 
     def __init__(
         self, clips: Clips | None, *, kept: KeptTokens | None = None, attribution: Attribution | None = None,
-        size: int = 320, **traits: Any,
+        **traits: Any,
     ) -> None:  # fmt: skip
         self._clips = clips
         self._soon = Later(self._show_viewing_copy, seconds=_SETTLED)
-        super().__init__(size=size)
+        super().__init__(**traits)
         self.give(kept=kept, attribution=attribution)
-        for name, value in traits.items():
-            setattr(self, name, value)
 
     def give(
         self, *, clips: Clips | None = None, kept: KeptTokens | None = None,
@@ -122,19 +114,21 @@ class ClipView(anywidget.AnyWidget):
         self._ids = set() if clips is None else set(clips.table["clip_id"])
         self._kept, self._attribution = kept, attribution
         flows = clips is not None and len(clips) > 0 and images.motion_field(clips, 0)[0] is not None
-        given = {
-            "none": clips is not None and clips.frames is not None, "arrows": flows, "magnitude": flows,
-            "kept": kept is not None, "attribution": attribution is not None,
-        }  # fmt: skip
-        there = [name for name, is_there in given.items() if is_there]
+        overlays = [
+            (clips is not None and clips.frames is not None, "none", "none", "The face alone"),
+            (flows, "arrows", "flow arrows", "Direction and length of the motion"),
+            (flows, "magnitude", "flow length", "Length of the motion"),
+            (kept is not None, "kept", "kept tokens", _OF_KEPT),
+            (attribution is not None, "attribution", "attribution", _OF_ATTRIBUTION),
+        ]
+        there = [name for is_there, name, *_ in overlays if is_there]
         rates = [] if kept is None else [float(rate) for rate in kept.keep_rates]
-        parts: list[str] = []
-        if attribution is not None:
-            parts += ["frames", "all frames"] * (attribution.frames is not None)
-            parts += ["flow"] * (attribution.flow is not None)
+        heats = {} if attribution is None else {"frames": attribution.frames, "flow": attribution.flow}
+        parts = [part for part in _PARTS if heats.get(part.removeprefix("all ")) is not None]
         first = next((name for name in ("none", "magnitude", *there) if name in there), "none")
         with self.hold_sync():
-            self.overlays, self.keep_rates, self.parts = [[key, *OVERLAYS[key]] for key in there], rates, parts
+            self.overlays = [words for is_there, *words in overlays if is_there]
+            self.keep_rates, self.parts = rates, parts
             self.overlay = self.overlay if self.overlay in there else first
             self.keep_rate = self.keep_rate if self.keep_rate in rates else (*rates, 1.0)[0]
             self.attributed = self.attributed if self.attributed in parts else (*parts, "frames")[0]
@@ -150,18 +144,14 @@ class ClipView(anywidget.AnyWidget):
         notes = [f"{one} is not among the clips that were given." for one in clip_ids if one not in there]
         faces: list[dict[str, Any]] = []
         moments: list[dict[str, str]] = []
-        viewing = False
         if clips is None:
             notes = ["No clips were given, so there are no faces to play."] if clip_ids else []
         elif there:
             faces, (moments, self.interval) = self._faces(clips, there), _timing(clips, there[0])
-            viewing, no_flow = clips.viewing is not None, images.motion_field(clips, 0)[1]
+            no_flow = images.motion_field(clips, 0)[1]
             if clips.frames is None:
-                viewing = False
                 notes.append(f"These clips have no frames. {no_flow or 'Their flow is drawn on a plain background.'}")
             else:
-                for face, one in zip(faces, there, strict=True):
-                    face |= _strip(clips.frames[clip_row(clips, one)[0]])
                 about = clip_moments(clips, there[0]).note
                 amplified = no_flow and f"{no_flow} Differences between frames are amplified instead."
                 notes += filter(None, (about, amplified, f"Frames at {max(clips.size)} px, as the network gets them"))
@@ -170,7 +160,7 @@ class ClipView(anywidget.AnyWidget):
             if there and (restart or self.frame >= max(len(moments), 1)):
                 self.frame = 0
             self.faces = faces
-        if viewing:
+        if faces and clips is not None and clips.frames is not None and clips.viewing is not None:
             self._soon(clips, there)
 
     def _show_viewing_copy(self, clips: Clips, clip_ids: list[str]) -> None:
@@ -189,18 +179,17 @@ class ClipView(anywidget.AnyWidget):
         clips = self._clips
         if clips is None or clip_id not in self._ids:
             return {}
-        (face,), place = self._faces(clips, [clip_id], halved=True), clip_row(clips, clip_id)[0]
-        shown = shown_frames(clips, place)[0]
-        if shown is not None and max(shown.shape[1:3]) > PAGE_FACE:
+        shown = shown_frames(clips, clip_row(clips, clip_id)[0])[0]
+        large = shown is not None and max(shown.shape[1:3]) > PAGE_FACE
+        (face,) = self._faces(clips, [clip_id], halved=True, quality=None if large else 80)
+        if large:
             face |= _strip(np.stack([images.enlarge(one, PAGE_FACE) for one in shown]), quality=70)
-        elif clips.frames is not None:
-            face |= _strip(clips.frames[place], quality=80)
         moments, interval = _timing(clips, clip_id)
         return {"face": face, "moments": moments, "interval": interval}
 
-    @validates("frame", "magnify", "speed", "overlay", "keep_rate", "attributed")
+    @validates("frame", "magnify", "overlay", "keep_rate", "attributed")
     def _check(self, name: str, value: Any) -> Any:
-        ranges = {"frame": (0, max(len(self.moments) - 1, 0)), "magnify": (1, self.most), "speed": (0.001, 1)}
+        ranges = {"frame": (0, max(len(self.moments) - 1, 0)), "magnify": (1, self.most)}
         if name in ranges:
             low, high = ranges[name]
             if not low <= value <= high:
@@ -214,8 +203,10 @@ class ClipView(anywidget.AnyWidget):
             raise ValueError(f"there is no {name} {value!r} here; there are {', '.join(map(str, there))}{more}")
         return value
 
-    def _faces(self, clips: Clips, clip_ids: list[str], *, halved: bool = False) -> list[dict[str, Any]]:
-        """What the page draws of some clips but their frames; they share the scales of flow and attribution."""
+    def _faces(
+        self, clips: Clips, clip_ids: list[str], *, halved: bool = False, quality: int | None = 92
+    ) -> list[dict[str, Any]]:
+        """What the page draws of some clips, on common scales; their frames are left out where `quality` is None."""
         places = [clip_row(clips, clip_id)[0] for clip_id in clip_ids]
         flows = [images.motion_field(clips, place)[0] for place in places]
         if halved:  # in pixels of the smaller grid
@@ -237,8 +228,8 @@ class ClipView(anywidget.AnyWidget):
                 },
             }  # fmt: skip
             if flow is not None:
-                arrows = of_flow or f"drawn {gain:g} times as long as the motion{alike}"
-                lengths = of_flow or f"up to {largest:.2f} px of {flow.shape[1]}{alike}"
+                arrows = of_flow or f"drawn {{gain}} times as long as the motion{alike}"
+                lengths = of_flow or f"up to {{largest}} px of {flow.shape[1]}{alike}"
                 face["arrows"] = np.stack(images.arrow_grid(flow)[:4], axis=1).round(3).tolist()
                 face["texts"] |= {
                     "arrows": f"Arrows: flow from onset to apex, {arrows}.",
@@ -246,7 +237,7 @@ class ClipView(anywidget.AnyWidget):
                 }
             if clips.frames is not None:
                 frames = np.asarray(clips.frames[place])
-                face["count"] = len(frames)
+                face |= {"count": len(frames)} | ({} if quality is None else _strip(frames, quality=quality))
                 if flow is not None:
                     face["push"] = _packed(images.steady(flow))
                     face["course"] = images.time_course(frames, clip_moments(clips, clip_id).apex, flow=flow).tolist()

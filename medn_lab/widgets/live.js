@@ -14,20 +14,18 @@ async function render({ model, el }) {
   const plot = document.createElement("div");
   plot.textContent = "loading the figure ...";
   el.append(plot);
-  let Plotly;
-  try {
-    Plotly = await (globalThis.mednPlotly ??= load(model));
-  } catch (problem) {
+  const Plotly = await (globalThis.mednPlotly ??= load(model)).catch(problem => {
     globalThis.mednPlotly = undefined;
     plot.textContent = `This figure could not be drawn (${problem}). Run the cell again, or reload the page.`;
-    return;
-  }
+  });
+  if (!Plotly) return;
   plot.textContent = "";
 
+  const config = { displaylogo: false, displayModeBar: false };
   const draw = async () => {
     const { data, layout } = JSON.parse(model.get("figure"));
     plot.style.height = layout.height ? `${layout.height}px` : "";
-    await Plotly.react(plot, data, { ...layout, autosize: !layout.width }, model.get("config"));
+    await Plotly.react(plot, data, { ...layout, autosize: !layout.width }, config);
   };
   await draw();
   plot.on("plotly_click", ({ points: [point] }) => {

@@ -7,7 +7,6 @@ import base64
 import gzip
 import html
 import json
-import os
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -82,10 +81,8 @@ def score_rows(predictions: Predictions | None, clip_id: str) -> str:
     aus = clip_au_scores(predictions, clip_id)
     first = aus.assign(there=aus["coded"].eq(True)).sort_values(["there", "probability"], ascending=False)
     marks, blue = {True: "◆ coded", False: "◇ absent"}, theme.branch_colour("motion")
-    au_rows = [
-        (row["au"], row["probability"], blue, marks.get(row["coded"], ""))
-        for row in first.head(_MOST_AUS).sort_index().to_dict("records")
-    ]
+    shown_aus = first.head(_MOST_AUS).sort_index()[["au", "probability", "coded"]]
+    au_rows = [(name, share, blue, marks.get(coded, "")) for name, share, coded in shown_aus.itertuples(index=False)]
     shown = ""
     for title, bars in (("emotion scores", rows), ("AU scores" if au_rows else "no AU scores", au_rows)):
         lines = [
@@ -144,9 +141,6 @@ class Panel(widgets.VBox):
         self.add_class("medn")
         self.add_class("medn" + re.sub("[A-Z]", lambda letter: f"-{letter[0].lower()}", type(self).__name__))
 
-    def __repr__(self) -> str:
-        return super().__repr__() if self.comm is not None else f"{type(self).__name__} (closed)"
-
     def _bind(
         self, trait: str, control: Any, *, to_control: Callable[[Any], Any] = lambda value: value,
         to_trait: Callable[[Any], Any] = lambda value: value,
@@ -203,9 +197,8 @@ class WrittenPanel(Panel):
     _title = "Clips"
 
     def to_html(
-        self, path: str | os.PathLike[str], *, title: str | None = None, faces: bool = True,
-        most_megabytes: float = 20.0,
-    ) -> Path:  # fmt: skip
+        self, path: str | Path, *, title: str | None = None, faces: bool = True, most_megabytes: float = 20.0
+    ) -> Path:
         """Write what is shown as one file that opens from disk in any browser, offline and without a kernel.
 
         The clips play and are magnified, with their overlays, labels, AUs and scores. An explorer is written with its
@@ -358,7 +351,6 @@ class LiveFigure(anywidget.AnyWidget):
     drawn = traitlets.Instance(go.Figure)
     clicked: traitlets.List[Any] = traitlets.List().tag(sync=True)
     figure = traitlets.Unicode().tag(sync=True)
-    config = traitlets.Dict({"displaylogo": False, "displayModeBar": False}).tag(sync=True)
     library = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, drawn: go.Figure) -> None:
