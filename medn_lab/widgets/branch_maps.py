@@ -59,9 +59,13 @@ class BranchMaps(anywidget.AnyWidget):
 
     def __init__(self, maps: dict[str, np.ndarray], *, texts: np.ndarray) -> None:
         xy = np.stack([np.asarray(one, dtype=np.float32) for one in maps.values()])
-        n = xy.shape[1]
+        n, finite = xy.shape[1], np.isfinite(xy).all(axis=-1, keepdims=True)
+        low, high = np.min(xy, axis=1, initial=np.inf, where=finite), np.max(xy, axis=1, initial=-np.inf, where=finite)
+        low, high = np.where(low > high, 0, low), np.where(low > high, 1, high)  # a map without a clip
+        margin = 0.05 * np.where(high > low, high - low, 1)
+        home = np.stack([low - margin, high + margin], axis=-1).reshape(-1, 4)  # left, right, low, high
         colours = [theme.BRANCH_COLOURS.get(name, "") for name in maps]
-        look = {"titles": colours, "ring": theme.RING, "home": [_home(one) for one in xy]}
+        look: dict[str, Any] = {"titles": colours, "ring": theme.RING, "home": home.tolist()}
         look |= {name: float(marker_look(n)[name]) for name in ("size", "opacity")}
         self._texts = texts
         super().__init__(
@@ -100,14 +104,6 @@ def categories(colours: Colouring) -> tuple[list[dict[str, str]], bytes]:
     place = {name: number for number, name in enumerate(colours.styles)}
     styles = [{"name": name, "colour": colour, "symbol": symbol} for name, (colour, symbol) in colours.styles.items()]
     return styles, np.asarray([place[name] for name in colours.values], dtype=np.uint8).tobytes()
-
-
-def _home(xy: np.ndarray) -> list[float]:
-    """The range of a map's points with a margin: left, right, low, high."""
-    known = xy[np.isfinite(xy).all(axis=1)]
-    low, high = (known.min(axis=0), known.max(axis=0)) if len(known) else (np.zeros(2), np.ones(2))
-    margin = 0.05 * np.where(high > low, high - low, 1.0)
-    return np.stack([low - margin, high + margin], axis=1).ravel().tolist()
 
 
 def _plain(texts: np.ndarray) -> list[str]:

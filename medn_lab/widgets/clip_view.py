@@ -377,17 +377,17 @@ class ClipPlayer(WrittenPanel):
         if not len(clips):
             raise ValueError("there are no clips to play: the record is empty")
         names = list(map(str, clips.table["clip_id"]))
-        checks = [] if attribution is None else sanity_lines(attribution)
-        self._clips, self._checks = clips, "".join(note(line, escape=False) for line in checks)
+        self._clips, lines = clips, [] if attribution is None else sanity_lines(attribution)
+        shown = "".join(note(line, escape=False) for line in lines)
         self.view = ClipView(clips, kept=kept, attribution=attribution, magnify=magnify)
-        self._heading, self._message = widgets.HTML(), widgets.HTML()
+        self._heading, self._message, checks = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        traitlets.dlink((self.view, "overlay"), (checks, "value"), lambda name: shown * (name == "attribution"))
         self.clip_id = names[0] if clip_id is None else str(clip_id)
         chooser = control(widgets.Dropdown, "clip", options=names, tooltip=f"Any of {len(names)} clips")
         look = {"flex": "1 1 240px", "max_width": "560px", "margin": "0 0 0 18px"}
-        side = widgets.VBox([self._heading, self._bind("clip_id", chooser), self._message], layout=look)
+        side = widgets.VBox([self._heading, self._bind("clip_id", chooser), self._message, checks], layout=look)
         super().__init__([widgets.HBox([self.view, side])])
         self.observe(lambda _: self._show_clip(), "clip_id")
-        self.view.observe(lambda _: self._show_checks(), "overlay")
         self._show_clip()
 
     def show(self, clip_id: str) -> None:
@@ -413,10 +413,7 @@ class ClipPlayer(WrittenPanel):
     def _show_clip(self) -> None:
         self.view.show(self.clip_id)
         self._heading.value = clip_headings(self._clips.table.iloc[[clip_row(self._clips, self.clip_id)[0]]])[0]
-        self._show_checks()
-
-    def _show_checks(self) -> None:
-        self._message.value = self._checks if self.view.overlay == "attribution" else ""
+        self._say("")
 
     @validates("clip_id")
     def _among_clips(self, _: str, value: str) -> str:

@@ -262,10 +262,10 @@ def state_of(widget: anywidget.AnyWidget) -> dict[str, Any]:
 
 
 def _json(data: object) -> str:
-    def encode(value: Any) -> object:
-        return value.item() if isinstance(value, np.generic) else {"b64": base64.b64encode(value).decode()}
-
-    return json.dumps(data, default=encode, separators=(",", ":"))
+    """Text in which bytes stand as base64."""
+    return json.dumps(data, separators=(",", ":"), default=lambda value: (
+        value.item() if isinstance(value, np.generic) else {"b64": base64.b64encode(value).decode()}
+    ))  # fmt: skip
 
 
 def _clips(
