@@ -21,6 +21,7 @@ from medn_lab.widgets.panel import Later, WrittenPanel, clip_headings, control, 
 
 _HERE = Path(__file__).parent
 _PARTS = {"frames": "this frame", "all frames": "all frames after the onset", "flow": "the flow, onset to apex"}
+_CHOICES = {"keep_rate": "keep_rates", "attributed": "parts"}
 _OF_KEPT = "The positions of the face that the emotion branch kept, one keep rate at a time"
 _OF_ATTRIBUTION = "What the target depends on; the colours are explained below the faces"
 PAGE_FACE = 128  # pixels: the longer side of a face of the viewing copy in a written page
@@ -142,8 +143,7 @@ class ClipView(anywidget.AnyWidget):
         self._soon.close()
         clips, there = self._clips, [one for one in clip_ids if one in self._ids]
         notes = [f"{one} is not among the clips that were given." for one in clip_ids if one not in there]
-        faces: list[dict[str, Any]] = []
-        moments: list[dict[str, str]] = []
+        faces, moments = list[dict[str, Any]](), list[dict[str, str]]()
         if clips is None:
             notes = ["No clips were given, so there are no faces to play."] if clip_ids else []
         elif there:
@@ -180,23 +180,21 @@ class ClipView(anywidget.AnyWidget):
         if clips is None or clip_id not in self._ids:
             return {}
         shown = shown_frames(clips, clip_row(clips, clip_id)[0])[0]
-        large = shown is not None and max(shown.shape[1:3]) > PAGE_FACE
-        (face,) = self._faces(clips, [clip_id], halved=True, quality=None if large else 80)
-        if large:
-            face |= _strip(np.stack([images.enlarge(one, PAGE_FACE) for one in shown]), quality=70)
+        large = None if shown is None or max(shown.shape[1:3]) <= PAGE_FACE else shown
+        (face,) = self._faces(clips, [clip_id], halved=True, quality=80 if large is None else None)
+        if large is not None:
+            face |= _strip(np.stack([images.enlarge(one, PAGE_FACE) for one in large]), quality=70)
         moments, interval = _timing(clips, clip_id)
         return {"face": face, "moments": moments, "interval": interval}
 
     @validates("frame", "magnify", "overlay", "keep_rate", "attributed")
     def _check(self, name: str, value: Any) -> Any:
-        ranges = {"frame": (0, max(len(self.moments) - 1, 0)), "magnify": (1, self.most)}
-        if name in ranges:
-            low, high = ranges[name]
+        if name in ("frame", "magnify"):
+            low, high = (1, self.most) if name == "magnify" else (0, max(len(self.moments) - 1, 0))
             if not low <= value <= high:
                 raise ValueError(f"{name} must lie between {low:g} and {high:g} here; it cannot be {value:g}")
             return value
-        overlays = [key for key, *_ in self.overlays]
-        there = {"overlay": overlays, "keep_rate": self.keep_rates, "attributed": self.parts}[name]
+        there = [key for key, *_ in self.overlays] if name == "overlay" else getattr(self, _CHOICES[name])
         there = there or [self.trait_defaults(name)]
         if value not in there:
             more = "; give kept=medn.diagnose.kept_tokens(model, clips)" if value == "kept" else ""
@@ -252,13 +250,11 @@ class ClipView(anywidget.AnyWidget):
         row, found = list(kept.table["clip_id"]).index(clip_id), []
         for scale, rate in enumerate(kept.keep_rates):
             mask, covered = np.asarray(kept.masks[row, scale]), cover_text(kept, row, scale)
-            text = (
-                f"Bright: the {int(mask.sum())} of {mask.size} positions kept at rate {rate:g}, the same in every"
-                f" frame; this scale has weight {float(kept.mix[row, scale]):.2f} of 1 in the branch."
-            )
             found.append({
                 "rate": float(rate), "grid": len(mask), "mask": mask.astype(np.uint8).tobytes(),
-                "text": text + (f" Kept: {covered}." if covered else ""),
+                "text": f"Bright: the {int(mask.sum())} of {mask.size} positions kept at rate {rate:g}, the same in"
+                f" every frame; this scale has weight {float(kept.mix[row, scale]):.2f} of 1 in the branch."
+                + (f" Kept: {covered}." if covered else ""),
             })  # fmt: skip
         return found
 

@@ -119,8 +119,8 @@ class TrainingMonitor(Panel):
         self._bar.bar_style = "success" if status == "finished" else "warning"
         if status in _RESUMABLE:
             when = f"of epoch {done}" if done else "from before the first epoch"
-            then = f"the model has the weights {when}. Resume continues from there."
-            self._say(f"{status.capitalize()}: {then} {summary(run.history)}")
+            then = f"the model has the weights {when}. Resume continues from there. {summary(run.history)}"
+            self._say(f"{status.capitalize()}: {then}")
 
     def _resume_in_main_thread(self) -> None:
         """Resume in the main thread, where an interrupt arrives; a click may be handled in another."""
