@@ -3,12 +3,9 @@
 import asyncio
 from dataclasses import replace
 
-import ipywidgets
 import numpy as np
-import pandas as pd
 import pytest
 import traitlets
-from page_contents import parts, text_of
 from sample_records import sample_clips
 
 from medn_lab.records import Attribution, Clips, KeptTokens, ViewingCopy, frames_of_strip
@@ -21,9 +18,8 @@ def clips():
     return sample_clips(n=6)
 
 
-def sent(view, place=0):
+def frames_in(face):
     """The frames of a face as the page decodes them, (t, h, w, 3)."""
-    face = view.faces[place]
     frames = frames_of_strip(face["frames"], n_frames=face["count"]).astype(int)
     assert frames.shape[1:3] == (face["height"], face["width"])
     return frames
@@ -35,110 +31,86 @@ def flow_of(packed):
     return values.reshape(packed["height"], packed["width"], 2)
 
 
-def written(player):
-    """The sentences under the face."""
-    view, (face,) = player.view, player.view.faces
-    kept = {one["rate"]: one["text"] for one in face["kept"]}
-    heat = {part: one["text"] for part, one in face["heat"].items()}
-    own = {"kept": kept.get(view.keep_rate), "attribution": heat.get(view.attributed)}.get(view.overlay)
-    return " ".join(filter(None, [own or face["texts"].get(view.overlay, ""), *view.notes]))
+def written(view):
+    """The sentences under the face, as the page writes them."""
+    (face,) = view.faces
+    maps = {"kept": {one["rate"]: one for one in face["kept"]}.get(view.keep_rate)}
+    own = (maps | {"attribution": face["heat"].get(view.attributed)}).get(view.overlay)
+    text = own["text"] if own else face["texts"].get(view.overlay, "")
+    text = text.replace("{gain}", f"{face['gain']:g}").replace("{largest}", f"{face['largest']:.2f}")
+    return " ".join([text, *view.notes])
 
 
 def test_the_page_gets_the_frames_the_flow_and_the_times_of_the_clip(clips):
-    player = ClipPlayer(clips)
-    (face,), moments, row = player.view.faces, player.view.moments, clips.table.iloc[0]
-    assert np.abs(sent(player.view) - clips.frames[0]).mean() < 3
+    player, row = ClipPlayer(clips, magnify=4), clips.table.iloc[0]
+    view, (face,), moments = player.view, player.view.faces, player.view.moments
+    assert np.abs(frames_in(face) - clips.frames[0]).mean() < 3
     assert np.abs(flow_of(face["flow"]) - clips.flow[0]).max() <= np.abs(clips.flow[0]).max() / 200
     assert len(face["frames"]) + len(face["flow"]["data"]) < 30_000
     apex = [one["name"] for one in moments].index("apex")
     assert moments[apex]["text"] == f"frame {row['apex']} · {(row['apex'] - row['onset']) * 5:.0f} ms · apex"
     assert [moments[place]["name"] for place in (0, -1)] == ["onset", "offset"]
-    assert player.view.interval == pytest.approx((row["offset"] - row["onset"]) * 5 / 7)
+    assert view.interval == pytest.approx((row["offset"] - row["onset"]) * 5 / 7)
     # Frames are pushed along the flow, without what hardly moves, as far as they are on the way to the apex.
     assert [face["course"][place] for place in (0, apex)] == pytest.approx([0, 1])
     assert np.abs(flow_of(face["push"])).max() <= 1.01 * np.abs(flow_of(face["flow"])).max()
-    player.frame, player.magnify = 5, 4
-    assert (player.view.frame, player.view.magnify, player.loop) == (5, 4, True)
+    view.frame = 5
     player.show(clips.table["clip_id"][3])
-    assert player.view.frame == 0
-    assert np.abs(sent(player.view) - clips.frames[3]).mean() < 3
-    (face,) = player.view.faces
-    for overlay, scale in (("arrows", f"{face['gain']:g} times"), ("magnitude", f"{face['largest']:.2f} px of 48")):
-        player.view.overlay = overlay
-        assert scale in written(player)
-    state = {name: getattr(player.view, name) for name in player.view.trait_names()}
-    refused = {"frame": 99, "overlay": "kept", "magnify": 99.0, "speed": float("nan"), "keep_rate": 0.5}
-    for name, value in {**refused, "attributed": "flow"}.items():
+    assert (view.frame, view.magnify) == (0, 4)
+    (face,) = view.faces
+    assert np.abs(frames_in(face) - clips.frames[3]).mean() < 3
+    for view.overlay, fact in (("arrows", f"{face['gain']:g} times"), ("magnitude", f"{face['largest']:.2f} px of 48")):
+        assert fact in written(view)
+    refused = {"frame": 99, "magnify": 99.0, "speed": float("nan"), "keep_rate": 0.5, "attributed": "x"}
+    for name, value in refused.items():
+        before = getattr(view, name)
         with pytest.raises(traitlets.TraitError, match=name):
-            setattr(player.view, name, value)
-        assert getattr(player.view, name) == state[name]
+            setattr(view, name, value)
+        assert getattr(view, name) == before
     with pytest.raises(ValueError, match="no overlay 'kept' here; there are none, arrows, magnitude"):
-        ClipPlayer(clips, overlay="kept")
-
-
-def test_what_the_clips_lack_is_named_and_the_rest_plays(clips):
-    coloured = replace(clips, flow=np.zeros((6, 48, 48, 3), np.float32), recipe={"coding": "hsv"})
-    for own, shown, said in (
-        (replace(clips, flow=None), ["none"], "no flow"),
-        (coloured, ["none"], "coded as colours"),
-        (replace(clips, frames=None), ["arrows", "magnitude"], "no frames"),
-        (replace(coloured, frames=None), [], "no frames"),
-    ):
-        player = ClipPlayer(own)
-        assert [key for key, *_ in player.view.overlays] == shown
-        assert said in written(player)
-        assert (player.view.faces[0]["frames"] is None) == (own.frames is None)
+        view.overlay = "kept"
     with pytest.raises(ValueError, match="empty"):
         ClipPlayer(Clips(clips.frames[:0], clips.flow[:0], clips.table.iloc[:0]))
 
 
+def test_what_the_clips_lack_is_named_and_the_rest_plays(clips):
+    coloured = replace(clips, flow=np.zeros((6, 48, 48, 3), np.float32), recipe={"coding": "hsv"})
+    for own, shown, fact in (
+        (replace(clips, flow=None), ["none"], "no flow"), (coloured, ["none"], "coded as colours"),
+        (replace(clips, frames=None), ["arrows", "magnitude"], "no frames"),
+        (replace(coloured, frames=None), [], "no frames"),
+    ):  # fmt: skip
+        view = ClipPlayer(own).view
+        assert [key for key, *_ in view.overlays] == shown
+        assert (fact in written(view), view.faces[0]["frames"] is None) == (True, own.frames is None)
+
+
 def test_kept_positions_and_attributions_are_sent_with_their_scales(clips):
-    masks = np.zeros((6, 2, 4, 4), dtype=bool)
-    masks[:, 0, :2], masks[:, 1, :1] = True, True
-    mix = np.tile(np.float32([0.7, 0.3]), (6, 1))
-    given = {"keep_rates": (0.5, 0.25), "kept_shares": (0.5, 0.25)}
+    masks, heat = np.zeros((6, 2, 4, 4), dtype=bool), np.ones((6, 8, 48, 48, 3), np.float32)
+    masks[:, 0, :2] = masks[:, 1, :1] = True
+    mix, given = np.tile(np.float32([0.7, 0.3]), (6, 1)), {"keep_rates": (0.5, 0.25), "kept_shares": (0.5, 0.25)}
     kept = KeptTokens(masks, np.zeros((6, 4, 4), np.float32), mix, clips.table, **given)
-    heat = np.zeros((6, 8, 48, 48, 3), np.float32)
-    for frame in range(8):  # each frame has one patch, positive in even frames and negative in odd ones
-        heat[:, frame, 4 * frame : 4 * frame + 4, 10:14] = (-1) ** frame
-    how = {"target": "happiness", "branch": "both", "method": "saliency"}
-    maps = Attribution(heat, np.ones((6, 48, 48, 2), np.float32), clips.table, **how)
-    player = ClipPlayer(clips, kept=kept, attribution=maps, overlay="kept")
-    (face,) = player.view.faces
-    masks = [np.frombuffer(one["mask"], np.uint8).reshape(4, 4) for one in face["kept"]]
-    assert [mask.any(axis=1).sum() for mask in masks] == [2, 1]
-    for fact in ("8 of 16 positions kept at rate 0.5", "weight 0.70"):
-        assert fact in written(player)
-    player.view.keep_rate = 0.25
-    assert "4 of 16" in written(player)
-    player.view.overlay = "attribution"
-    values = np.frombuffer(face["heat"]["frames"]["data"], np.int8).reshape(8, 48, 48).astype(int)
-    for frame, sign in ((0, 1), (1, -1), (4, 1)):
-        row, column = np.unravel_index((sign * values[frame]).argmax(), values[frame].shape)
-        assert (row, column) == (pytest.approx(4 * frame + 1.5, abs=2), pytest.approx(11.5, abs=2))
-        assert sign * values[frame].min() > -10
-    assert "happiness by saliency, this frame: red raises it, blue lowers it" in written(player)
-    player.view.attributed = "flow"
-    assert "onset to apex" in written(player)
-    cancels = replace(maps, frames=heat - heat[:, :, :, ::-1])
-    assert "red is positive" in written(ClipPlayer(clips, attribution=cancels, overlay="attribution"))
-    short = ClipPlayer(clips, attribution=replace(maps, frames=heat[:, :5]), overlay="attribution")  # of other clips
-    assert "frames" not in short.view.faces[0]["heat"]
+    maps = Attribution(heat, np.ones((6, 48, 48, 2), np.float32), clips.table, "happiness", "both", "saliency")
+    view = ClipPlayer(clips, kept=kept, attribution=maps).view
+    (face,), view.overlay = view.faces, "kept"
+    sent = [np.frombuffer(one["mask"], np.uint8).reshape(4, 4) for one in face["kept"]]
+    assert [mask.any(axis=1).sum() for mask in sent] == [2, 1]
+    for view.keep_rate, facts in ((0.5, ("8 of 16 positions", "rate 0.5", "weight 0.70")), (0.25, ("4 of 16",))):
+        assert all(fact in written(view) for fact in facts)
+    view.overlay = "attribution"
+    for view.attributed, fact in (("frames", "happiness by saliency, this frame: red"), ("flow", "onset to apex")):
+        assert fact in written(view)
     some, missing = clips.table["clip_id"][:2], clips.table["clip_id"].iloc[4]
-    player = ClipPlayer(clips, kept=kept.select(some), attribution=maps.select(some), clip_id=missing)
-    for player.view.overlay in ("kept", "attribution"):
-        assert f"of {missing}" in written(player)
-    assert player.view.faces[0]["frames"]
-
-
-def test_ten_thousand_clips_are_found_by_typing(clips):
-    table = pd.DataFrame({"clip_id": [f"c{i:05d}" for i in range(10_000)], "subject": "s"})
-    player = ClipPlayer(Clips(np.broadcast_to(clips.frames[:1], (10_000, *clips.frames.shape[1:])), None, table))
-    (box,) = parts(player, ipywidgets.Combobox)
-    for typed in ("c09999", "nobody"):
-        box.value = typed
-        assert (player.clip_id, box.value) == ("c09999", "c09999")
-    assert "nobody" in text_of(player)
+    for own, fact, clip_id in (
+        (replace(maps, frames=heat * np.resize([1, -1], (48, 1))), "red is positive", None),
+        (replace(maps, frames=heat[:, :5]), "no map of", None),  # of clips with fewer frames
+        (maps.select(some), f"no map of {missing}", missing),
+    ):
+        view = ClipPlayer(clips, kept=kept.select(some), attribution=own, clip_id=clip_id).view
+        view.overlay = "attribution"
+        assert fact in written(view)
+    view.overlay = "kept"
+    assert f"no kept tokens of {missing}" in written(view)
 
 
 def test_a_viewing_copy_takes_the_place_of_the_networks_frames(clips):
@@ -146,34 +118,34 @@ def test_a_viewing_copy_takes_the_place_of_the_networks_frames(clips):
     makers = tuple(lambda row=row: clips.frames[row].repeat(3, axis=1).repeat(3, axis=2) for row in range(6))
     large = replace(clips, viewing=ViewingCopy(144, makers))
     view, plain = ClipView(large), ClipView(clips)
-    for one in (view, plain):
+    for one, fact in ((view, "144 px (viewing copy)"), (plain, "48 px, as the network gets them")):
         one.show(*ids.iloc[[2, 0]])
-    assert sent(view, 1).shape == (8, 144, 144, 3)
-    assert np.abs(sent(view) - large.viewing[2]).mean() < 4
-    assert "144 px (viewing copy)" in view.notes[-1]
-    assert "48 px, as the network gets them" in plain.notes[-1]
+        assert fact in one.notes[-1]
+    assert frames_in(view.faces[1]).shape == (8, 144, 144, 3)
+    assert np.abs(frames_in(view.faces[0]) - large.viewing[2]).mean() < 4
     for name in ("flow", "push", "course", "gain", "largest"):  # in pixels of the network's frames
         assert view.faces[0][name] == plain.faces[0][name]
+    assert frames_in(view.packed(ids[0])["face"]).shape == (8, 128, 128, 3)  # of a written page
+    assert frames_in(plain.packed(ids[0])["face"]).shape == (8, 48, 48, 3)
 
     async def looked_at():
         view.show(ids[0])
-        at_once = sent(view).shape[1]
+        at_once = frames_in(view.faces[0]).shape[1]
         view.show(ids[1])
         await asyncio.sleep(0.25)
-        return at_once, sent(view)
+        return at_once, np.abs(frames_in(view.faces[0]) - large.viewing[1]).mean() < 4
 
-    at_once, later = asyncio.run(looked_at())
-    assert at_once == 48
-    assert np.abs(later - large.viewing[1]).mean() < 4
+    assert asyncio.run(looked_at()) == (48, True)
 
     def broken():
         raise FileNotFoundError("viewing/000000.webp")
 
-    view = ClipView(replace(clips, viewing=ViewingCopy(144, (broken,) * 6)))
-    view.show(ids[0])
-    assert sent(view).shape == (8, 48, 48, 3)
-    assert "viewing/000000.webp" in view.notes[-1]
     long = ViewingCopy(144, (lambda: np.zeros((130, 144, 144, 3), np.uint8),))  # WebP holds at most 16383 rows
-    view = ClipView(replace(clips.select(ids[:1]), frames=np.zeros((1, 130, 16, 16, 3), np.uint8), viewing=long))
-    view.show(ids[0])
-    assert sent(view).shape[1:3] == (126, 126)
+    of_long = replace(clips.select(ids[:1]), frames=np.zeros((1, 130, 16, 16, 3), np.uint8), viewing=long)
+    for own, side, fact in (
+        (replace(clips, viewing=ViewingCopy(144, (broken,) * 6)), 48, "viewing/000000.webp"),
+        (of_long, 126, "144 px (viewing copy)"),
+    ):
+        view = ClipView(own)
+        view.show(ids[0])
+        assert (frames_in(view.faces[0]).shape[1], fact in view.notes[-1]) == (side, True)

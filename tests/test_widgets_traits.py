@@ -1,11 +1,9 @@
 """Every public trait of the eight widgets: it equals its control both ways, or refuses; `close` frees everything."""
 
 import asyncio
-import dataclasses
 import types
 
 import ipywidgets
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
@@ -15,138 +13,105 @@ from page_contents import control, parts, text_of
 from sample_records import sample_clips, sample_embedding, sample_features, sample_history, sample_predictions
 
 from medn_lab import widgets
-from medn_lab.records import Attribution, DecouplingReport
+from medn_lab.records import DecouplingReport
 from medn_lab.widgets import __all__ as NAMES
 from medn_lab.widgets.panel import LiveFigure
 
-MODELS = ["first", "second", "third"]
+MODELS = ["first", "second"]
 ID, OTHER_ID = "s02_005", "s04_007"
 
 
-def maps_of(clips):
-    """An attributor without a network: a map of ones."""
-
-    def attribute(clip_id, *, target, method, partner):
-        if target not in attribute.targets or method not in attribute.methods:
-            raise ValueError(f"there is no {target!r} or no {method!r}")
-        both = clips.select([clip_id, *filter(None, [partner])])
-        frames = np.ones(both.frames.shape, np.float32)
-        return Attribution(frames, None, both.table, "a pair" if partner else target, "both", method)
-
-    attribute.methods, attribute.targets = ("saliency", "magic"), ("happiness", "disgust", "gate")
-    attribute.kept = lambda clip_id: None
-    attribute.check = lambda clip_id, **asked: attribute(clip_id, **asked).with_sanity({"randomised_threshold": 0.5})
-    return attribute
-
-
 def report(name):
-    rows = [
-        {"kind": "dependence", "measure": "linear_cka", "value": 0.2, "null_mean": 0.0, "null_95": 0.1, "p": 0.01},
-        {"kind": "dependence", "measure": "linear_cka", "given": "aus", "value": 0.1, "p": 0.2},
-        {"kind": "leakage", "measure": "auc", "target": "AUs", "branch": "emotion", "value": 0.6, "allowed": 0.5},
-    ]
-    return DecouplingReport(pd.DataFrame([row | {"model": name, "direction": "lower"} for row in rows]))
+    row = {"kind": "dependence", "measure": "linear_cka", "value": 0.2, "null_95": 0.1, "p": 0.01}
+    leak = {"kind": "leakage", "measure": "auc", "target": "AUs", "branch": "emotion", "value": 0.6, "allowed": 0.5}
+    return DecouplingReport(pd.DataFrame([row, row | {"given": "aus"}, leak]).assign(model=name, direction="lower"))
 
 
-class Studio:
-    """A face whose clips are drawn beforehand."""
+def studio(clips):
+    """A face whose clip is drawn beforehand."""
 
-    aus, one_sided, cues = ("AU4", "AU12"), ("AU12",), ("still", "flush")
+    def draw(state):
+        return clips.select(clips.table["clip_id"][:1])
 
-    def __init__(self, clips):
-        self.clip = clips.select(clips.table["clip_id"][:1])
-
-    def __call__(self, state):
-        return dataclasses.replace(self.clip, truth=None)
+    draw.aus, draw.one_sided, draw.cues = ("AU4", "AU12"), ("AU12",), ("still", "flush")
+    return draw
 
 
 @pytest.fixture(scope="module")
 def records():
     LiveFigure(go.Figure()).close()  # plotly's code, which all figures share, stays
-    clips = sample_clips(n=24, size=24)
-    features = sample_features(clips)
-    own = {"clips": clips, "features": features, "predictions": sample_predictions(clips)}
-    return {"embedding": sample_embedding(features), **own}
+    clips, features = sample_clips(n=24, size=24), sample_features(sample_clips(n=24, size=24))
+    others = {"features": features, "predictions": sample_predictions(clips), "clips": clips}
+    return {"embedding": sample_embedding(features)} | others
 
 
-def make(name, records):
-    clips, ids = records["clips"], records["clips"].table["clip_id"]
-    kind, pairs = getattr(widgets, name), {"clip_a": ids[:3], "clip_b": ids[3:6].to_numpy(), "action_units": "12"}
-    return {
-        "ClipPlayer": lambda: kind(clips),
-        "BranchExplorer": lambda: kind(**records),
-        "PairBrowser": lambda: kind(pd.DataFrame(pairs | {"label_a": "happiness", "label_b": "disgust"}), clips=clips),
-        "AttributionViewer": lambda: kind(clips, attribute=maps_of(clips), target="happiness", method="saliency"),
-        "TrainingMonitor": kind,
-        "DecouplingPanel": lambda: kind({model: report(model) for model in MODELS}),
-        "EvaluationPanel": lambda: kind(records["predictions"], clips=clips),
-        "FaceLab": lambda: kind(Studio(clips)),
-    }[name]()
-
-
-TRAITS = {
-    "ClipPlayer": {"clip_id": (ID, "clip", "nobody", "")},
-    "BranchExplorer": {
-        "clip_id": (ID, "Clip", "nobody"), "partner_id": (None, None, "nobody", OTHER_ID),
-        "colour_by": ("subject", "Colour by", "mood"),
-        "filters": (None, None, {"mood": ("x",)}, {"subjects": ("nobody",)}),
-    },
-    "PairBrowser": {
-        "pair": (None, None, ("nobody", ID), ("", "")), "order": (None, None, "alike", "best"),
-        "filters": (None, None, {"aus": "99"}, {"mood": "x"}, {"verdict": "both right"}),
-        "attributed": (None, None, True), "part": ("flow", "", "smoke", ""),
-    },
-    "AttributionViewer": {
-        "clip_id": (ID, "Clip", "nobody", ""), "target": (None, None, "joy", ""),
-        "method": ("magic", "Method", "guess", ""), "partner": (None, None, "nobody"),
-    },
-    "TrainingMonitor": {},
-    "DecouplingPanel": {
-        "family": (None, None, "mood"), "given": ("aus", "Features", "age"), "each_au": (True, "each AU"),
-        "fused": (True, "fused branch"), "row": (0, "Row", -1, 99),
-        "models": (None, None, ["nobody"], ["first", "first"]),
-    },
-    "EvaluationPanel": {
-        "true": ("disgust", "true", "joy"), "predicted": ("disgust", "predicted", "joy"),
-        "mistakes": (True, "mistakes only"), "clip_id": (None, None, "nobody"),
-    },
-    "FaceLab": {
-        "state": (None, None, {"mood": 1}, {"aus": {"AU99": "C"}}, {"aus": {"AU4": "C"}, "sides": {"AU4": "left"}}),
-    },
-}  # fmt: skip
-"""By widget and trait that may be set: a value, the label of its control, and values that are refused."""
+PAIR = {"clip_a": "s01_000", "clip_b": OTHER_ID, "action_units": "12", "label_a": "happiness", "label_b": "disgust"}
 RUN = types.SimpleNamespace(history=sample_history(epochs=2), stop=lambda: None, resume=lambda: None)
-USES = {
-    "ClipPlayer": lambda w: (w.show(ID), setattr(w.view, "overlay", "arrows")),
-    "BranchExplorer": lambda w: (w.show(ID), w.select([ID, OTHER_ID]), w.filter(subjects=["s02"]), w.filter()),
-    "PairBrowser": lambda w: (w.next(), w.bookmark(note="this")),
-    "AttributionViewer": lambda w: (w.explain("disgust", method="magic"), w.check()),
-    "TrainingMonitor": lambda w: (w.on_fit_start(RUN), w.on_epoch_end(RUN), w.on_fit_end(RUN)),
-    "DecouplingPanel": lambda w: (w.show("leakage"), w.show("dependence"), w.compare(["second"]), w.compare(MODELS)),
-    "EvaluationPanel": lambda w: (w.select(None, "disgust"), w.show(ID)),
-    "FaceLab": lambda w: (w.show({"aus": {"AU12": "C"}}), w.keep("A"), w.other_cue()),
-}
-"""What a reader does with each widget that makes parts late."""
+PANELS = {
+    "ClipPlayer": (
+        lambda own: widgets.ClipPlayer(own["clips"]), lambda w: (w.show(ID), setattr(w.view, "overlay", "arrows")),
+        {"clip_id": (ID, "clip", "nobody", "")},
+    ),
+    "BranchExplorer": (
+        lambda own: widgets.BranchExplorer(**own),
+        lambda w: (w.show(ID), w.select([ID, OTHER_ID]), w.filter(subjects=["s02"]), w.filter()),
+        {"clip_id": (ID, "Clip", "nobody"), "partner_id": (None, None, "nobody", OTHER_ID),
+         "colour_by": ("subject", "Colour by", "mood"), "filters": (None, None, {"mood": "x"}, {"subjects": ("no",)})},
+    ),
+    "PairBrowser": (
+        lambda own: widgets.PairBrowser(pd.DataFrame([PAIR, PAIR | {"clip_a": ID}]), clips=own["clips"]),
+        lambda w: (w.next(), w.bookmark(note="this")),
+        {"pair": (None, None, ("nobody", ID), ("", "")), "order": (None, None, "alike"),
+         "filters": (None, None, {"aus": "99"}, {"mood": "x"}), "part": ("flow", "", "smoke", ""),
+         "attributed": (None, None, True)},
+    ),
+    "AttributionViewer": (
+        lambda own: widgets.AttributionViewer(own["clips"]), lambda w: w.show(ID),
+        {"clip_id": (ID, "Clip", "nobody", ""), "target": (None, None, "joy"), "method": (None, None, "guess"),
+         "partner": (None, None, "nobody")},
+    ),
+    "TrainingMonitor": (
+        lambda own: widgets.TrainingMonitor(),
+        lambda w: (w.on_fit_start(RUN), w.on_epoch_end(RUN), w.on_fit_end(RUN)), {},
+    ),
+    "DecouplingPanel": (
+        lambda own: widgets.DecouplingPanel({model: report(model) for model in MODELS}),
+        lambda w: (w.show("leakage"), w.show("dependence"), w.compare(["second"]), w.compare(MODELS)),
+        {"family": (None, None, "mood"), "given": ("aus", "Features", "age"), "each_au": (True, "each AU"),
+         "fused": (True, "fused branch"), "row": (0, "Row", -1, 99), "models": (None, None, ["no"], ["first"] * 2)},
+    ),
+    "EvaluationPanel": (
+        lambda own: widgets.EvaluationPanel(own["predictions"], clips=own["clips"]),
+        lambda w: (w.select(None, "disgust"), w.show(ID)),
+        {"true": ("disgust", "true", "joy"), "predicted": ("disgust", "predicted", "joy"),
+         "mistakes": (True, "mistakes only"), "clip_id": (None, None, "nobody")},
+    ),
+    "FaceLab": (
+        lambda own: widgets.FaceLab(studio(own["clips"])),
+        lambda w: (w.show({"aus": {"AU12": "C"}}), w.keep("A"), w.other_cue()),
+        {"state": (None, None, {"mood": 1}, {"aus": {"AU99": "C"}}, {"aus": {"AU4": "C"}, "sides": {"AU4": "left"}})},
+    ),
+}  # fmt: skip
+"""How a widget is made, what makes parts late, and by trait: a value, the label of its control, refused values."""
 
 
-@pytest.mark.parametrize("name", sorted(TRAITS))
-def test_a_trait_equals_its_control_both_ways_or_refuses_and_no_button_raises(name, records, caplog):
-    assert sorted(NAMES) == sorted(TRAITS)
-    own = getattr(widgets, name).class_traits()
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_a_trait_equals_its_control_or_refuses_no_button_raises_and_close_frees_everything(name, records, caplog):
+    before, (make, use, settable), own = set(_instances), PANELS[name], getattr(widgets, name).class_traits()
     public = {one for one in own if not one.startswith("_")} - set(ipywidgets.VBox.class_trait_names())
     results = {one for one in public if own[one].read_only}
-    assert public - results == set(TRAITS[name])
-    widget = make(name, records)
+    assert public - results == set(settable)
+    widget = make(records)
     page, state = text_of(widget), {trait: getattr(widget, trait) for trait in public}
-    wrong = [(trait, pd.DataFrame({"clip_id": ["x"]})) for trait in results]
-    wrong += [(trait, value) for trait, (_, _, *values) in TRAITS[name].items() for value in values]
+    wrong = [(trait, "x") for trait in results]
+    wrong += [(trait, value) for trait, (_, _, *values) in settable.items() for value in values]
     for trait, value in wrong:
         with pytest.raises(traitlets.TraitError) as problem:
             setattr(widget, trait, value)
         assert len(str(problem.value).splitlines()) == 1
-        assert all(getattr(widget, one) is before or getattr(widget, one) == before for one, before in state.items())
+        assert all(getattr(widget, one) is old or getattr(widget, one) == old for one, old in state.items())
         assert text_of(widget) == page
-    for trait, (value, label, *_) in TRAITS[name].items():
+    for trait, (value, label, *_) in settable.items():
         if label is None:
             continue
         shown = control(widget, label, ipywidgets.Dropdown) if label == "" else control(widget, label)
@@ -161,30 +126,22 @@ def test_a_trait_equals_its_control_both_ways_or_refuses_and_no_button_raises(na
     for button in parts(widget, ipywidgets.Button):
         button.click()  # ipywidgets logs what a callback raises
     assert [record.getMessage() for record in caplog.records] == []
-
-
-@pytest.mark.parametrize("name", sorted(NAMES))
-def test_close_frees_everything_and_what_is_used_afterwards_makes_nothing(name, records):
-    before = set(_instances)
-    widget = make(name, records)
-    USES[name](widget)
+    use(widget)
     left = [one for key, one in _instances.items() if key not in before]
     assert len(left) > 9
     for _ in range(2):
         widget.close()
         assert set(_instances) == before
         assert all(one.comm is None for one in left)
-        USES[name](widget)
-    assert repr(widget) == f"{name} (closed)"
+        use(widget)
 
 
 def test_close_stops_what_waits(records):
     async def leave():
-        explorer, viewer = make("BranchExplorer", records), make("AttributionViewer", records)
+        explorer = widgets.BranchExplorer(**records)
         explorer.branch_maps.hovered = 3
-        control(viewer, "Method").value = "magic"
-        explorer.close(), viewer.close()
+        explorer.close()
         await asyncio.sleep(0.3)
-        return explorer.clip_id, viewer.attribution.method
+        return explorer.clip_id
 
-    assert asyncio.run(leave()) == ("", "saliency")
+    assert asyncio.run(leave()) == ""

@@ -14,9 +14,8 @@ import traitlets
 from medn_lab.records import Attribution, Clips, positions, require
 from medn_lab.view.attribution import sanity_rows, verdict
 from medn_lab.view.rows import clip_moments, clip_row, describe, label_column
-from medn_lab.widgets.clip_view import ClipView, of_view
-from medn_lab.widgets.page import WrittenPanel
-from medn_lab.widgets.panel import Later, control, note, validates
+from medn_lab.widgets.clip_view import ClipView
+from medn_lab.widgets.panel import Later, WrittenPanel, control, note, validates
 from medn_lab.widgets.selection import clips_to_compare
 
 MOST_LISTED = 2000  # a clip that is not listed can be typed
@@ -87,7 +86,6 @@ class AttributionViewer(WrittenPanel):
     partner = traitlets.Unicode("")
     attribution = traitlets.Instance(Attribution, allow_none=True, read_only=True)
     selection = traitlets.Instance(pd.DataFrame, args=(), kw={"columns": _KEY}, read_only=True)
-    frame = of_view("frame")
     _title = "Attribution"
 
     def __init__(

@@ -14,49 +14,32 @@ const LIT_DIMS = 0.16;
 const GAP = 8;
 const HIGHEST = 322; // pixels of a map
 
-const TURN = Math.PI / 180;
-const around = (angles, radius = 1) => angles.map(a => [radius * Math.cos(a * TURN), radius * Math.sin(a * TURN)]);
-const every = (step, from) => Array.from({ length: 360 / step }, (_, k) => from + k * step);
-const CROSS = [[-1.2, -0.4], [-0.4, -0.4], [-0.4, -1.2], [0.4, -1.2], [0.4, -0.4], [1.2, -0.4],
-  [1.2, 0.4], [0.4, 0.4], [0.4, 1.2], [-0.4, 1.2], [-0.4, 0.4], [-1.2, 0.4]];
-/** Corners in radii, y downwards. */
+/** Paths of the markers, in radii. */
 const SHAPES = {
-  "square": [[-1, -1], [1, -1], [1, 1], [-1, 1]],
-  "diamond": around(every(90, 0), 1.3),
-  "triangle-up": around([-90, 30, 150], 1.15),
-  "triangle-down": around([90, 210, 330], 1.15),
-  "hexagon": around(every(60, 30)),
-  "pentagon": around(every(72, -90)),
-  "bowtie": [[-1, -1], [1, 1], [1, -1], [-1, 1]],
-  "cross": CROSS,
-  "x": CROSS.map(([x, y]) => [(x - y) * Math.SQRT1_2, (x + y) * Math.SQRT1_2]),
-  "star": every(36, -90).map((angle, k) => around([angle], k % 2 ? 0.53 : 1.4)[0]),
+  "circle": "M1 0A1 1 0 0 1 -1 0A1 1 0 0 1 1 0Z",
+  "square": "M-1 -1H1V1H-1Z",
+  "diamond": "M1.3 0L0 1.3L-1.3 0L0 -1.3Z",
+  "triangle-up": "M0 -1.15L1 .575H-1Z",
+  "triangle-down": "M0 1.15L-1 -.575H1Z",
+  "hexagon": "M.866 .5L0 1L-.866 .5V-.5L0 -1L.866 -.5Z",
+  "pentagon": "M0 -1L.951 -.309L.588 .809H-.588L-.951 -.309Z",
+  "bowtie": "M-1 -1L1 1V-1L-1 1Z",
+  "cross": "M-1.2 -.4H-.4V-1.2H.4V-.4H1.2V.4H.4V1.2H-.4V.4H-1.2Z",
+  "x": "M0 -.566L.566 -1.131L1.131 -.566L.566 0L1.131 .566L.566 1.131L0 .566L-.566 1.131L-1.131 .566L-.566 0L"
+    + "-1.131 -.566L-.566 -1.131Z",
+  "x-thin": "M-1 -1L1 1M-1 1L1 -1",
+  "star": "M0 -1.4L.312 -.429L1.331 -.433L.504 .164L.823 1.133L0 .53L-.823 1.133L-.504 .164L-1.331 -.433L-.312 -.429Z",
 };
-
-/** Put a closed line through these corners on the pen. */
-function outlined(pen, corners) {
-  pen.beginPath();
-  corners.forEach(([x, y], k) => (k ? pen.lineTo(x, y) : pen.moveTo(x, y)));
-  pen.closePath();
-}
 
 /** A marker as a small picture, which is drawn faster than its path. */
 function stamp({ colour, symbol }, size, scale) {
-  const radius = size / 2 * scale, half = Math.ceil(1.4 * radius) + 1, shape = SHAPES[symbol.replace("-open", "")];
-  const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = 2 * half;
+  const radius = size / 2 * scale, half = Math.ceil(1.4 * radius) + 1, path = SHAPES[symbol.replace("-open", "")];
+  const canvas = Object.assign(document.createElement("canvas"), { width: 2 * half, height: 2 * half });
   const pen = canvas.getContext("2d");
   pen.fillStyle = pen.strokeStyle = colour;
-  pen.lineWidth = scale;
-  pen.translate(half, half);
-  if (symbol === "x-thin-open") {
-    for (const side of [-radius, radius]) {
-      pen.moveTo(-radius, side);
-      pen.lineTo(radius, -side);
-    }
-  } else if (shape) outlined(pen, shape.map(([x, y]) => [radius * x, radius * y]));
-  else pen.arc(0, 0, radius, 0, 2 * Math.PI);
-  pen[symbol.endsWith("-open") ? "stroke" : "fill"]();
+  pen.setTransform(radius, 0, 0, radius, half, half);
+  pen.lineWidth = scale / radius;
+  pen[symbol.endsWith("-open") ? "stroke" : "fill"](new Path2D(path ?? SHAPES.circle));
   return { canvas, half };
 }
 
@@ -66,19 +49,12 @@ const array = (model, name, kind) => {
   return new kind(buffer.slice(byteOffset, byteOffset + byteLength));
 };
 
-/** Whether a point lies inside a closed outline (even-odd rule). */
-function inside(outline, [x, y]) {
-  let odd = false;
-  for (let k = 0, last = outline.length - 1; k < outline.length; last = k++) {
-    const [ax, ay] = outline[k], [bx, by] = outline[last];
-    if (ay > y !== by > y && x < (bx - ax) * (y - ay) / (by - ay) + ax) odd = !odd;
-  }
-  return odd;
-}
+/** A closed line through these corners. */
+const outlined = corners => new Path2D(`M${corners.join("L")}Z`);
 
-function element(tag, className, parent, text = "") {
-  const made = Object.assign(document.createElement(tag), { className, textContent: text });
-  if (tag === "button") made.type = "button";
+/** A new element with these properties (`ariaLabel` and the like are attributes too), inside of `parent`. */
+function element(tag, className, parent, properties = {}) {
+  const made = Object.assign(document.createElement(tag), { className }, properties);
   parent.append(made);
   return made;
 }
@@ -87,57 +63,29 @@ function element(tag, className, parent, text = "") {
 function render({ model, el }) {
   el.classList.add("medn-maps");
   const bar = element("div", "medn-maps-bar", el), row = element("div", "medn-maps-row", el);
-  const legend = element("div", "medn-legend", el), tip = element("div", "medn-tip", el);
-  tip.hidden = true;
+  const legend = element("div", "medn-legend", el), tip = element("div", "medn-tip", el, { hidden: true });
   let xy, styleOf, kept, lit, hidden, n, stamps = {}, version = 0, frame = 0, hovered = -1, tool = "lasso";
-  let outline = null, enclosed = null;
+  let outline = null; // while it is drawn
   const look = model.get("look");
   const send = (name, value) => {
     model.set(name, value);
     model.save_changes();
   };
   const maps = model.get("titles").map((title, place) => {
-    const canvas = element("canvas", "medn-map", row);
-    canvas.tabIndex = 0;
-    canvas.setAttribute("role", "application");
-    return { title, place, canvas, ground: document.createElement("canvas"), view: null, drawn: "" };
+    const canvas = element("canvas", "medn-map", row, { tabIndex: 0, role: "application" });
+    return { title, place, canvas, ground: document.createElement("canvas"), view: look.home[place], drawn: "" };
   });
   const shown = k => kept[k] && !hidden.has(styleOf[k]);
   const clip = (map, k) => [xy[2 * (map.place * n + k)], xy[2 * (map.place * n + k) + 1]];
 
-  /** The range of all points of a map with a margin: left, right, low, high. */
-  const home = map => [0, 1].flatMap(axis => {
-    let least = Infinity, most = -Infinity;
-    for (let k = 0; k < n; k++) {
-      const own = clip(map, k);
-      if (!Number.isFinite(own[0] + own[1])) continue;
-      least = Math.min(least, own[axis]);
-      most = Math.max(most, own[axis]);
-    }
-    const margin = 0.05 * (most - least || 1);
-    return least > most ? [0, 1] : [least - margin, most + margin];
-  });
-
   /** Size of a map's plot, and from places to pixels and back. */
   const box = map => {
-    const { clientWidth: wide, clientHeight: high } = map.canvas, [left, right, low, up] = map.view ??= home(map);
+    const { clientWidth: wide, clientHeight: high } = map.canvas, [left, right, low, up] = map.view;
     const width = wide - 2 * MARGIN, height = high - TOP - MARGIN;
-    const x = value => MARGIN + (value - left) / (right - left) * width;
-    const y = value => TOP + (up - value) / (up - low) * height;
-    return {
-      width, height, x, y,
-      pixel: place => [x(place[0]), y(place[1])],
-      place: (px, py) => [left + (px - MARGIN) / width * (right - left), up - (py - TOP) / height * (up - low)],
-    };
-  };
-
-  const clipped = (pen, { width, height }, act) => {
-    pen.save();
-    pen.beginPath();
-    pen.rect(MARGIN, TOP, width, height);
-    pen.clip();
-    act();
-    pen.restore();
+    const across = width / (right - left), down = height / (up - low);
+    const pixel = ([x, y]) => [MARGIN + (x - left) * across, TOP + (up - y) * down];
+    const place = (x, y) => [left + (x - MARGIN) / across, up - (y - TOP) / down];
+    return { width, height, pixel, place };
   };
 
   const dot = (pen, map, { pixel }, k, scale) => {
@@ -147,21 +95,11 @@ function render({ model, el }) {
     pen.drawImage(canvas, x - half / scale, y - half / scale, 2 * half / scale, 2 * half / scale);
   };
 
-  const frameOf = (pen, map, { width, height }) => {
-    const ink = getComputedStyle(el).color;
-    pen.strokeStyle = ink;
-    pen.globalAlpha = 0.3;
-    pen.strokeRect(MARGIN + 0.5, TOP + 0.5, width - 1, height - 1);
-    pen.globalAlpha = 1;
-    pen.font = "600 13px system-ui, sans-serif";
-    pen.fillStyle = look.titles[map.place] || ink;
-    pen.fillText(map.title, MARGIN, 15);
-  };
-
   const drawMap = map => {
     const { canvas, ground } = map, { clientWidth, clientHeight } = canvas, scale = window.devicePixelRatio || 1;
     if (!clientWidth) return;
     const size = [clientWidth, clientHeight].map(side => Math.round(side * scale)), places = box(map);
+    const { width, height, pixel } = places, plot = new Path2D(`M${MARGIN} ${TOP}h${width}v${height}h${-width}Z`);
     const state = JSON.stringify([version, size, scale, map.view]);
     if (state !== map.drawn) {
       map.drawn = state;
@@ -169,44 +107,44 @@ function render({ model, el }) {
       const pen = ground.getContext("2d");
       pen.scale(scale, scale);
       pen.globalAlpha = look.opacity;
-      clipped(pen, places, () => {
-        for (let k = 0; k < n; k++) if (shown(k)) dot(pen, map, places, k, scale);
-      });
+      pen.clip(plot);
+      for (let k = 0; k < n; k++) if (shown(k)) dot(pen, map, places, k, scale);
     }
-    const pen = canvas.getContext("2d");
+    const pen = canvas.getContext("2d"), ink = getComputedStyle(el).color;
     pen.setTransform(scale, 0, 0, scale, 0, 0);
     pen.clearRect(0, 0, clientWidth, clientHeight);
-    frameOf(pen, map, places);
+    Object.assign(pen, { lineWidth: 1, strokeStyle: ink, fillStyle: look.titles[map.place] || ink, globalAlpha: 0.3 });
+    pen.strokeRect(MARGIN + 0.5, TOP + 0.5, width - 1, height - 1);
+    pen.globalAlpha = 1;
+    pen.font = "600 13px system-ui, sans-serif";
+    pen.fillText(map.title, MARGIN, 15);
     pen.globalAlpha = lit.length ? LIT_DIMS : 1;
     pen.drawImage(ground, 0, 0, clientWidth, clientHeight);
     pen.globalAlpha = 1;
-    clipped(pen, places, () => {
-      for (const k of lit) if (shown(k)) dot(pen, map, places, k, scale);
-      pen.lineWidth = 3;
-      const passing = hovered >= 0 ? [[hovered, look.ring]] : [];
-      for (const [k, colour] of [...model.get("rings"), ...passing]) {
-        pen.strokeStyle = colour;
-        pen.beginPath();
-        pen.arc(...places.pixel(clip(map, k)), 9.5, 0, 2 * Math.PI);
-        pen.stroke();
-      }
-      if (outline?.map !== map) return;
-      pen.strokeStyle = look.ring;
-      pen.lineWidth = 1.5;
-      pen.setLineDash([4, 3]);
-      outlined(pen, outline.corners.map(places.pixel));
+    pen.save();
+    pen.clip(plot);
+    for (const k of lit) if (shown(k)) dot(pen, map, places, k, scale);
+    pen.lineWidth = 3;
+    for (const [k, colour] of [...model.get("rings"), ...(hovered < 0 ? [] : [[hovered, look.ring]])]) {
+      pen.strokeStyle = colour;
+      pen.beginPath();
+      pen.arc(...pixel(clip(map, k)), 9.5, 0, 2 * Math.PI);
       pen.stroke();
-    });
-    const of = kept.reduce((sum, one) => sum + one, 0);
-    canvas.setAttribute("aria-label", `${map.title}: ${of} clips, ${lit.length} selected`);
+    }
+    if (outline?.map === map) {
+      Object.assign(pen, { strokeStyle: look.ring, lineWidth: 1.5 });
+      pen.setLineDash([4, 3]);
+      pen.stroke(outlined(outline.corners.map(pixel)));
+    }
+    pen.restore();
+    canvas.ariaLabel = `${map.title}: ${kept.reduce((sum, one) => sum + one, 0)} clips, ${lit.length} selected`;
     Object.assign(canvas.dataset, { clips: n, lit: lit.length, rings: model.get("rings").length, hovered });
   };
 
-  const drawAll = () => {
-    frame = 0;
-    maps.forEach(drawMap);
+  const soon = () => {
+    cancelAnimationFrame(frame);
+    frame = requestAnimationFrame(() => maps.forEach(drawMap));
   };
-  const soon = () => { frame ||= requestAnimationFrame(drawAll); };
 
   // Gestures -----------------------------------------------------------------------------------------------------------
 
@@ -244,11 +182,14 @@ function render({ model, el }) {
 
   /** Select what the outline holds; shift adds to what is lit, alt takes away. */
   const enclose = ({ map, corners }, { altKey, shiftKey }) => {
-    const held = [], there = new Set(altKey || shiftKey ? lit : []);
-    for (let k = 0; k < n; k++) if (shown(k) && inside(corners, clip(map, k))) held.push(k);
-    held.forEach(k => (altKey ? there.delete(k) : there.add(k)));
-    enclosed = [...there].sort((a, b) => a - b);
-    light(enclosed);
+    const { pixel } = box(map), path = outlined(corners.map(pixel)), pen = new OffscreenCanvas(1, 1).getContext("2d");
+    const there = new Set(altKey || shiftKey ? lit : []);
+    for (let k = 0; k < n; k++) {
+      if (!shown(k) || !pen.isPointInPath(path, ...pixel(clip(map, k)), "evenodd")) continue;
+      if (altKey) there.delete(k);
+      else there.add(k);
+    }
+    light([...there].sort((a, b) => a - b));
   };
 
   const zoom = (map, factor, x = map.canvas.clientWidth / 2, y = map.canvas.clientHeight / 2) => {
@@ -256,8 +197,8 @@ function render({ model, el }) {
     map.view = map.view.map((edge, k) => (k < 2 ? cx + (edge - cx) * factor : cy + (edge - cy) * factor));
     soon();
   };
-  const reset = map => { map.view = null; soon(); };
-  const clear = () => { outline = null; light([]); };
+  const reset = map => { map.view = look.home[map.place]; soon(); };
+  const clear = () => light([]);
   // Counted, so that a second click on a point is heard.
   const click = k => { if (k >= 0) send("clicked", [k, model.get("clicked")[1] + 1]); };
   /** Hover the next point that is shown. */
@@ -281,17 +222,19 @@ function render({ model, el }) {
       const [x, y] = box(map).pixel(clip(map, k));
       return { x, y, text: model.get("texts")[k], shown: !!shown(k) };
     };
-    const on = (name, act, options) => canvas.addEventListener(
-      name, event => act(event, event.offsetX, event.offsetY), options);
+    const on = (name, act, options) =>
+      canvas.addEventListener(name, event => act(event, event.offsetX, event.offsetY), options);
+    const stop = () => { start = outline = null; soon(); };
     on("pointerdown", (event, x, y) => {
-      start = { x, y, pans: tool === "pan" || event.button !== 0, moved: false };
+      if (event.button !== 0) return;
+      start = { x, y, moved: false };
       canvas.setPointerCapture(event.pointerId);
     });
     on("pointermove", (event, x, y) => {
       if (!start) return hover(nearest(map, x, y), map);
       if (!start.moved && Math.hypot(x - start.x, y - start.y) < STILL) return;
       const { place } = box(map), [fromX, fromY] = place(start.x, start.y), [toX, toY] = place(x, y);
-      if (start.pans) {
+      if (tool === "pan") {
         map.view = map.view.map((edge, k) => edge - (k < 2 ? toX - fromX : toY - fromY));
         Object.assign(start, { x, y });
       } else {
@@ -303,15 +246,13 @@ function render({ model, el }) {
       soon();
     });
     on("pointerup", (event, x, y) => {
-      const { moved, pans } = start ?? { pans: true, moved: true };
-      start = null;
-      if (!moved) click(nearest(map, x, y));
-      else if (!pans) enclose(outline, event);
+      if (start && !start.moved) click(nearest(map, x, y));
+      else if (outline) enclose(outline, event);
+      stop();
     });
-    on("pointercancel", () => { start = outline = null; soon(); });
+    on("pointercancel", stop);
     on("pointerleave", () => { if (!start) hover(-1, map); });
     on("dblclick", () => { reset(map); clear(); });
-    on("contextmenu", event => event.preventDefault());
     on("wheel", (event, x, y) => {
       if (!event.ctrlKey && document.activeElement !== canvas) return; // the page scrolls until a map is clicked
       event.preventDefault();
@@ -331,16 +272,12 @@ function render({ model, el }) {
 
   // Tools and legend ---------------------------------------------------------------------------------------------------
 
-  const button = (text, title, act) => {
-    const made = element("button", "medn-tool", bar, text);
-    made.title = title;
-    made.setAttribute("aria-label", title);
-    made.addEventListener("click", () => act(made));
-    return made;
-  };
+  const button = (textContent, title, act) => element("button", "medn-tool", bar, {
+    type: "button", textContent, title, ariaLabel: title, onclick: event => act(event.currentTarget),
+  });
   const choose = made => {
     tool = made.textContent;
-    tools.forEach(one => one.setAttribute("aria-pressed", String(one === made)));
+    tools.forEach(one => { one.ariaPressed = one === made; });
   };
   const tools = [
     button("lasso", "Lasso: drag around points; shift adds points, alt removes points", choose),
@@ -352,34 +289,33 @@ function render({ model, el }) {
   button("reset", "Show all points (0, or a double click)", () => maps.forEach(reset));
   button("clear", "Select nothing (Escape)", clear);
 
+  const toggle = (name, alone) => {
+    const off = model.get("hidden"), others = model.get("styles").map(one => one.name).filter(one => one !== name);
+    const isAlone = off.length === others.length && !off.includes(name);
+    if (alone) send("hidden", isAlone ? [] : others);
+    else send("hidden", off.includes(name) ? off.filter(one => one !== name) : [...off, name]);
+  };
   const listStyles = () => {
     const styles = model.get("styles"), counts = styles.map(() => 0);
     kept.forEach((one, k) => { counts[styleOf[k]] += one; });
     const focused = [...legend.children].indexOf(document.activeElement);
     legend.replaceChildren();
-    element("span", "medn-legend-title", legend, model.get("legend_title"));
+    element("span", "medn-legend-title", legend, { textContent: model.get("legend_title") });
     styles.forEach((style, k) => {
       if (!counts[k]) return;
-      const entry = element("button", "medn-entry", legend);
-      entry.title = "Hide or show this category; with shift, show only this category";
-      entry.setAttribute("aria-pressed", String(!hidden.has(k)));
+      const entry = element("button", "medn-entry", legend, {
+        type: "button", title: "Hide or show this category; with shift, show only this category",
+        ariaPressed: !hidden.has(k), onclick: ({ shiftKey }) => toggle(style.name, shiftKey),
+      });
       const { canvas } = stamp(style, 10, 2);
       canvas.style.height = "13px";
       entry.append(canvas, `${style.name} ${counts[k]}`);
-      entry.addEventListener("click", event => {
-        const before = model.get("hidden"), off = before.includes(style.name);
-        const others = styles.map(({ name }) => name).filter(name => name !== style.name);
-        const alone = before.length === others.length && !off;
-        send("hidden", event.shiftKey ? (alone ? [] : others)
-          : off ? before.filter(name => name !== style.name) : [...before, style.name]);
-      });
     });
     legend.children[focused]?.focus(); // the keyboard stays on the entry that it pressed
   };
 
   const marks = () => {
     lit = array(model, "lit", Int32Array);
-    if (String(lit) !== String(enclosed)) outline = null; // selected by something else than the outline
     soon();
   };
   const ground = () => {
@@ -392,8 +328,8 @@ function render({ model, el }) {
     listStyles();
     marks();
   };
-  const events = [["lit", marks], ["rings", soon],
-    ...["style_of", "styles", "kept", "hidden", "legend_title"].map(name => [name, ground])];
+  const grounds = ["style_of", "styles", "kept", "hidden", "legend_title"].map(name => [name, ground]);
+  const events = [["lit", marks], ["rings", soon], ...grounds];
   for (const [name, act] of events) model.on(`change:${name}`, act);
   const fit = () => {
     const each = Math.floor((row.clientWidth - GAP * (maps.length - 1)) / maps.length);

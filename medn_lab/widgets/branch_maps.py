@@ -20,7 +20,7 @@ _HERE = Path(__file__).parent
 
 
 class BranchMaps(anywidget.AnyWidget):
-    """One to n maps of the same clips on canvas, for 1 to 50,000 clips.
+    """One to n maps of the same clips on canvas, for 1 to 50,000 clips; nothing is drawn before :meth:`paint`.
 
     Parameters
     ----------
@@ -59,14 +59,16 @@ class BranchMaps(anywidget.AnyWidget):
 
     def __init__(self, maps: dict[str, np.ndarray], *, texts: np.ndarray) -> None:
         xy = np.stack([np.asarray(one, dtype=np.float32) for one in maps.values()])
-        n = xy.shape[1]
-        look: dict[str, Any] = {"titles": [theme.BRANCH_COLOURS.get(name, "") for name in maps], "ring": theme.RING}
+        n, finite = xy.shape[1], np.isfinite(xy).all(axis=-1, keepdims=True)
+        low, high = np.min(xy, axis=1, initial=np.inf, where=finite), np.max(xy, axis=1, initial=-np.inf, where=finite)
+        low, high = np.where(low > high, 0, low), np.where(low > high, 1, high)  # a map without a clip
+        margin = 0.05 * np.where(high > low, high - low, 1)
+        home = np.stack([low - margin, high + margin], axis=-1).reshape(-1, 4)  # left, right, low, high
+        colours = [theme.BRANCH_COLOURS.get(name, "") for name in maps]
+        look: dict[str, Any] = {"titles": colours, "ring": theme.RING, "home": home.tolist()}
         look |= {name: float(marker_look(n)[name]) for name in ("size", "opacity")}
         self._texts = texts
-        super().__init__(
-            titles=list(maps), look=look, xy=xy.tobytes(), texts=_plain(texts), kept=b"\1" * n, style_of=bytes(n),
-            styles=[{"name": "", "colour": theme.GREY, "symbol": "circle"}],
-        )  # fmt: skip
+        super().__init__(titles=list(maps), look=look, xy=xy.tobytes(), kept=b"\1" * n)
 
     @property
     def rows(self) -> np.ndarray:
@@ -87,7 +89,8 @@ class BranchMaps(anywidget.AnyWidget):
             self.hidden = []
             self.styles, self.style_of = categories(colours)
             self.legend_title = colours.title
-            self.texts = _plain(colours.named(self._texts))
+            lines = (re.sub(r"</?b>", "", text).replace("<br>", "\n") for text in colours.named(self._texts))
+            self.texts = [html.unescape(text) for text in lines]
 
     def ring(self, rows: Sequence[int]) -> None:
         """Put a ring around a clip, and one around its partner, in every map."""
@@ -99,8 +102,3 @@ def categories(colours: Colouring) -> tuple[list[dict[str, str]], bytes]:
     place = {name: number for number, name in enumerate(colours.styles)}
     styles = [{"name": name, "colour": colour, "symbol": symbol} for name, (colour, symbol) in colours.styles.items()]
     return styles, np.asarray([place[name] for name in colours.values], dtype=np.uint8).tobytes()
-
-
-def _plain(texts: np.ndarray) -> list[str]:
-    """Lines of HTML as plain text, which the page writes without reading it as HTML."""
-    return [html.unescape(re.sub(r"</?b>", "", text).replace("<br>", "\n")) for text in texts]

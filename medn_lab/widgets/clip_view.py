@@ -1,36 +1,35 @@
-"""Clips that play in the page: frames and flow are sent once; the page plays, magnifies and draws overlays."""
+"""Clips that play: frames and flow are sent once; the page plays, magnifies and draws overlays."""
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Any
 
 import anywidget
+import ipywidgets as widgets
 import numpy as np
+import pandas as pd
 import traitlets
 
-from medn_lab.records import Attribution, Clips, KeptTokens, positions
-from medn_lab.view import images, theme
-from medn_lab.view.attribution import mapped_clip
+from medn_lab.records import Attribution, Clips, KeptTokens, Predictions
+from medn_lab.view import images
+from medn_lab.view.attribution import mapped_clip, sanity_lines
 from medn_lab.view.clips import cover_text
-from medn_lab.view.rows import clip_moments, clip_row, shown_frames
-from medn_lab.widgets.panel import Later, validates
+from medn_lab.view.rows import clip_moments, clip_row, describe, shown_frames
+from medn_lab.widgets.panel import Later, WrittenPanel, clip_headings, control, note, score_rows, validates
 
 _HERE = Path(__file__).parent
 _PARTS = {"frames": "this frame", "all frames": "all frames after the onset", "flow": "the flow, onset to apex"}
+_CHOICES = {"keep_rate": "keep_rates", "attributed": "parts"}
+_OF_KEPT = "The positions of the face that the emotion branch kept, one keep rate at a time"
+_OF_ATTRIBUTION = "What the target depends on; the colours are explained below the faces"
 PAGE_FACE = 128  # pixels: the longer side of a face of the viewing copy in a written page
+_COLOURS = images.magnitude_colours(np.linspace(0, 1, 256)).round().astype(int).tolist()
 _LONGEST = 16383  # pixels: the side that a WebP file can have
 _BLUR = 1.0  # pixels by which an attribution is smoothed: single pixels are noisy
 _SETTLED = 0.2  # seconds until the viewing copy follows the network's frames, which are there at once
 _INTERVAL = 20.0  # milliseconds a frame at real time, where the frame rate is not known
-
-OVERLAYS = {
-    "none": ("none", "The face alone"),
-    "arrows": ("flow arrows", "Direction and length of the motion"),
-    "magnitude": ("flow length", "Length of the motion"),
-    "kept": ("kept tokens", "The positions of the face that the emotion branch kept, one keep rate at a time"),
-    "attribution": ("attribution", "What the target depends on; the colours are explained below the faces"),
-}
 
 
 class ClipView(anywidget.AnyWidget):
@@ -48,18 +47,18 @@ class ClipView(anywidget.AnyWidget):
         Adds an overlay of the kept positions. Joined by clip_id.
     attribution : Attribution or None
         Adds an overlay of the attribution. Joined by clip_id.
-    size : int
-        Longer side of a face in pixels of the page.
     **traits
-        The first values of the traits.
+        The first values of ``size``, ``magnify``, ``playing``.
 
     Attributes
     ----------
+    size : int
+        Longer side of a face in pixels of the page.
     frame : int
         From 0.
     playing, loop : bool
     speed : float
-        A share of real time.
+        A share of real time: 1, 1/2, 1/4, 1/8, 1/16 or 1/32.
     magnify : float
         From 1 to 20.
     overlay : str
@@ -77,14 +76,14 @@ class ClipView(anywidget.AnyWidget):
     overlays: traitlets.List[Any] = traitlets.List().tag(sync=True)
     keep_rates: traitlets.List[Any] = traitlets.List().tag(sync=True)
     parts: traitlets.List[Any] = traitlets.List().tag(sync=True)
-    scale: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    scale: traitlets.List[Any] = traitlets.List(_COLOURS).tag(sync=True)
     interval = traitlets.Float(_INTERVAL).tag(sync=True)
     most = traitlets.Float(images.MOST).tag(sync=True)
     size = traitlets.Int(320).tag(sync=True)
     frame = traitlets.Int(0).tag(sync=True)
     playing = traitlets.Bool(False).tag(sync=True)
     loop = traitlets.Bool(True).tag(sync=True)
-    speed = traitlets.Float(0.125).tag(sync=True)
+    speed = traitlets.Enum([1 / part for part in (1, 2, 4, 8, 16, 32)], 0.125).tag(sync=True)
     magnify = traitlets.Float(1.0).tag(sync=True)
     overlay = traitlets.Unicode("none").tag(sync=True)
     keep_rate = traitlets.Float(1.0).tag(sync=True)
@@ -92,18 +91,12 @@ class ClipView(anywidget.AnyWidget):
 
     def __init__(
         self, clips: Clips | None, *, kept: KeptTokens | None = None, attribution: Attribution | None = None,
-        size: int = 320, **traits: Any,
+        **traits: Any,
     ) -> None:  # fmt: skip
         self._clips = clips
         self._soon = Later(self._show_viewing_copy, seconds=_SETTLED)
-        super().__init__(
-            size=size,
-            scale=[[stop, [int(code[i : i + 2], 16) for i in (1, 3, 5)]] for stop, code in theme.MAGNITUDE_SCALE],
-        )
+        super().__init__(**traits)
         self.give(kept=kept, attribution=attribution)
-        with self.hold_sync():
-            for name, value in traits.items():
-                setattr(self, name, value)
 
     def give(
         self, *, clips: Clips | None = None, kept: KeptTokens | None = None,
@@ -122,19 +115,21 @@ class ClipView(anywidget.AnyWidget):
         self._ids = set() if clips is None else set(clips.table["clip_id"])
         self._kept, self._attribution = kept, attribution
         flows = clips is not None and len(clips) > 0 and images.motion_field(clips, 0)[0] is not None
-        given = {
-            "none": clips is not None and clips.frames is not None, "arrows": flows, "magnitude": flows,
-            "kept": kept is not None, "attribution": attribution is not None,
-        }  # fmt: skip
-        there = [name for name, is_there in given.items() if is_there]
+        overlays = [
+            (clips is not None and clips.frames is not None, "none", "none", "The face alone"),
+            (flows, "arrows", "flow arrows", "Direction and length of the motion"),
+            (flows, "magnitude", "flow length", "Length of the motion"),
+            (kept is not None, "kept", "kept tokens", _OF_KEPT),
+            (attribution is not None, "attribution", "attribution", _OF_ATTRIBUTION),
+        ]
+        there = [name for is_there, name, *_ in overlays if is_there]
         rates = [] if kept is None else [float(rate) for rate in kept.keep_rates]
-        parts: list[str] = []
-        if attribution is not None:
-            parts += ["frames", "all frames"] * (attribution.frames is not None)
-            parts += ["flow"] * (attribution.flow is not None)
+        heats = {} if attribution is None else {"frames": attribution.frames, "flow": attribution.flow}
+        parts = [part for part in _PARTS if heats.get(part.removeprefix("all ")) is not None]
         first = next((name for name in ("none", "magnitude", *there) if name in there), "none")
         with self.hold_sync():
-            self.overlays, self.keep_rates, self.parts = [[key, *OVERLAYS[key]] for key in there], rates, parts
+            self.overlays = [words for is_there, *words in overlays if is_there]
+            self.keep_rates, self.parts = rates, parts
             self.overlay = self.overlay if self.overlay in there else first
             self.keep_rate = self.keep_rate if self.keep_rate in rates else (*rates, 1.0)[0]
             self.attributed = self.attributed if self.attributed in parts else (*parts, "frames")[0]
@@ -148,16 +143,13 @@ class ClipView(anywidget.AnyWidget):
         self._soon.close()
         clips, there = self._clips, [one for one in clip_ids if one in self._ids]
         notes = [f"{one} is not among the clips that were given." for one in clip_ids if one not in there]
-        faces: list[dict[str, Any]] = []
-        moments: list[dict[str, str]] = []
-        viewing = False
+        faces, moments = list[dict[str, Any]](), list[dict[str, str]]()
         if clips is None:
             notes = ["No clips were given, so there are no faces to play."] if clip_ids else []
         elif there:
             faces, (moments, self.interval) = self._faces(clips, there), _timing(clips, there[0])
-            viewing, no_flow = clips.viewing is not None, images.motion_field(clips, 0)[1]
+            no_flow = images.motion_field(clips, 0)[1]
             if clips.frames is None:
-                viewing = False
                 notes.append(f"These clips have no frames. {no_flow or 'Their flow is drawn on a plain background.'}")
             else:
                 about = clip_moments(clips, there[0]).note
@@ -168,7 +160,7 @@ class ClipView(anywidget.AnyWidget):
             if there and (restart or self.frame >= max(len(moments), 1)):
                 self.frame = 0
             self.faces = faces
-        if viewing:
+        if faces and clips is not None and clips.frames is not None and clips.viewing is not None:
             self._soon(clips, there)
 
     def _show_viewing_copy(self, clips: Clips, clip_ids: list[str]) -> None:
@@ -182,27 +174,27 @@ class ClipView(anywidget.AnyWidget):
             self.faces = [face | strip for face, strip in zip(self.faces, strips, strict=True)]
             self.notes = [*self.notes[:-1], shown[0][1].capitalize()]
 
-    def packed(self, clip_id: str) -> dict[str, Any] | None:
-        """What a page without a kernel needs to play a clip, at half the flow's size; None where it is not here."""
-        if self._clips is None or clip_id not in self._ids:
-            return None
-        (face,) = self._faces(self._clips, [clip_id], quality=80, halved=True)
-        large = shown_frames(self._clips, clip_row(self._clips, clip_id)[0])[0]
-        if large is not None and max(large.shape[1:3]) > PAGE_FACE:
+    def packed(self, clip_id: str) -> dict[str, Any]:
+        """What a page without a kernel needs to play a clip, at half the flow's size; empty where it is not here."""
+        clips = self._clips
+        if clips is None or clip_id not in self._ids:
+            return {}
+        shown = shown_frames(clips, clip_row(clips, clip_id)[0])[0]
+        large = None if shown is None or max(shown.shape[1:3]) <= PAGE_FACE else shown
+        (face,) = self._faces(clips, [clip_id], halved=True, quality=80 if large is None else None)
+        if large is not None:
             face |= _strip(np.stack([images.enlarge(one, PAGE_FACE) for one in large]), quality=70)
-        moments, interval = _timing(self._clips, clip_id)
+        moments, interval = _timing(clips, clip_id)
         return {"face": face, "moments": moments, "interval": interval}
 
-    @validates("frame", "magnify", "speed", "overlay", "keep_rate", "attributed")
+    @validates("frame", "magnify", "overlay", "keep_rate", "attributed")
     def _check(self, name: str, value: Any) -> Any:
-        ranges = {"frame": (0, max(len(self.moments) - 1, 0)), "magnify": (1, self.most), "speed": (0.001, 1)}
-        if name in ranges:
-            low, high = ranges[name]
+        if name in ("frame", "magnify"):
+            low, high = (1, self.most) if name == "magnify" else (0, max(len(self.moments) - 1, 0))
             if not low <= value <= high:
                 raise ValueError(f"{name} must lie between {low:g} and {high:g} here; it cannot be {value:g}")
             return value
-        overlays = [key for key, *_ in self.overlays]
-        there = {"overlay": overlays, "keep_rate": self.keep_rates, "attributed": self.parts}[name]
+        there = [key for key, *_ in self.overlays] if name == "overlay" else getattr(self, _CHOICES[name])
         there = there or [self.trait_defaults(name)]
         if value not in there:
             more = "; give kept=medn.diagnose.kept_tokens(model, clips)" if value == "kept" else ""
@@ -210,9 +202,9 @@ class ClipView(anywidget.AnyWidget):
         return value
 
     def _faces(
-        self, clips: Clips, clip_ids: list[str], *, quality: int = 92, halved: bool = False
+        self, clips: Clips, clip_ids: list[str], *, halved: bool = False, quality: int | None = 92
     ) -> list[dict[str, Any]]:
-        """What the page draws of some clips, which share the scales of flow and attribution."""
+        """What the page draws of some clips, on common scales; their frames are left out where `quality` is None."""
         places = [clip_row(clips, clip_id)[0] for clip_id in clip_ids]
         flows = [images.motion_field(clips, place)[0] for place in places]
         if halved:  # in pixels of the smaller grid
@@ -223,20 +215,19 @@ class ClipView(anywidget.AnyWidget):
         gain = min((images.arrow_grid(flow)[-1] for flow in known if np.any(flow)), default=1.0)
         alike = ", the same in all clips" if len(known) > 1 else ""
         of_flow = images.SCALED_NOTE if images.scaled_by_clip(clips.recipe) else ""
-        height, width = clips.size
-        faces = []
-        for clip_id, place, flow, heat in zip(clip_ids, places, flows, self._heats(clips, clip_ids), strict=True):
+        (height, width), heats, faces = clips.size, self._heats(clips, clip_ids), []
+        for clip_id, place, flow in zip(clip_ids, places, flows, strict=True):
             face: dict[str, Any] = {
                 "width": width, "height": height, "count": 1, "frames": None, "course": [], "flow": _packed(flow),
-                "push": None, "arrows": [], "gain": gain, "largest": largest, "heat": heat,
-                "kept": self._kept_of(clip_id), "texts": {
+                "push": None, "arrows": [], "gain": gain, "largest": largest,
+                "kept": self._kept_of(clip_id), "heat": heats.get(clip_id, {}), "texts": {
                     "kept": f"There are no kept tokens of {clip_id}.",
                     "attribution": f"There is no map of {clip_id} for this input and this number of frames.",
                 },
             }  # fmt: skip
             if flow is not None:
-                arrows = of_flow or f"drawn {gain:g} times as long as the motion{alike}"
-                lengths = of_flow or f"up to {largest:.2f} px of {flow.shape[1]}{alike}"
+                arrows = of_flow or f"drawn {{gain}} times as long as the motion{alike}"
+                lengths = of_flow or f"up to {{largest}} px of {flow.shape[1]}{alike}"
                 face["arrows"] = np.stack(images.arrow_grid(flow)[:4], axis=1).round(3).tolist()
                 face["texts"] |= {
                     "arrows": f"Arrows: flow from onset to apex, {arrows}.",
@@ -244,7 +235,7 @@ class ClipView(anywidget.AnyWidget):
                 }
             if clips.frames is not None:
                 frames = np.asarray(clips.frames[place])
-                face |= {"count": len(frames), **_strip(frames, quality=quality)}
+                face |= {"count": len(frames)} | ({} if quality is None else _strip(frames, quality=quality))
                 if flow is not None:
                     face["push"] = _packed(images.steady(flow))
                     face["course"] = images.time_course(frames, clip_moments(clips, clip_id).apex, flow=flow).tolist()
@@ -256,27 +247,26 @@ class ClipView(anywidget.AnyWidget):
         kept = self._kept
         if kept is None or clip_id not in set(kept.table["clip_id"]):
             return []
-        row, found = int(positions(kept.table, clip_id, owner="these kept tokens")[0]), []
+        row, found = list(kept.table["clip_id"]).index(clip_id), []
         for scale, rate in enumerate(kept.keep_rates):
             mask, covered = np.asarray(kept.masks[row, scale]), cover_text(kept, row, scale)
-            text = (
-                f"Bright: the {int(mask.sum())} of {mask.size} positions kept at rate {rate:g}, the same in every"
-                f" frame; this scale has weight {float(kept.mix[row, scale]):.2f} of 1 in the branch."
-            )
             found.append({
                 "rate": float(rate), "grid": len(mask), "mask": mask.astype(np.uint8).tobytes(),
-                "text": text + (f" Kept: {covered}." if covered else ""),
+                "text": f"Bright: the {int(mask.sum())} of {mask.size} positions kept at rate {rate:g}, the same in"
+                f" every frame; this scale has weight {float(kept.mix[row, scale]):.2f} of 1 in the branch."
+                + (f" Kept: {covered}." if covered else ""),
             })  # fmt: skip
         return found
 
-    def _heats(self, clips: Clips, clip_ids: list[str]) -> list[dict[str, dict[str, Any]]]:
-        """The maps of the attribution of each clip, by input and in common colours."""
-        maps, mapped, found = self._attribution, {}, dict[str, dict[str, Any]]()
+    def _heats(self, clips: Clips, clip_ids: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
+        """The maps of the attribution of each clip that has some, by input and in common colours."""
+        maps, mapped, found = self._attribution, {}, dict[str, dict[str, dict[str, Any]]]()
         if maps is None:
-            return [{} for _ in clip_ids]
-        known = {name: row for row, name in enumerate(maps.table["clip_id"])}
-        for clip_id in known.keys() & set(clip_ids):
-            one = mapped_clip(maps, known[clip_id], clips=clips, region=None, blur=_BLUR)
+            return found
+        for row, clip_id in enumerate(maps.table["clip_id"]):
+            if clip_id not in clip_ids:
+                continue
+            one = mapped_clip(maps, row, clips=clips, region=None, blur=_BLUR)
             parts = {"frames": one.frames, "all frames": one.summed("frames"), "flow": one.flow}
             if clips.frames is not None and one.frames is not None and len(one.frames) != clips.frames.shape[1]:
                 del parts["frames"]  # of another number of frames
@@ -294,7 +284,7 @@ class ClipView(anywidget.AnyWidget):
                     "text": f"{maps.target} by {maps.method.replace('_', ' ')}, {_PARTS[part]}: {colours}; full colour"
                     f" is ±{largest:.2g} per pixel.",
                 }  # fmt: skip
-        return [found.get(clip_id, {}) for clip_id in clip_ids]
+        return found
 
 
 def _timing(clips: Clips, clip_id: str) -> tuple[list[dict[str, str]], float]:
@@ -323,11 +313,158 @@ def _packed(flow: np.ndarray | None) -> dict[str, Any] | None:
     return {"data": values.tobytes(), "height": flow.shape[0], "width": flow.shape[1], "scale": scale}
 
 
-def of_view(name: str) -> property:
-    """A property of a widget that reads and sets a trait of its ``view``."""
+class ClipPlayer(WrittenPanel):
+    """Play a clip, frame by frame or slowly, with its flow and with its motion magnified.
 
-    def get(panel: Any) -> Any:
-        return getattr(panel.view, name)
+    Magnified motion is drawn by pushing each frame further along the clip's own onset-to-apex flow, as far as that
+    frame is on its way to the apex; nothing is invented between frames, and a factor of 1 is the clip itself. Without
+    flow, frame differences are amplified instead. Clips of flow alone show their flow on a plain ground. The page draws
+    all of this: the sliders need no kernel. The tab key reaches every control; arrow keys step the frame slider.
 
-    get.__doc__ = f"``{name}`` of ``view``."
-    return property(get, lambda panel, value: setattr(panel.view, name, value))
+    Parameters
+    ----------
+    clips : Clips
+        What they lack (frames, flow, the apex, the frame rate) is named in its place.
+    clip_id : str or None
+        The clip to begin with; the first one where None.
+    kept : KeptTokens or None
+        Adds an overlay of the positions that the emotion branch kept, a keep rate at a time:
+        ``medn.diagnose.kept_tokens(model, clips)``. Joined by clip_id.
+    attribution : Attribution or None
+        Adds an overlay of what raised its target (red) and what lowered it (blue), frame by frame. Joined by clip_id.
+    magnify : float
+        From 1 to 20.
+
+    Attributes
+    ----------
+    clip_id : str
+        The clip that plays; a trait: set it to play another, observe it to follow.
+    view : ClipView
+        What is drawn in the page. Its traits ``frame``, ``playing``, ``overlay``, ``keep_rate``, ``attributed``,
+        ``magnify``, ``speed`` and ``loop`` can be set and observed: ``player.view.overlay = "arrows"``.
+
+    Raises
+    ------
+    ValueError
+        If there are no clips, no clip of that name, or the factor is out of range.
+
+    See Also
+    --------
+    medn_lab.view.plot_clip, medn_lab.view.plot_magnification, medn_lab.view.plot_kept_tokens,
+    medn_lab.view.plot_attribution
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from medn_lab.records import Clips
+    >>> table = pd.DataFrame({"clip_id": ["a"], "subject": ["s01"]})
+    >>> player = ClipPlayer(Clips(np.zeros((1, 5, 16, 16, 3), np.uint8), None, table))
+    >>> player.view.frame = 3
+    >>> player.view.moments[player.view.frame]["text"]
+    'frame 4 of 5'
+    """
+
+    clip_id = traitlets.Unicode()
+
+    def __init__(
+        self, clips: Clips, *, clip_id: str | None = None, kept: KeptTokens | None = None,
+        attribution: Attribution | None = None, magnify: float = 1.0,
+    ) -> None:  # fmt: skip
+        if not len(clips):
+            raise ValueError("there are no clips to play: the record is empty")
+        names = list(map(str, clips.table["clip_id"]))
+        self._clips, lines = clips, [] if attribution is None else sanity_lines(attribution)
+        shown = "".join(note(line, escape=False) for line in lines)
+        self.view = ClipView(clips, kept=kept, attribution=attribution, magnify=magnify)
+        self._heading, self._message, checks = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        traitlets.dlink((self.view, "overlay"), (checks, "value"), lambda name: shown * (name == "attribution"))
+        self.clip_id = names[0] if clip_id is None else str(clip_id)
+        chooser = control(widgets.Dropdown, "clip", options=names, tooltip=f"Any of {len(names)} clips")
+        look = {"flex": "1 1 240px", "max_width": "560px", "margin": "0 0 0 18px"}
+        side = widgets.VBox([self._heading, self._bind("clip_id", chooser), self._message, checks], layout=look)
+        super().__init__([widgets.HBox([self.view, side])])
+        self.observe(lambda _: self._show_clip(), "clip_id")
+        self._show_clip()
+
+    def show(self, clip_id: str) -> None:
+        """Show this clip from its onset.
+
+        Parameters
+        ----------
+        clip_id : str
+
+        Raises
+        ------
+        ValueError
+            If there is no such clip.
+        """
+        self.clip_id = str(clip_id)
+        self.view.frame = 0
+
+    def _page(self) -> dict[str, Any]:
+        table = self._clips.table
+        items = [(html.unescape(describe(row)), row["clip_id"]) for _, row in table.iterrows()]
+        return {"view": self.view, "table": table, "about": self._clips, "data": {"items": items}}
+
+    def _show_clip(self) -> None:
+        self.view.show(self.clip_id)
+        self._heading.value = clip_headings(self._clips.table.iloc[[clip_row(self._clips, self.clip_id)[0]]])[0]
+        self._say("")
+
+    @validates("clip_id")
+    def _among_clips(self, _: str, value: str) -> str:
+        clip_row(self._clips, value)
+        return value
+
+
+class ClipPair:
+    """One or two clips that play in step, between their labels and scores.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What is known of the clips; joined by clip_id.
+    clips : Clips or None
+    predictions : Predictions or None
+    magnify : float
+        From 1 to 20.
+    names : (str, str)
+        Stands above each clip's labels.
+    hints : (str, str)
+        Stands in the place of a clip that is not shown.
+
+    Attributes
+    ----------
+    widget : HBox
+        What is put on the page.
+    view : ClipView
+    cards : list of HTML
+        The labels and scores of each clip.
+    message : HTML
+        The sentence under the faces.
+    """
+
+    def __init__(
+        self, table: pd.DataFrame, *, clips: Clips | None, predictions: Predictions | None, magnify: float,
+        names: tuple[str, str] = ("", ""), hints: tuple[str, str] = ("", ""),
+    ) -> None:  # fmt: skip
+        self._rows, self._predictions = table.set_index("clip_id", drop=False), predictions
+        self._names, self._hints = names, hints
+        self.view = ClipView(clips, size=200, magnify=magnify, playing=True)
+        self.message = widgets.HTML()
+        self.cards = [widgets.HTML(layout={"flex": "1 1 170px", "min_width": "0"}) for _ in range(2)]
+        middle = widgets.VBox([self.view, self.message], layout={"width": "420px", "margin": "0 8px"})
+        look = {"margin": "6px 0 0 0", "min_height": "" if clips is None else "320px"}
+        self.widget = widgets.HBox([self.cards[0], middle, self.cards[1]], layout=look)
+        self.show()
+
+    def show(self, *clip_ids: str) -> None:
+        """Show none, one or two clips."""
+        shown = (*clip_ids, "", "")[:2]
+        for card, clip_id, name, hint in zip(self.cards, shown, self._names, self._hints, strict=True):
+            text = note(hint)
+            if clip_id:
+                text = clip_headings(self._rows.loc[[clip_id]])[0] + score_rows(self._predictions, clip_id)
+            card.value = f"<div class='medn-card'>{note(name)}{text}</div>"
+        self.view.show(*clip_ids)
+        self.view.layout.display = "" if clip_ids else "none"

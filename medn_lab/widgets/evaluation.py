@@ -17,8 +17,8 @@ from medn_lab.view.answers import UNLABELLED, confusion_cells
 from medn_lab.view.evaluation import plot_evaluation
 from medn_lab.view.marks import counted
 from medn_lab.view.rows import au_set_texts, persons
+from medn_lab.widgets.clip_view import ClipPair
 from medn_lab.widgets.panel import LiveFigure, Panel, control, note, table_html, validates
-from medn_lab.widgets.player import ClipPair
 
 MOST_LISTED = 400
 """Clips in the list; a browser is slow with many more."""

@@ -18,9 +18,8 @@ from medn_lab.view.maps import CAUTION, joined_table, map_names, params_line
 from medn_lab.view.rows import hover_texts, label_column
 from medn_lab.widgets import selection
 from medn_lab.widgets.branch_maps import BranchMaps, categories
-from medn_lab.widgets.page import WrittenPanel, state_of
-from medn_lab.widgets.panel import Later, control, note, validates
-from medn_lab.widgets.player import ClipPair
+from medn_lab.widgets.clip_view import ClipPair
+from medn_lab.widgets.panel import Later, WrittenPanel, control, note, state_of, validates
 from medn_lab.widgets.selection import Measure
 
 _DWELL = 0.16  # seconds that the pointer rests on a point before its clip plays

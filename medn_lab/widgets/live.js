@@ -3,7 +3,7 @@
 /** Load plotly from the library's model, once a page. */
 async function load(model) {
   const library = await model.widget_manager.get_model(model.get("library"));
-  const packed = new Blob([library.get("code")]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const packed = new Blob([library.get("value")]).stream().pipeThrough(new DecompressionStream("gzip"));
   const text = await new Response(packed).text();
   const module = { exports: {} };
   new Function("module", "exports", "define", text)(module, module.exports, undefined);
@@ -14,20 +14,18 @@ async function render({ model, el }) {
   const plot = document.createElement("div");
   plot.textContent = "loading the figure ...";
   el.append(plot);
-  let Plotly;
-  try {
-    Plotly = await (globalThis.mednPlotly ??= load(model));
-  } catch (problem) {
+  const Plotly = await (globalThis.mednPlotly ??= load(model)).catch(problem => {
     globalThis.mednPlotly = undefined;
     plot.textContent = `This figure could not be drawn (${problem}). Run the cell again, or reload the page.`;
-    return;
-  }
+  });
+  if (!Plotly) return;
   plot.textContent = "";
 
+  const config = { displaylogo: false, displayModeBar: false };
   const draw = async () => {
     const { data, layout } = JSON.parse(model.get("figure"));
     plot.style.height = layout.height ? `${layout.height}px` : "";
-    await Plotly.react(plot, data, { ...layout, autosize: !layout.width }, model.get("config"));
+    await Plotly.react(plot, data, { ...layout, autosize: !layout.width }, config);
   };
   await draw();
   plot.on("plotly_click", ({ points: [point] }) => {

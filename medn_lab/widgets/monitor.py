@@ -55,7 +55,6 @@ class TrainingMonitor(Panel):
     def __init__(self, *, epochs: int | None = None) -> None:
         self._epochs = epochs
         self._run: Any = None
-        self._running = False
         self._loop: asyncio.AbstractEventLoop | None = None
         waiting = History(pd.DataFrame({"epoch": [], "loss": [], "accuracy": []}), status="waiting")
         self._figure = LiveFigure(plot_history(waiting).update_layout(width=None))
@@ -65,14 +64,12 @@ class TrainingMonitor(Panel):
         self._resume = self._button("Resume", "play", hint, self._resume_in_main_thread, width="110px", disabled=True)
         self._bar = control(widgets.IntProgress, width="150px", min=0, max=max(1, epochs or 1))
         self._message = widgets.HTML(layout={"flex": "1 1 300px", "margin": "0 0 0 10px"})
-        for fixed in (self._stop, self._resume, self._bar):
-            fixed.layout.flex = "0 0 auto"
         super().__init__([widgets.HBox([self._stop, self._resume, self._bar, self._message]), self._figure])
         self._say("Waiting for a training: give this to fit as a callback.")
 
     def stop(self) -> None:
         """Stop the training after the epoch that runs; without one, nothing happens."""
-        if self._run is not None and self._running:
+        if not self._stop.disabled:
             self._stop.disabled = True
             self._run.stop()
             self._say("Stopping after this epoch.")
@@ -96,7 +93,7 @@ class TrainingMonitor(Panel):
 
     def on_fit_start(self, run: Any) -> None:
         """Begin to watch, or go on; called by ``fit``."""
-        self._run, self._running = run, True
+        self._run = run
         try:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -111,23 +108,23 @@ class TrainingMonitor(Panel):
     def on_epoch_end(self, run: Any) -> None:
         """Draw the epoch that has just ended; called by ``fit``."""
         self._show(run.history)
-        if self._running and self._stop.disabled:
+        if self._stop.disabled:
             self._say("Stopping after this epoch.")
 
     def on_fit_end(self, run: Any) -> None:
         """Show how it ended; called by ``fit``."""
         self._show(run.history)
         status, done = run.history.status, len(run.history)
-        self._running, self._stop.disabled, self._resume.disabled = False, True, status not in _RESUMABLE
+        self._stop.disabled, self._resume.disabled = True, status not in _RESUMABLE
         self._bar.bar_style = "success" if status == "finished" else "warning"
         if status in _RESUMABLE:
             when = f"of epoch {done}" if done else "from before the first epoch"
-            then = f"the model has the weights {when}. Resume continues from there."
-            self._say(f"{status.capitalize()}: {then} {summary(run.history)}")
+            then = f"the model has the weights {when}. Resume continues from there. {summary(run.history)}"
+            self._say(f"{status.capitalize()}: {then}")
 
     def _resume_in_main_thread(self) -> None:
         """Resume in the main thread, where an interrupt arrives; a click may be handled in another."""
-        if self._running or self._run is None:
+        if self._resume.disabled:
             return
 
         def resume() -> None:

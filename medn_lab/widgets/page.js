@@ -11,24 +11,24 @@ function plainModel(state) {
       state[name] = value;
       (acts[`change:${name}`] ?? []).forEach(act => act());
     },
-    save_changes() {},
     on(event, act) { (acts[event] ??= []).push(act); },
     off() {},
+    save_changes() {},
   };
 }
 
+/** Set several traits. */
+const give = (model, traits) => Object.entries(traits).forEach(one => model.set(...one));
+
 /** Show the cards of none, one or two clips and play them in step, on one scale. */
 function playClips(view, clips) {
-  const faces = clips.map(clip => clip.face).filter(Boolean);
-  const scale = {
-    gain: Math.min(...faces.map(face => face.gain)), largest: Math.max(...faces.map(face => face.largest)),
-  };
+  const faces = clips.map(clip => clip.face).filter(Boolean), [{ moments = [], interval = 20 } = {}] = clips;
+  const gain = Math.min(...faces.map(face => face.gain)), largest = Math.max(...faces.map(face => face.largest));
   ["a", "b"].forEach((side, k) => { at(`card-${side}`).innerHTML = clips[k]?.card ?? ""; });
-  view.set("moments", clips[0]?.moments ?? []);
-  view.set("interval", clips[0]?.interval ?? 20);
-  view.set("notes", clips.filter(clip => !clip.face).map(clip => `The pictures of ${clip.id} are not in this file.`));
-  view.set("frame", 0);
-  view.set("faces", faces.map(face => ({ ...face, ...scale })));
+  give(view, {
+    moments, interval, frame: 0, faces: faces.map(face => ({ ...face, gain, largest })),
+    notes: clips.filter(clip => !clip.face).map(clip => `The pictures of ${clip.id} are not in this file.`),
+  });
 }
 
 const fill = (list, options) => list.replaceChildren(...options.map(([text, value]) => new Option(text, value)));
@@ -44,33 +44,29 @@ function showMaps(page, view) {
   const lit = () => [...new Int32Array(maps.get("lit").buffer)];
 
   const describe = () => {
-    const own = lit().map(row => clips[row]), subjects = new Set(own.map(clip => clip.subject));
-    const list = (key, most) => counts(own.map(clip => clip[key])).slice(0, most).map(([v, n]) => `${v} ${n}`).join(", ");
+    const own = lit().map(row => clips[row]), subjects = counts(own.map(clip => clip.subject)).length;
+    const list = (key, most) => counts(own.map(clip => clip[key])).slice(0, most).map(one => one.join(" ")).join(", ");
     at("selection").textContent = own.length === 0
       ? "No clip is selected. Draw a lasso in a map to select clips; click a point to play a clip."
-      : `${own.length} of ${clips.length} clips are selected, of ${subjects.size} subjects. `
+      : `${own.length} of ${clips.length} clips are selected, of ${subjects} subjects. `
         + `Emotions: ${list("label", 8)}. AU sets: ${list("aus", 6)}.`;
   };
-  const show = () => {
-    const rows = [chosen, partner].filter(row => row >= 0);
-    const none = at("partner").checked ? "No other clip has the same known AUs and another emotion." : "";
-    at("message").textContent = chosen < 0 ? "" : partner < 0 ? none
-      : `${clips[partner].id} has the same AU set as ${clips[chosen].id} and another emotion. `
-        + "Of all such clips its motion is the most alike.";
-    playClips(view, rows.map(row => clips[row]));
-    maps.set("rings", rows.map((row, k) => [row, page.rings[k]]));
-  };
   const choose = row => {
-    const other = at("partner").checked && row >= 0 ? page.partners[row] : -1;
+    const paired = at("partner").checked, other = paired && row >= 0 ? page.partners[row] : -1;
     if (row === chosen && other === partner) return; // a click on the clip that a hover has shown
     [chosen, partner] = [row, other];
-    show();
+    const rows = [row, other].filter(one => one >= 0);
+    const none = paired && row >= 0 ? "No other clip has the same known AUs and another emotion." : "";
+    at("message").textContent = other < 0 ? none
+      : `${clips[other].id} has the same AU set as ${clips[row].id} and another emotion. `
+        + "Of all such clips its motion is the most alike.";
+    playClips(view, rows.map(one => clips[one]));
+    maps.set("rings", rows.map((one, k) => [one, page.rings[k]]));
   };
 
   const colour = () => {
-    const own = page.colourings[at("colour").value];
-    const changed = { hidden: [], styles: own.styles, legend_title: own.title, style_of: own.style_of };
-    Object.entries(changed).forEach(one => maps.set(...one));
+    const { title, ...look } = page.colourings[at("colour").value];
+    give(maps, { hidden: [], legend_title: title, ...look });
   };
   const passes = (clip, id) => !at(id).value || clip[id] === at(id).value;
   const filter = () => {

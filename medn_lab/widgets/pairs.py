@@ -19,9 +19,8 @@ from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions, po
 from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.marks import counted, need
 from medn_lab.view.pair import attribution_figure, attribution_line, motion_figure, pair_lines
-from medn_lab.widgets.page import WrittenPanel
-from medn_lab.widgets.panel import LiveFigure, control, note, validates
-from medn_lab.widgets.player import ClipPair
+from medn_lab.widgets.clip_view import ClipPair
+from medn_lab.widgets.panel import LiveFigure, WrittenPanel, control, note, validates
 from medn_lab.widgets.selection import pair_facts
 
 _ORDERS: dict[str, tuple[str, dict[str, float]]] = {

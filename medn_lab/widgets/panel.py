@@ -1,17 +1,21 @@
-"""What the eight widgets share: base class, controls, figures, work that waits, and clips and tables as HTML."""
+"""What the eight widgets share: base classes, controls, figures, written pages, and clips and tables as HTML."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import html
+import json
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import ipywidgets as widgets
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import traitlets
@@ -20,10 +24,11 @@ from plotly.offline import get_plotlyjs
 from medn_lab.records import Predictions, au_columns
 from medn_lab.view import theme
 from medn_lab.view.answers import clip_au_scores, clip_scores
-from medn_lab.view.rows import au_set_texts, coded_aus, label_column, text_of
+from medn_lab.view.rows import au_set_names, au_set_texts, coded_aus, label_column, text_of
 
-SHEET = Path(__file__).with_name("panel.css").read_text(encoding="utf-8")
-"""The style sheet of every widget of this room."""
+_HERE = Path(__file__).parent
+_SHEET = (_HERE / "panel.css").read_text(encoding="utf-8")
+_TABLE: dict[str, Any] = {"index": False, "border": 0, "na_rep": "–", "float_format": "{:.3f}".format}
 _MOST_AUS = 5  # bars of a card: first those of coded AUs, then the highest
 
 
@@ -47,8 +52,7 @@ def table_html(table: pd.DataFrame, titles: Mapping[str, str], *, shares: Iterab
     shown = shown.loc[:, (shown.notna() & (shown != "")).any()]
     for name in shown.columns.intersection(list(shares)):
         shown[name] = shown[name].map("{:.0%}".format, na_action="ignore")
-    how: dict[str, Any] = {"index": False, "border": 0, "na_rep": "–", "float_format": "{:.3f}".format}
-    return str(shown.rename(columns=titles).to_html(classes="medn-table", **how))
+    return str(shown.rename(columns=titles).to_html(classes="medn-table", **_TABLE))
 
 
 def clip_headings(table: pd.DataFrame) -> list[str]:
@@ -77,10 +81,8 @@ def score_rows(predictions: Predictions | None, clip_id: str) -> str:
     aus = clip_au_scores(predictions, clip_id)
     first = aus.assign(there=aus["coded"].eq(True)).sort_values(["there", "probability"], ascending=False)
     marks, blue = {True: "◆ coded", False: "◇ absent"}, theme.branch_colour("motion")
-    au_rows = [
-        (row["au"], row["probability"], blue, marks.get(row["coded"], ""))
-        for row in first.head(_MOST_AUS).sort_index().to_dict("records")
-    ]
+    shown_aus = first.head(_MOST_AUS).sort_index()[["au", "probability", "coded"]]
+    au_rows = [(name, share, blue, marks.get(coded, "")) for name, share, coded in shown_aus.itertuples(index=False)]
     shown = ""
     for title, bars in (("emotion scores", rows), ("AU scores" if au_rows else "no AU scores", au_rows)):
         lines = [
@@ -129,20 +131,15 @@ class Panel(widgets.VBox):
     ----------
     children : list of Widget
         What is shown below the style sheet.
-    **traits
-        First values.
     """
 
     _message: widgets.HTML
 
-    def __init__(self, children: list[widgets.Widget], **traits: Any) -> None:
-        sheet = widgets.HTML(f"<style>{SHEET}</style>", layout={"height": "0px", "margin": "0", "padding": "0"})
-        super().__init__([sheet, *children], layout={"width": "100%", "overflow": "hidden"}, **traits)
+    def __init__(self, children: list[widgets.Widget]) -> None:
+        sheet = widgets.HTML(f"<style>{_SHEET}</style>", layout={"height": "0px", "margin": "0", "padding": "0"})
+        super().__init__([sheet, *children], layout={"width": "100%", "overflow": "hidden"})
         self.add_class("medn")
         self.add_class("medn" + re.sub("[A-Z]", lambda letter: f"-{letter[0].lower()}", type(self).__name__))
-
-    def __repr__(self) -> str:
-        return super().__repr__() if self.comm is not None else f"{type(self).__name__} (closed)"
 
     def _bind(
         self, trait: str, control: Any, *, to_control: Callable[[Any], Any] = lambda value: value,
@@ -194,6 +191,101 @@ class Panel(widgets.VBox):
         super().close()
 
 
+class WrittenPanel(Panel):
+    """A widget that can be written as one file."""
+
+    _title = "Clips"
+
+    def to_html(
+        self, path: str | Path, *, title: str | None = None, faces: bool = True, most_megabytes: float = 20.0
+    ) -> Path:
+        """Write what is shown as one file that opens from disk in any browser, offline and without a kernel.
+
+        The clips play and are magnified, with their overlays, labels, AUs and scores. An explorer is written with its
+        maps, their hover, click, lasso, colouring, filter and legend, the confusable partner of each clip and the
+        measures of all clips; a list of clips or pairs with a search. New values need the notebook.
+
+        Parameters
+        ----------
+        path : path-like
+            The file to write; its folder must exist.
+        title : str, optional
+            The heading.
+        faces : bool
+            Whether the pictures of the faces are in the file. Faces are biometric data.
+        most_megabytes : float
+            Above this size fewer clips have pictures, and the file says how many.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        ValueError
+            If nothing is shown that could be written.
+        """
+        from jinja2 import Environment, FileSystemLoader
+
+        page = {"predictions": None, "tables": {}, "caution": ""} | self._page()
+        table, view, data = page["table"], page["view"], page["data"]
+        clips, size = _clips(table, view, page["predictions"], most_bytes=most_megabytes * 1e6 if faces else 0)
+        if "items" in data:
+            at = {str(clip_id): row for row, clip_id in enumerate(table["clip_id"])}
+            data = {"items": [{"text": text, "rows": [at[str(one)] for one in ids]} for text, *ids in data["items"]]}
+        data |= {"view": state_of(view) | {"faces": [], "notes": [], "moments": [], "frame": 0}, "clips": clips}
+        packed = gzip.compress(_json(data).encode(), compresslevel=9, mtime=0)
+        written = Environment(loader=FileSystemLoader(_HERE), autoescape=True).get_template("page.html").render(
+            source=lambda name: (_HERE / name).read_text(encoding="utf-8"), data=base64.b64encode(packed).decode(),
+            title=self._title if title is None else title, caution=page["caution"], maps="maps" in data,
+            about="; ".join(map(str.strip, str(page["about"]).splitlines())),
+            faces=faces, played=sum("face" in one for one in clips), n=len(table), megabytes=f"{size / 1e6:.1f}",
+            tables=[(name, one.to_html(**_TABLE)) for name, one in page["tables"].items()],
+        )  # fmt: skip
+        target = Path(path)
+        target.write_text(written, encoding="utf-8")
+        return target
+
+    @abstractmethod
+    def _page(self) -> dict[str, Any]:
+        """What is written: ``view``, ``table`` (a row a clip), ``about`` (for the line below the heading) and ``data``.
+
+        ``data`` holds ``items`` (a line of text and the clips that it plays) or ``maps`` and what belongs to them.
+        ``predictions``, ``tables`` and ``caution`` may be left out.
+        """
+
+
+def state_of(widget: anywidget.AnyWidget) -> dict[str, Any]:
+    """The synced traits of a component, without its code."""
+    own = [name for name, one in widget.traits(sync=True).items() if one.this_class.__module__.startswith(__package__)]
+    return {name: getattr(widget, name) for name in own if name not in ("_esm", "_css")}
+
+
+def _json(data: object) -> str:
+    """Text in which bytes stand as base64."""
+    return json.dumps(data, separators=(",", ":"), default=lambda value: (
+        value.item() if isinstance(value, np.generic) else {"b64": base64.b64encode(value).decode()}
+    ))  # fmt: skip
+
+
+def _clips(
+    table: pd.DataFrame, view: Any, predictions: Predictions | None, *, most_bytes: float
+) -> tuple[list[dict[str, Any]], int]:
+    """What the page holds of each clip, with what plays as long as there is room, and the bytes of what plays."""
+    column, clips, written = label_column(table), [], 0
+    about = pd.DataFrame({"id": table["clip_id"], "subject": table.get("subject", ""), "aus": au_set_names(table)})
+    about["label"] = table[column].astype(object).where(table[column].notna(), "unknown") if column else "unknown"
+    for own, heading in zip(about.astype(str).to_dict("records"), clip_headings(table), strict=True):
+        played = view.packed(own["id"]) if written < most_bytes else {}
+        size = len(_json(played)) if played else 0
+        if written + size > most_bytes:
+            played, size = {}, 0
+        written += size
+        card = heading + (score_rows(predictions, own["id"]) if predictions is not None else "")
+        clips.append({**own, "card": card, **played})
+    return clips, written
+
+
 class Later:
     """A call that waits in the kernel's event loop; where none runs (scripts, tests) it is made at once.
 
@@ -234,14 +326,7 @@ class Later:
         self._act(*self._arguments)
 
 
-class _Library(anywidget.AnyWidget):
-    """plotly's code, which all figures of a page share."""
-
-    _esm = "export default {};"
-    code = traitlets.Bytes().tag(sync=True)
-
-
-_library: list[_Library] = []
+_library: list[widgets.Image] = []
 
 
 class LiveFigure(anywidget.AnyWidget):
@@ -262,16 +347,16 @@ class LiveFigure(anywidget.AnyWidget):
         The last click: number of the trace, number of the point (row and column in a matrix), number of the click.
     """
 
-    _esm = Path(__file__).parent / "live.js"
+    _esm = _HERE / "live.js"
     drawn = traitlets.Instance(go.Figure)
     clicked: traitlets.List[Any] = traitlets.List().tag(sync=True)
     figure = traitlets.Unicode().tag(sync=True)
-    config = traitlets.Dict({"displaylogo": False, "displayModeBar": False}).tag(sync=True)
     library = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, drawn: go.Figure) -> None:
         if not _library or _library[0].comm is None:  # it was closed
-            _library[:] = [_Library(code=gzip.compress(get_plotlyjs().encode(), compresslevel=6))]
+            code = gzip.compress(get_plotlyjs().encode(), compresslevel=6)
+            _library[:] = [widgets.Image(value=code, format="js.gz")]  # the widget of ipywidgets that carries bytes
         super().__init__(drawn=drawn, library=_library[0].model_id)
 
     @traitlets.observe("drawn")

@@ -39,5 +39,5 @@ def test_a_widget_whose_module_loads_late_shows_what_the_kernel_sent(lab, lab_se
     lab.run_all()
     player = lab.page.locator(".medn-clip-player")
     expect(player.locator("canvas.medn-face-canvas")).to_have_count(1)
-    lab.execute("player.magnify = 7.5")
+    lab.execute("player.view.magnify = 7.5")
     expect(player.locator(".medn-factor")).to_have_text("7.5")

@@ -126,6 +126,7 @@ def test_a_page_states_how_many_pictures_of_faces_it_holds(page, explorer, tmp_p
     expect(page.locator("body")).to_contain_text("No pictures of faces are in this file")
     expect(page.locator("#view")).to_contain_text("are not in this file")
     expect(page.locator("canvas.medn-face-canvas")).to_have_count(0)
+    expect(page.get_by_role("button", name="flow arrows")).to_have_count(0)  # nothing to draw over
     text = explorer.to_html(tmp_path / "explorer.html", most_megabytes=0.1).read_text(encoding="utf-8")
     assert 0 < int(text.partition("The pictures of ")[2].split()[0]) < 60
     assert len(text) < 400_000
@@ -163,7 +164,8 @@ def test_a_list_of_pairs_is_searched_and_each_pair_plays(page, tmp_path):
 
 def test_a_player_keeps_its_overlays_on_the_page(page, tmp_path):
     clips = sample_clips(n=5)
-    player = ClipPlayer(clips, magnify=4, overlay="magnitude")
+    player = ClipPlayer(clips, magnify=4)
+    player.view.overlay = "magnitude"
     page.goto(player.to_html(tmp_path / "clips.html").as_uri())
     expect(page.locator("#items option")).to_have_count(5)
     face = page.locator("canvas.medn-face-canvas")
