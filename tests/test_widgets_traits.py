@@ -89,12 +89,12 @@ TRAITS = {
     "BranchExplorer": {
         "clip_id": (ID, "Clip", "nobody"), "partner_id": (None, None, "nobody", OTHER_ID),
         "colour_by": ("subject", "Colour by", "mood"),
-        "filters": (None, None, {"mood": ("x",)}, {"subjects": ("nobody",)}),
+        "filters": (None, None, {"mood": "x"}, {"subject": "nobody"}),
     },
     "PairBrowser": {
         "pair": (None, None, ("nobody", ID), ("", "")), "order": (None, None, "alike", "best"),
-        "filters": (None, None, {"aus": "99"}, {"mood": "x"}, {"verdict": "both right"}),
-        "attributed": (None, None, True), "part": ("flow", "", "smoke", ""),
+        "filters": (None, None, {"au_set": "99"}, {"mood": "x"}, {"verdict": "both right"}),
+        "attributed": (None, None, True),
     },
     "AttributionViewer": {
         "clip_id": (ID, "Clip", "nobody", ""), "target": (None, None, "joy", ""),
@@ -118,7 +118,12 @@ TRAITS = {
 RUN = types.SimpleNamespace(history=sample_history(epochs=2), stop=lambda: None, resume=lambda: None)
 USES = {
     "ClipPlayer": lambda w: (w.show(ID), setattr(w.view, "overlay", "arrows")),
-    "BranchExplorer": lambda w: (w.show(ID), w.select([ID, OTHER_ID]), w.filter(subjects=["s02"]), w.filter()),
+    "BranchExplorer": lambda w: (
+        w.show(ID),
+        w.select([ID, OTHER_ID]),
+        w.set_trait("filters", {"subject": "s02"}),
+        w.show_all(),
+    ),
     "PairBrowser": lambda w: (w.next(), w.bookmark(note="this")),
     "AttributionViewer": lambda w: (w.explain("disgust", method="magic"), w.check()),
     "TrainingMonitor": lambda w: (w.on_fit_start(RUN), w.on_epoch_end(RUN), w.on_fit_end(RUN)),
