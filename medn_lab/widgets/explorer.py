@@ -55,7 +55,7 @@ class BranchExplorer(WrittenPanel):
         Dependence and leakage of selected clips, a step at a time: ``medn_lab.diagnose.selection_measures(features)``.
         The newest selection wins.
     colour_by : str or None
-        What the points are coloured by at first, a column or a key of the *Colour by* list; its first key where None.
+        What the points are coloured by at first, any column of the table; the emotion where None and it is known.
     magnify : float
         How many times as large the motion is drawn at first, 1 to 20.
 
@@ -73,7 +73,7 @@ class BranchExplorer(WrittenPanel):
         The clip that plays and the one that plays next to it; empty where there is none. Traits: set them to show
         others.
     colour_by : str
-        What the points are coloured by; a trait.
+        What the points are coloured by: a key of the *Colour by* list, or what was given; a trait.
     filters : dict
         The value of each filter that is on; a trait. ``au_set``: exactly these AUs, such as ``"AU4+AU7"`` or ``"no
         AU"``; ``au``: at least this AU; ``subject``: ``dataset/subject`` where the maps hold several data sets;
@@ -116,7 +116,9 @@ class BranchExplorer(WrittenPanel):
         self._choices, self._masks = colour_choices(table), selection.filter_masks(table)
         self._groups = selection.partner_groups(table)
         self._places, self._places_name = selection.partner_places(embedding, features, names)
-        self.colour_by = colour_by or next(iter(self._choices), "clip_id")
+        colour_by = colour_by or next(iter(self._choices), "clip_id")
+        self._choices.setdefault(colour_by, colour_by)
+        self.colour_by = colour_by
         self.branch_maps = BranchMaps({name: embedding.maps[name] for name in names}, texts=hover_texts(table))
         self._pair = ClipPair(table, clips=clips, predictions=predictions, magnify=magnify, hints=_HINTS)
         self._message, self._selected = self._pair.message, widgets.HTML()
@@ -205,7 +207,7 @@ class BranchExplorer(WrittenPanel):
 
     def _page(self) -> dict[str, Any]:
         colourings = {}
-        for key in dict.fromkeys([*self._choices, self.colour_by]):
+        for key in self._choices:
             colours = colouring(self._table, key)
             styles, style_of = categories(colours)
             colourings[key] = {"title": colours.title, "styles": styles, "style_of": style_of}
@@ -232,15 +234,8 @@ class BranchExplorer(WrittenPanel):
         return "; ".join(filter(None, parts))
 
     def _controls(self) -> list[widgets.Widget]:
-        colours = control(widgets.Dropdown, "Colour by", tooltip="What the colours of the points show")
-
-        def colour_option(key: str) -> str:
-            """A colouring by any column is added to the list, as its first entry, which new options choose."""
-            known = [(title, name) for name, title in self._choices.items()]
-            if key not in self._choices or not colours.options:
-                colours.options = known if key in self._choices else [(key, key), *known]
-            return key
-
+        options = [(title, name) for name, title in self._choices.items()]
+        colours = control(widgets.Dropdown, "Colour by", options=options, tooltip="What the colours of the points show")
         self._category = control(widgets.Dropdown, "Select", width="180px", tooltip="Select all clips of a category")
         self._category.observe(self._on_category, "value")
         typed = {"placeholder": "type or choose", "continuous_update": False, "ensure_option": False}
@@ -250,7 +245,7 @@ class BranchExplorer(WrittenPanel):
         self._at_click = control(widgets.Checkbox, "partner on click", indent=False, tooltip=hint)
 
         return [
-            self._bind("colour_by", colours, to_control=colour_option), self._category, self._bind("clip_id", named),
+            self._bind("colour_by", colours), self._category, self._bind("clip_id", named),
             self._button("Same AUs", "link", "Select all clips with the AU set of this clip", self.select_same_aus),
             self._button("Confusable partner", "exchange", _HINTS[1], self.show_partner),
             self._button("Clear", "times", "Select nothing", self.clear),
@@ -316,10 +311,9 @@ class BranchExplorer(WrittenPanel):
 
     def _show_measures(self, **found: pd.DataFrame) -> bool:
         self._found |= found
-        self._measured.value = selection.measures_html(
-            self._found["every"], self._found["own"], selected=len(self._chosen)
-        )
-        rows = self._found["own" if len(self._chosen) else "every"]
+        every, own = self._found["every"], self._found["own"]
+        self._measured.value = selection.measures_html(every, own, selected=len(self._chosen))
+        rows = own if len(self._chosen) else every
         if "kind" in rows:
             self.set_trait("measures", rows)
         return True
@@ -358,10 +352,10 @@ class BranchExplorer(WrittenPanel):
     @validates("clip_id", "partner_id", "colour_by", "filters")
     def _possible(self, name: str, value: Any) -> Any:
         if name == "filters":
-            value = {name: own for name, own in value.items() if own}
             selection.passing(self._masks, value)
         elif name == "colour_by":
-            colouring(self._table, value)
+            if value not in self._choices:
+                raise ValueError(f"the points cannot be coloured by {value!r}; there are {', '.join(self._choices)}")
         elif value:
             self._visible(value)
             if name == "partner_id" and self._ids[self._chosen_row()] == value:
@@ -372,10 +366,8 @@ class BranchExplorer(WrittenPanel):
         """The rows of these clips; ValueError where one is not on the maps or hidden."""
         rows = positions(self._table, clip_ids, owner="this explorer")
         if not (shown := self._kept[rows]).all():
-            raise ValueError(
-                f"{(~shown).sum()} of {len(rows)} clips are hidden by the filter, such as "
-                f"{self._ids[rows[~shown][0]]!r}; call show_all()"
-            )
+            some, n = self._ids[rows[~shown]], len(rows)
+            raise ValueError(f"{len(some)} of {n} clips are hidden by the filter, such as {some[0]!r}; call show_all()")
         return rows
 
     def _chosen_row(self) -> int:

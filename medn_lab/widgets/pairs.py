@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import ipywidgets as widgets
@@ -23,6 +23,7 @@ from medn_lab.widgets.panel import LiveFigure, control, note, validates
 from medn_lab.widgets.player import ClipPair
 from medn_lab.widgets.selection import filter_controls, pair_masks, passing
 
+# Title of each order, and the columns with their weights in the sum of which the largest comes first.
 _ORDERS: dict[str, tuple[str, dict[str, float]]] = {
     "ranked": ("order of the table", {}),
     "alike": ("most alike in motion first", {"motion_similarity": 1}),
@@ -30,7 +31,6 @@ _ORDERS: dict[str, tuple[str, dict[str, float]]] = {
     "missed": ("alike in motion, least apart in emotion first", {"motion_similarity": 1, "emotion_separation": -1}),
     "leaks": ("most apart in motion compared with controls first", {"motion_beyond": 1}),
 }
-"""Title of each order, and the columns with their weights in the sum of which the largest comes first."""
 _NEEDED = ["clip_a", "clip_b", "action_units", "label_a", "label_b"]
 _NO_PAIR = ("", "")
 _NO_MAP = "To see where the difference comes from, give attribute=medn.diagnose.pair_attributor(model, clips)."
@@ -176,7 +176,7 @@ class PairBrowser(WrittenPanel):
         self._note.observe(self._on_bookmark, "value")
         reset = self._button("All pairs", "times", "Remove all filters", lambda: self.set_trait("filters", {}))
         walk = [
-            self._button("previous", "arrow-left", "The pair before this one", self.previous),
+            self._button("previous", "arrow-left", "The pair before this one", partial(self.next, steps=-1)),
             self._button("next", "arrow-right", "The pair after this one", self.next),
             self._count, self._mark, self._note, self._link,
         ]  # fmt: skip
@@ -197,19 +197,25 @@ class PairBrowser(WrittenPanel):
         """
         self.pair = (clip_a, clip_b)
 
-    def next(self) -> tuple[str, str]:
-        """Show the next pair, after the last the first, and return its two clip ids.
+    def next(self, *, steps: int = 1) -> tuple[str, str]:
+        """Show the pair so many places further among those that pass, and return its two clip ids.
+
+        Parameters
+        ----------
+        steps : int
+            -1 for the pair before; the first pair follows the last.
+
+        Returns
+        -------
+        tuple of str
 
         Raises
         ------
         ValueError
             If there are no pairs.
         """
-        return self._step(1)
-
-    def previous(self) -> tuple[str, str]:
-        """Show the pair before, before the first the last, and return its two clip ids; else as :meth:`next`."""
-        return self._step(-1)
+        self.pair = self._names[self._rows[(self._at() + steps) % len(self._rows)]]
+        return self.pair
 
     @property
     def pairs(self) -> pd.DataFrame:
@@ -252,7 +258,6 @@ class PairBrowser(WrittenPanel):
             if value not in self._keys:
                 raise ValueError(f"there is no order {value!r} here; there are {', '.join(self._keys)}")
         elif name == "filters":
-            value = {name: own for name, own in value.items() if own}
             passing(self._masks, value)
         elif self._names or value != _NO_PAIR:
             place = self._place_of.get(frozenset(value))
@@ -280,11 +285,6 @@ class PairBrowser(WrittenPanel):
 
     def _at(self) -> int:
         return int(np.flatnonzero(self._rows == self._place())[0])
-
-    def _step(self, by: int) -> tuple[str, str]:
-        """Show the pair so many places further among those that pass; the first follows the last."""
-        self.pair = self._names[self._rows[(self._at() + by) % len(self._rows)]]
-        return self.pair
 
     def _on_bookmark(self, change: traitlets.Bunch) -> None:
         """The button or the note of the bookmark was changed on the page."""
@@ -337,7 +337,6 @@ class PairBrowser(WrittenPanel):
         why = "" if self._attribute else note(_NO_MAP)
         try:
             clips = require(self._clips, otherwise="No clips were given, so there is no flow to draw.")
-            positions(clips.table, list(self.pair), owner="these clips")
             drawn["motion"] = motion_figure(clips, self.pair)
             if self.attributed and self._attribute is not None:
                 self._explained.value = note(f"Computing the attribution of {' and '.join(self.pair)} ...")

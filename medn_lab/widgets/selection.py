@@ -17,11 +17,11 @@ from medn_lab.view.marks import counted
 from medn_lab.view.rows import au_set_names, label_column, persons, rightness
 from medn_lab.widgets.panel import Panel, control, emotion_chip, note, table_html
 
+# Of each filter of clips or of pairs the label of its control.
 _LABELS = {
     "au_set": "AU set", "au": "AU", "subject": "Subject", "dataset": "Data set", "emotion": "emotion",
     "subjects": "subjects", "verdict": "predictions", "opposite": "opposite valence",
 }  # fmt: skip
-"""Of each filter of clips or of pairs the label of its control."""
 
 _KEYS = ["kind", "measure", "branch", "target"]
 _MEASURE_TITLES = {
@@ -37,52 +37,50 @@ _READING = (
 
 
 def filter_masks(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Of each filter of clips which clips have which value, (n, values) of bool; only of what the table holds.
+    """Of each filter of clips which clips have which value, (n, values) of bool; no values where the table has none.
 
     Two subjects of one name in two data sets are two: they are named ``dataset/subject`` then.
 
     Examples
     --------
     >>> table = pd.DataFrame({"clip_id": list("abc"), "subject": ["10", "2", "2"], "AU4": [1, 1, 0]})
-    >>> {name: list(values) for name, values in filter_masks(table).items()}
-    {'au_set': ['AU4', 'no AU'], 'au': ['AU4'], 'subject': ['2', '10']}
+    >>> [list(values) for values in filter_masks(table).values()]
+    [['AU4', 'no AU'], ['AU4'], ['2', '10'], []]
     """
     aus = (table[au_columns(table)] == 1).loc[:, lambda coded: coded.any()]
-    masks = {"au_set": _mask(pd.Series(au_set_names(table), index=table.index)), "au": aus}
-    if "subject" in table:
-        masks["subject"] = _mask(persons(table))
-    if "dataset" in table:
-        masks["dataset"] = _mask(table["dataset"])
-    return masks
+    return {
+        "au_set": _mask(pd.Series(au_set_names(table), index=table.index)), "au": aus,
+        "subject": _mask(persons(table) if "subject" in table else None), "dataset": _mask(table.get("dataset")),
+    }  # fmt: skip
 
 
 def pair_masks(pairs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Of each filter of pairs which pairs have which value, (n, values) of bool; only of what the table holds.
+    """Of each filter of pairs which pairs have which value, (n, values) of bool; no values where the table has none.
 
     An ``emotion`` is that of one clip, or those of both.
 
     Examples
     --------
     >>> pairs = pd.DataFrame({"action_units": ["12"], "label_a": ["happiness"], "label_b": ["fear"]})
-    >>> {name: list(values) for name, values in pair_masks(pairs).items()}
-    {'au_set': ['12'], 'emotion': ['fear', 'happiness', 'fear / happiness']}
+    >>> [list(values) for values in pair_masks(pairs).values()]
+    [['12'], ['fear', 'happiness', 'fear / happiness'], [], [], []]
     """
     pairs = pairs.reset_index(drop=True)
     labels = pairs[["label_a", "label_b"]].astype(str)
     of_one = pd.DataFrame({one: (labels == one).any(axis=1) for one in sorted(np.unique(labels))}, index=pairs.index)
     of_both = pd.Series([" / ".join(sorted(two)) for two in labels.to_numpy()], index=pairs.index, dtype=object)
-    masks = {"au_set": _mask(pairs["action_units"]), "emotion": pd.concat([of_one, _mask(of_both)], axis=1)}
-    if "same_subject" in pairs:
-        masks["subjects"] = _mask(pairs["same_subject"].map({True: "same", False: "different"}))
-    if "verdict" in pairs:
-        masks["verdict"] = _mask(pairs["verdict"])
-    if "opposite" in pairs:
-        masks["opposite"] = pd.DataFrame({True: pairs["opposite"].eq(True)})
-    return masks
+    same = pairs["same_subject"].map({True: "same", False: "different"}) if "same_subject" in pairs else None
+    return {
+        "au_set": _mask(pairs["action_units"]), "emotion": pd.concat([of_one, _mask(of_both)], axis=1),
+        "subjects": _mask(same), "verdict": _mask(pairs.get("verdict")),
+        "opposite": pd.DataFrame({True: pairs["opposite"].eq(True)} if "opposite" in pairs else {}),
+    }  # fmt: skip
 
 
-def _mask(values: pd.Series) -> pd.DataFrame:
+def _mask(values: pd.Series | None) -> pd.DataFrame:
     """Which rows have which value, short values first; a row whose value is missing has none."""
+    if values is None:
+        return pd.DataFrame()
     mask = pd.get_dummies(values.astype(object).map(str, na_action="ignore"), dtype=bool)
     return mask[sorted(mask, key=lambda value: (len(value), value))]
 
@@ -114,14 +112,15 @@ def filter_controls(panel: Panel, masks: Mapping[str, pd.DataFrame]) -> list[wid
     """A control for each filter that leaves something out, bound to the panel's trait ``filters``."""
 
     def bound(name: str, mask: pd.DataFrame) -> Any:
+        none: Any = ""
         if True in mask:
             none, one = False, control(widgets.Checkbox, _LABELS[name], indent=False, margin="2px 10px")
         else:
             options = [("all", ""), *((f"{value} ({n})", value) for value, n in mask.sum().items())]
-            none, one = "", control(widgets.Dropdown, _LABELS[name], options=options, width="190px")
+            one = control(widgets.Dropdown, _LABELS[name], options=options, width="190px")
         return panel._bind(
             "filters", one, to_control=lambda filters: filters.get(name, none),
-            to_trait=lambda value: panel.filters | {name: value},
+            to_trait=lambda value: {key: own for key, own in {**panel.filters, name: value}.items() if own},
         )  # fmt: skip
 
     return [bound(name, mask) for name, mask in masks.items() if not mask.to_numpy().all()]
