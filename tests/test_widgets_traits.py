@@ -15,7 +15,7 @@ from page_contents import control, parts, text_of
 from sample_records import sample_clips, sample_embedding, sample_features, sample_history, sample_predictions
 
 from medn_lab import widgets
-from medn_lab.records import Attribution, DecouplingReport
+from medn_lab.records import Attribution, DecouplingReport, EvaluationSummary, LivePrediction
 from medn_lab.widgets import __all__ as NAMES
 from medn_lab.widgets.panel import LiveFigure
 
@@ -60,6 +60,10 @@ class Studio:
         return dataclasses.replace(self.clip, truth=None)
 
 
+def answered(clips):
+    return LivePrediction(sample_predictions(clips), sample_features(clips))
+
+
 @pytest.fixture(scope="module")
 def records():
     LiveFigure(go.Figure()).close()  # plotly's code, which all figures share, stays
@@ -79,8 +83,8 @@ def make(name, records):
         "AttributionViewer": lambda: kind(clips, attribute=maps_of(clips), target="happiness", method="saliency"),
         "TrainingMonitor": kind,
         "DecouplingPanel": lambda: kind({model: report(model) for model in MODELS}),
-        "EvaluationPanel": lambda: kind(records["predictions"], clips=clips),
-        "FaceLab": lambda: kind(Studio(clips)),
+        "EvaluationPanel": lambda: kind(EvaluationSummary(records["predictions"]), clips=clips),
+        "FaceLab": lambda: kind(Studio(clips), answer=answered),
     }[name]()
 
 
@@ -103,7 +107,7 @@ TRAITS = {
     "TrainingMonitor": {},
     "DecouplingPanel": {
         "family": (None, None, "mood"), "given": ("aus", "Features", "age"), "each_au": (True, "each AU"),
-        "fused": (True, "fused branch"), "row": (0, "Row", -1, 99),
+        "row": (0, "Row", -1, 99),
         "models": (None, None, ["nobody"], ["first", "first"]),
     },
     "EvaluationPanel": {
@@ -125,11 +129,11 @@ USES = {
         w.show_all(),
     ),
     "PairBrowser": lambda w: (w.next(), w.bookmark(note="this")),
-    "AttributionViewer": lambda w: (w.explain("disgust", method="magic"), w.check()),
+    "AttributionViewer": lambda w: (w.show(target="disgust", method="magic"), w.check()),
     "TrainingMonitor": lambda w: (w.on_fit_start(RUN), w.on_epoch_end(RUN), w.on_fit_end(RUN)),
-    "DecouplingPanel": lambda w: (w.show("leakage"), w.show("dependence"), w.compare(["second"]), w.compare(MODELS)),
-    "EvaluationPanel": lambda w: (w.select(None, "disgust"), w.show(ID)),
-    "FaceLab": lambda w: (w.show({"aus": {"AU12": "C"}}), w.keep("A"), w.other_cue()),
+    "DecouplingPanel": lambda w: (w.show("leakage"), w.show("dependence"), w.set_trait("models", ["second"])),
+    "EvaluationPanel": lambda w: (w.select(None, "disgust"), w.set_trait("clip_id", ID)),
+    "FaceLab": lambda w: (w.set_trait("state", {"aus": {"AU12": "C"}}), w.keep("A"), w.other_cue()),
 }
 """What a reader does with each widget that makes parts late."""
 

@@ -23,6 +23,7 @@ from medn_lab.widgets.panel import LiveFigure, Panel, control, note, validates
 MOST_TICKED = 5  # models that are shown at first
 
 _TEXTS = ["model", "kind", "measure", "given", "branch", "target", "direction", "reason"]
+_NUMBERS = ["value", "p", "allowed", "excess", "n_positive"]
 
 
 class DecouplingPanel(Panel):
@@ -80,7 +81,7 @@ class DecouplingPanel(Panel):
             reports = DecouplingReport.joined(reports)
         elif not reports.models:
             reports = DecouplingReport.joined({str(reports.source.get("name", "the model")): reports})
-        table = reports.table.reindex(columns=reports.table.columns.union(_TEXTS, sort=False))
+        table = reports.table.reindex(columns=reports.table.columns.union([*_TEXTS, *_NUMBERS], sort=False))
         table[_TEXTS] = table[_TEXTS].astype(object).fillna("")
         self._report, self._table = reports, table
         families = list(dict.fromkeys(["dependence", "leakage", "information", *filter(None, table["kind"])]))
@@ -90,7 +91,8 @@ class DecouplingPanel(Panel):
 
         def tick_box(name: str) -> Any:
             def ticked(on: bool) -> list[str]:
-                return [one for one in reports.models if (on if one == name else one in self.models)]
+                """A model that comes back is the last one."""
+                return [one for one in self.models if on or one != name] + [name] * (on and name not in self.models)
 
             box = control(widgets.Checkbox, name, indent=False, margin="0 14px 0 0", tooltip=f"Show {name}")
             return self._bind("models", box, to_control=lambda models: name in models, to_trait=ticked)
