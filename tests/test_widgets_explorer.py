@@ -6,7 +6,6 @@ import re
 from importlib.resources import files
 from types import SimpleNamespace
 
-import ipywidgets
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +18,6 @@ from medn_lab.records import Embedding, Predictions
 from medn_lab.view import theme
 from medn_lab.widgets import BranchExplorer
 from medn_lab.widgets.clip_view import ClipView
-from medn_lab.widgets.panel import Later
 from medn_lab.widgets.selection import all_partners, measures_html, partner, partner_groups
 
 MAPS, N = ["motion", "emotion", "fused"], 80
@@ -51,12 +49,8 @@ def click(explorer, row):
     explorer.branch_maps.clicked = [row, explorer.branch_maps.clicked[1] + 1]
 
 
-def press(explorer, name):
-    control(explorer, name, ipywidgets.Button).click()
-
-
 def drawn(explorer, what="name"):
-    """The category of each clip as it is drawn: its name, colour or symbol."""
+    """The name or colour of each clip's category as it is drawn."""
     return [explorer.branch_maps.styles[place][what] for place in explorer.branch_maps.style_of]
 
 
@@ -84,13 +78,13 @@ def test_a_lasso_in_one_map_a_category_or_the_aus_of_a_clip_light_the_same_clips
     for wrong in (["nobody"], []):
         with pytest.raises(ValueError, match=r"1 of 1 clips are not in this explorer|the selection is empty"):
             explorer.select(wrong)
-    press(explorer, "Clear")
+    control(explorer, "Clear").click()
     assert (explorer.branch_maps.rows.tolist(), sizes) == ([], [3, 0])
     assert "Nothing is selected" in text_of(explorer)
-    press(explorer, "Same AUs")
+    control(explorer, "Same AUs").click()
     assert "hover or click a point first" in text_of(explorer)
     explorer.show(IDS[1])
-    press(explorer, "Same AUs")
+    control(explorer, "Same AUs").click()
     assert set(explorer.selection["clip_id"]) == set(TABLE.query("action_units == '12'")["clip_id"])
     explorer.colour_by = "AU12"
     control(explorer, "Select").value = "AU12"
@@ -127,20 +121,6 @@ def test_the_pointer_and_a_click_play_the_clip_and_its_partner_of_the_same_aus_a
         assert (other >= 0) == bool(TABLE["action_units"][row])
 
 
-def test_of_a_quick_run_of_gestures_the_last_is_acted_on_once():
-    done = []
-
-    async def sweep():
-        rest, drag = (Later(done.append, seconds=0.02, pause=pause) for pause in (True, False))
-        for row in range(5):
-            rest(row)
-            drag(-row)
-        await asyncio.sleep(0.08)
-
-    asyncio.run(sweep())
-    assert sorted(done) == [-4, 4]
-
-
 def test_a_clip_without_a_partner_says_why():
     for columns, sentence in (
         ({"label": ["x", "y"]}, "the AUs of 'a' are not known"),
@@ -174,7 +154,7 @@ def test_filters_leave_their_clips_alone_on_every_map(explorer):
     control(explorer, "AU").value = "AU12"  # which no clip of this AU set has: refused, and nothing changes
     assert "passes all filters" in text_of(explorer)
     assert (control(explorer, "AU").value, control(explorer, "AU set").value) == ("", "AU1+AU4")
-    press(explorer, "Show all")
+    control(explorer, "Show all").click()
     assert (len(explorer.shown), explorer.filters, control(explorer, "AU set").value) == (N, {}, "")
 
 
@@ -193,7 +173,6 @@ def test_what_is_hidden_is_neither_selected_nor_shown_nor_a_partner(explorer):
     assert explorer.selection["clip_id"].tolist() == [IDS[0], IDS[4], IDS[8]]
     control(explorer, "Select").value = "others"
     assert set(explorer.selection["subject"]) == {"s01"}
-    assert (f"others ({len(explorer.selection)})", "others") in control(explorer, "Select").options
     explorer.show(IDS[0])
     assert set(explorer.select_same_aus()["subject"]) == {"s01"}
     places, coded = [[0, 0], [1, 0], [5, 0], [0.1, 0]], {"AU4": [1, 1, 1, 0], "label": ["x", "y", "y", "y"]}
@@ -208,9 +187,6 @@ def test_what_is_hidden_is_neither_selected_nor_shown_nor_a_partner(explorer):
     with pytest.raises(ValueError, match="all 2 are hidden"):
         few.show_partner()
     few.show_all()
-    assert (few.branch_maps.hidden, len(few.shown)) == ([], 4)
-    few.branch_maps.hidden = ["2"]
-    few.colour_by = "label"
     assert (few.branch_maps.hidden, len(few.shown)) == ([], 4)
 
 
@@ -307,12 +283,10 @@ def test_what_was_not_given_is_named_and_the_rest_is_shown():
     layers = {f"layer {place}": EMBEDDING.motion_xy + place for place in range(4)}
     explorer = BranchExplorer(Embedding(None, None, None, TABLE, layers=layers))
     assert explorer.branch_maps.titles == ["layer 0", "layer 1", "layer 2"]
-    places = np.frombuffer(explorer.branch_maps.xy, np.float32).reshape(3, -1, 2)
-    assert np.allclose(places[2], EMBEDDING.motion_xy + 2)
     empty = of_table(clip_id=[], label=[])
     assert "There are no clips on these maps" in text_of(empty)
     empty.clear()
-    press(empty, "Same AUs")
+    control(empty, "Same AUs").click()
     other = Predictions(np.eye(2)[np.arange(N) % 2] * 3, TABLE, ("negative", "others"))
     explorer = BranchExplorer(EMBEDDING, predictions=other, colour_by="correctness")  # labels that are no class
     assert all(name in text_of(explorer) for name in ("no class", "disgust", "happiness", "surprise"))
