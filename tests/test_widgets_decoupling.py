@@ -19,17 +19,15 @@ from medn_lab.widgets.decoupling import MOST_TICKED
 QUICK = {"n_permutations": 19, "n_shuffles": 2}
 
 
-@pytest.fixture(scope="module")
-def features():
-    return sample_features(sample_clips(n=40))
+FEATURES = sample_features(sample_clips(n=40))
 
 
 @pytest.fixture(scope="module")
-def reports(features):
+def reports():
     """Independent branches with a bottleneck, and an emotion branch that holds all that its motion branch holds."""
-    coupled = replace(features, emotion=np.hstack([features.emotion, features.motion]))
-    emotion, nats = np.random.default_rng(0).normal(size=features.emotion.shape), np.full(len(features), 1.5)
-    clean = replace(features, emotion=emotion, nats=nats)
+    coupled = replace(FEATURES, emotion=np.hstack([FEATURES.emotion, FEATURES.motion]))
+    emotion, nats = np.random.default_rng(0).normal(size=FEATURES.emotion.shape), np.full(len(FEATURES), 1.5)
+    clean = replace(FEATURES, emotion=emotion, nats=nats)
     return {name: diagnose.decoupling_report(one, **QUICK) for name, one in (("clean", clean), ("coupled", coupled))}
 
 
@@ -56,14 +54,14 @@ def notes(panel):
     return " ".join(note.text for note in figure_of(panel).layout.annotations)
 
 
-def test_joined_reports_keep_their_models_apart_and_give_them_back(reports, features):
+def test_joined_reports_keep_their_models_apart_and_give_them_back(reports):
     joined = DecouplingReport.joined(reports)
     assert joined.models == ["clean", "coupled"]
     assert joined.source["models"]["clean"] == reports["clean"].source["models"]["sample"]
     assert joined.source["parameters"] == reports["clean"].source["parameters"]
     both = DecouplingReport.joined({"a": joined, "b": joined})
     assert both.models == ["a: clean", "a: coupled", "b: clean", "b: coupled"]
-    other = diagnose.decoupling_report(features, seed=3, targets=[], **QUICK)
+    other = diagnose.decoupling_report(FEATURES, seed=3, targets=[], **QUICK)
     parameters = DecouplingReport.joined({"clean": reports["clean"], "seed 3": other}).source["parameters"]
     assert [parameters[name]["seed"] for name in ("clean", "seed 3")] == [0, 3]
     alone = joined.only(["coupled"])
@@ -105,7 +103,7 @@ def test_the_figure_holds_every_row_and_a_click_explains_and_frames_one(panel, r
     assert (frames(panel)[0].x0, frames(panel)[0].y0) == (x - 0.5, y - 0.5)
 
 
-def test_each_au_what_is_given_and_another_kind_can_be_chosen(panel, features, reports):
+def test_each_au_what_is_given_and_another_kind_can_be_chosen(panel, reports):
     few = len(panel.show("leakage"))
     assert not panel.selection["target"].str.match(r"AU\d").any()
     assert panel.show("leakage", each_au=True)["target"].str.match(r"AU\d").any()
@@ -116,7 +114,7 @@ def test_each_au_what_is_given_and_another_kind_can_be_chosen(panel, features, r
     assert "given emotion" in panel.explain(0)
     with pytest.raises(ValueError, match="'age'"):
         panel.show("dependence", given="age")
-    rows, shares = panel.show("information"), features.table["label"].value_counts(normalize=True)
+    rows, shares = panel.show("information"), FEATURES.table["label"].value_counts(normalize=True)
     assert rows["model"].tolist() == ["clean"]
     for fact in ("1.500", f"allowed {-(shares * np.log(shares)).sum():.3f}"):  # nats, and the entropy of the label
         assert fact in panel.explain(0)
@@ -148,13 +146,13 @@ def test_the_models_ticked_are_compared_in_their_order_and_exported(panel, repor
     assert "<0>" not in text_of(panel) + figure_of(panel).to_json()
 
 
-def test_what_a_report_lacks_is_named_and_the_rest_is_shown(features, reports):
+def test_what_a_report_lacks_is_named_and_the_rest_is_shown(reports):
     table = pd.DataFrame({"measure": ["linear_cka"], "kind": ["dependence"], "value": [0.2], "p": [0.01]})
     panel = DecouplingPanel(DecouplingReport(table, {"name": "mine"}))
     assert "linear CKA of motion and emotion branch of mine: 0.2" in panel.explain(0)
     panel.family = "leakage"
     assert "no rows on leakage" in notes(panel)
-    panel = DecouplingPanel(diagnose.decoupling_report(replace(features, emotion=None), targets=[], **QUICK))
+    panel = DecouplingPanel(diagnose.decoupling_report(replace(FEATURES, emotion=None), targets=[], **QUICK))
     reason = panel.selection["reason"].iloc[0]
     assert reason in notes(panel)
     assert f"no value, {reason}" in panel.explain(0)

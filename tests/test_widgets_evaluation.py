@@ -17,30 +17,19 @@ from medn_lab.widgets import EvaluationPanel
 from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.panel import table_html
 
-
-@pytest.fixture(scope="module")
-def clips():
-    return sample_clips(n=40)
+CLIPS = sample_clips(n=40)
+PREDICTIONS = sample_predictions(CLIPS)
 
 
 @pytest.fixture(scope="module")
-def predictions(clips):
-    return sample_predictions(clips)
-
-
-@pytest.fixture(scope="module")
-def floor(clips):
-    return evaluate.au_only_floor(clips.table)
-
-
-@pytest.fixture(scope="module")
-def summary(predictions, floor):
-    return evaluate.evaluation_summary(predictions, floor=floor, n_resamples=50)
+def summary():
+    floor = evaluate.au_only_floor(CLIPS.table)
+    return evaluate.evaluation_summary(PREDICTIONS, floor=floor, n_resamples=50)
 
 
 @pytest.fixture
-def panel(summary, clips):
-    return EvaluationPanel(summary, clips=clips)
+def panel(summary):
+    return EvaluationPanel(summary, clips=CLIPS)
 
 
 def summary_of(predictions, **columns):
@@ -62,35 +51,34 @@ def click_cell(panel, row, column):
     return shape.x0, shape.x1, shape.y0, shape.y1
 
 
-def test_a_summary_holds_what_the_single_functions_return_of_the_clips_whose_label_is_known(
-    summary, predictions, floor, clips
-):
+def test_a_summary_holds_what_the_single_functions_return_of_the_clips_whose_label_is_known(summary):
+    floor = evaluate.au_only_floor(CLIPS.table)
     scores = summary.scores.set_index("measure")
     for name, measure in (("accuracy", evaluate.accuracy), ("UF1", evaluate.uf1), ("UAR", evaluate.uar)):
-        alone = evaluate.bootstrap_interval(predictions, measure=measure, n_resamples=50)
+        alone = evaluate.bootstrap_interval(PREDICTIONS, measure=measure, n_resamples=50)
         assert scores.loc[name, ["value", "low", "high"]].tolist() == [alone.value, alone.low, alone.high]
     assert scores.loc["accuracy", "floor"] == evaluate.accuracy(floor.table["label"], floor.predicted)
-    assert summary.aus.equals(evaluate.au_detection(predictions, n_resamples=50))
+    assert summary.aus.equals(evaluate.au_detection(PREDICTIONS, n_resamples=50))
     assert summary.notes == ()
     weighted = (summary.subjects["accuracy"] * summary.subjects["n_clips"]).sum() / 40
     assert weighted == pytest.approx(scores.loc["accuracy", "value"])
     split = np.where(np.arange(40) % 2, "a", "b")
-    folds = summary_of(replace(predictions, fold=np.arange(40) % 4), dataset=split)
+    folds = summary_of(replace(PREDICTIONS, fold=np.arange(40) % 4), dataset=split)
     assert folds.folds[["held_out", "n_test"]].to_numpy().tolist() == [[f"s0{k}", 10] for k in (1, 2, 3, 4)]
     assert list(dict.fromkeys(folds.scores["part"])) == ["all", "a", "b"]
     assert set(folds.subjects["subject"]) == {"a/s02", "a/s04", "b/s01", "b/s03"}
-    labels = predictions.table["label"].replace({"others": "fear"})
-    shown = summary_of(predictions, label=labels)
+    labels = PREDICTIONS.table["label"].replace({"others": "fear"})
+    shown = summary_of(PREDICTIONS, label=labels)
     assert "fear" in shown.notes[0]
     assert set(shown.scores["n_clips"]) == {(labels != "fear").sum()}
-    floor = evaluate.au_only_floor(clips.table.iloc[:20])
-    assert "20 of the 40" in " ".join(evaluate.evaluation_summary(predictions, floor=floor, n_resamples=9).notes)
-    rest = predictions.select(predictions.table["clip_id"].iloc[20:])
+    floor = evaluate.au_only_floor(CLIPS.table.iloc[:20])
+    assert "20 of the 40" in " ".join(evaluate.evaluation_summary(PREDICTIONS, floor=floor, n_resamples=9).notes)
+    rest = PREDICTIONS.select(PREDICTIONS.table["clip_id"].iloc[20:])
     assert evaluate.evaluation_summary(rest, floor=floor, n_resamples=9).scores["floor"].isna().all()
 
 
-def test_it_begins_with_the_surest_clip_and_a_click_on_a_cell_lists_its_clips(panel, predictions):
-    scores = pd.Series(predictions.probabilities.max(axis=1), predictions.table["clip_id"])
+def test_it_begins_with_the_surest_clip_and_a_click_on_a_cell_lists_its_clips(panel):
+    scores = pd.Series(PREDICTIONS.probabilities.max(axis=1), PREDICTIONS.table["clip_id"])
     assert listed(panel) == scores.sort_values(ascending=False, kind="stable").index.tolist()
     assert panel.clip_id == scores.idxmax()
     seen = []
@@ -104,8 +92,8 @@ def test_it_begins_with_the_surest_clip_and_a_click_on_a_cell_lists_its_clips(pa
     assert f">{panel.clip_id}<" in text_of(panel)
     assert seen == [len(panel.selection)]  # announced once
     control(panel, "predicted").value = ""
-    assert len(panel.selection) == (predictions.table["label"] == "happiness").sum()
-    matrix = evaluate.confusion_matrix(predictions)
+    assert len(panel.selection) == (PREDICTIONS.table["label"] == "happiness").sum()
+    matrix = evaluate.confusion_matrix(PREDICTIONS)
     panel.select(None, None)
     control(panel, "mistakes only").value = True  # off the diagonal of any row
     assert (panel.selection["label"] != panel.selection["predicted"]).all()
@@ -116,9 +104,9 @@ def test_it_begins_with_the_surest_clip_and_a_click_on_a_cell_lists_its_clips(pa
     assert (len(panel.selection), listed(panel), panel.clip_id) == (0, [], "")
 
 
-def test_the_buttons_step_through_the_list_and_a_clip_outside_of_it_can_be_shown(panel, predictions):
+def test_the_buttons_step_through_the_list_and_a_clip_outside_of_it_can_be_shown(panel):
     panel.select("others", None)
-    panel.clip_id = predictions.table.query("label == 'happiness'")["clip_id"].iloc[0]
+    panel.clip_id = PREDICTIONS.table.query("label == 'happiness'")["clip_id"].iloc[0]
     assert parts(panel, ipywidgets.Select)[0].value is None
     assert f">{panel.clip_id}<" in text_of(panel)
     backward, forward = parts(panel, ipywidgets.Button)
@@ -144,19 +132,19 @@ def test_tables_begin_with_the_hardest_subject_are_escaped_and_leave_empty_colum
     assert cells == ["who", "part", "value", "&lt;b&gt;", "50%", "0.250", "AU10", "–", "–"]
 
 
-def test_what_is_missing_or_strange_is_named_and_the_rest_is_shown(predictions):
-    panel = EvaluationPanel(EvaluationSummary(predictions))
+def test_what_is_missing_or_strange_is_named_and_the_rest_is_shown():
+    panel = EvaluationPanel(EvaluationSummary(PREDICTIONS))
     assert "No clips were given" in parts(panel, ClipView)[0].notes[0]
     assert panel.clip_id in text_of(panel)
     with pytest.raises(ValueError, match="no clips"):
-        EvaluationPanel(EvaluationSummary(Predictions(np.zeros((0, 4)), predictions.table.iloc[:0], CLASSES)))
-    ids = predictions.table.query("subject == 's01' and label == 'others'")["clip_id"]
-    few = replace(predictions.select(ids), au_logits=None, aus=())
-    bare = few.table.drop(columns=[*predictions.aus, "action_units"])
+        EvaluationPanel(EvaluationSummary(Predictions(np.zeros((0, 4)), PREDICTIONS.table.iloc[:0], CLASSES)))
+    ids = PREDICTIONS.table.query("subject == 's01' and label == 'others'")["clip_id"]
+    few = replace(PREDICTIONS.select(ids), au_logits=None, aus=())
+    bare = few.table.drop(columns=[*PREDICTIONS.aus, "action_units"])
     panel = EvaluationPanel(evaluate.evaluation_summary(replace(few, table=bare)))
     assert all(fact in text_of(panel) for fact in ("one class (others)", "No intervals", "no AU scores", "AUs unknown"))
-    labels = predictions.table["label"].replace({"surprise": "<fear>"}).where(predictions.table.index > 2, np.nan)
-    panel = EvaluationPanel(summary_of(predictions, label=labels))
+    labels = PREDICTIONS.table["label"].replace({"surprise": "<fear>"}).where(PREDICTIONS.table.index > 2, np.nan)
+    panel = EvaluationPanel(summary_of(PREDICTIONS, label=labels))
     assert [value for _, value in control(panel, "true").options] == ["", *CLASSES, "<fear>", UNLABELLED]
     assert len(panel.select(UNLABELLED, None)) == 3
     assert len(panel.select("<fear>", None)) == (labels == "<fear>").sum()

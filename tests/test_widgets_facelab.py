@@ -20,18 +20,8 @@ SMILE = {"aus": {"AU6": "B", "AU12": "C"}, "cue": "flush"}
 
 
 @pytest.fixture(scope="module")
-def studio():
-    return face_studio(identity_seed=3, n_frames=4)
-
-
-@pytest.fixture(scope="module")
 def model():
     return MEDN(MEDNConfig(dim=32, n_frames=4), seed=3).eval()
-
-
-@pytest.fixture(scope="module")
-def answer(model):
-    return live_predictor(model)
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +30,12 @@ def reference(model):
 
 
 @pytest.fixture
-def lab(studio, answer, reference):
+def lab(model, reference):
     shift = partial(counterfactual_shift, reference=reference, n_resamples=0)
-    return FaceLab(studio, answer=answer, shift=shift, state=SMILE)
+    return FaceLab(face_studio(identity_seed=3, n_frames=4), answer=live_predictor(model), shift=shift, state=SMILE)
 
 
-def test_every_control_shows_the_state_and_sets_it_and_the_model_is_run_on_the_clip_that_is_drawn(lab, studio, model):
+def test_every_control_shows_the_state_and_sets_it_and_the_model_is_run_on_the_clip_that_is_drawn(lab, model):
     rows = [row.children for row in parts(lab) if len(getattr(row, "children", ())) == 2]
     side = {amount.description: one for amount, one in rows if hasattr(amount, "description")}
     lab.view.frame, lab.view.overlay, lab.view.magnify = 3, "kept", 2
@@ -55,7 +45,7 @@ def test_every_control_shows_the_state_and_sets_it_and_the_model_is_run_on_the_c
     control(lab, "sensor noise").value, control(lab, "head drift").value = 0, 2
     levels, aus = {"cue_strength": 1.0, "noise": 0.0, "drift": 2.0}, {"AU4": "D", "AU6": "B", "AU12": "C"}
     assert lab.state == {"aus": aus, "sides": {"AU12": "left"}, "cue": "pallor", **levels}
-    expected = studio(lab.state)
+    expected = face_studio(identity_seed=3, n_frames=4)(lab.state)
     assert (lab.clip.frames == expected.frames).all()
     predicted = predict(model, expected)
     np.testing.assert_allclose(lab.answers.predictions.logits, predicted.logits, rtol=1e-4, atol=1e-5)
@@ -122,7 +112,8 @@ def test_a_confusable_pair_is_made_at_one_click_compared_recalled_and_replaced(l
     assert "shift (sd)" not in text_of(lab)  # of another face
 
 
-def test_what_the_model_lacks_is_named_and_the_rest_is_shown(studio):
+def test_what_the_model_lacks_is_named_and_the_rest_is_shown():
+    studio = face_studio(identity_seed=3, n_frames=4)
     for options in ({"classes": ("negative", "positive")}, {"branches": "motion"}, {"aus": ()}):
         model = MEDN(MEDNConfig(dim=32, n_frames=4, **options))
         lab = FaceLab(studio, answer=live_predictor(model), state=SMILE)
@@ -135,8 +126,8 @@ def test_what_the_model_lacks_is_named_and_the_rest_is_shown(studio):
         FaceLab(studio, answer=live_predictor(MEDN(MEDNConfig(size=32, dim=32, n_frames=4))))
 
 
-def test_another_kind_of_cue_has_its_states_and_the_clip_is_never_older_than_the_state(answer):
-    first, second, resting = CUES["timing"]
+def test_another_kind_of_cue_has_its_states_and_the_clip_is_never_older_than_the_state(model):
+    (first, second, resting), answer = CUES["timing"], live_predictor(model)
     lab = FaceLab(face_studio(cue="timing", n_frames=4), answer=answer, state={"aus": {"AU4": "C"}, "cue": second})
     assert control(lab, "cue").options == CUES["timing"]
     assert (lab.other_cue(), lab.clips.table["label"].nunique()) == (first, 2)
@@ -150,9 +141,9 @@ def test_another_kind_of_cue_has_its_states_and_the_clip_is_never_older_than_the
     assert asyncio.run(drag()) == "9"
 
 
-def test_the_figure_has_a_row_a_clip_with_pictures_scores_truth_and_aus(lab, answer):
+def test_the_figure_has_a_row_a_clip_with_pictures_scores_truth_and_aus(lab, model):
     lab.other_cue()
-    clips = lab.clips
+    clips, answer = lab.clips, live_predictor(model)
     answers = answer(clips)
     figure, named = plot_answers(answers, clips=clips), {}
     assert sum(trace.type == "image" for trace in figure.data) == 6
