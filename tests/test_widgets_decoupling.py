@@ -3,11 +3,10 @@
 import re
 from dataclasses import replace
 
-import ipywidgets
 import numpy as np
 import pandas as pd
 import pytest
-from page_contents import click, control, figure_of, parts, text_of
+from page_contents import click, control, figure_of, text_of
 from sample_records import sample_clips, sample_features
 
 from medn_lab import diagnose
@@ -90,8 +89,6 @@ def test_the_figure_holds_every_row_and_a_click_explains_and_frames_one(panel, r
     assert frame.y0 < trace.y[1] < frame.y1
     panel.family = "leakage"
     assert (panel.row, control(panel, "Row").value, frames(panel)) == (None, -1, [])
-    with pytest.raises(ValueError, match="99"):
-        panel.explain(99)
     wanted = panel.selection.query("model == 'coupled' and branch == 'emotion' and target == 'AUs'").index[0]
     number, cells = next((k, trace) for k, trace in enumerate(figure_of(panel).data) if trace.ids is not None)
     y, x = divmod(list(cells.ids).index(str(wanted)), len(cells.x))
@@ -103,7 +100,7 @@ def test_the_figure_holds_every_row_and_a_click_explains_and_frames_one(panel, r
     assert (frames(panel)[0].x0, frames(panel)[0].y0) == (x - 0.5, y - 0.5)
 
 
-def test_each_au_what_is_given_and_another_kind_can_be_chosen(panel, reports):
+def test_each_au_and_what_is_given_can_be_chosen(panel, reports):
     few = len(panel.show("leakage"))
     assert not panel.selection["target"].str.match(r"AU\d").any()
     assert panel.show("leakage", each_au=True)["target"].str.match(r"AU\d").any()
@@ -112,19 +109,10 @@ def test_each_au_what_is_given_and_another_kind_can_be_chosen(panel, reports):
     assert len(panel.selection) == few
     assert set(panel.show("dependence", given="emotion")["given"]) == {"emotion"}
     assert "given emotion" in panel.explain(0)
-    with pytest.raises(ValueError, match="'age'"):
-        panel.show("dependence", given="age")
     rows, shares = panel.show("information"), FEATURES.table["label"].value_counts(normalize=True)
     assert rows["model"].tolist() == ["clean"]
     for fact in ("1.500", f"allowed {-(shares * np.log(shares)).sum():.3f}"):  # nats, and the entropy of the label
         assert fact in panel.explain(0)
-    row = {"kind": "new_kind", "measure": "new_one", "target": "AUs", "branch": "emotion", "value": 0.7, "p": 0.01}
-    table = pd.concat([reports["clean"].table, pd.DataFrame([row | {"low": 0.6, "high": 0.8}])])
-    table = table.assign(model=table["model"].fillna("sample"))
-    panel = DecouplingPanel({"clean": replace(reports["clean"], table=table)})
-    parts(panel, ipywidgets.ToggleButtons)[0].value = "new_kind"
-    assert drawn(panel) == {0: 0.7}
-    assert "AUs (mean) from the emotion branch of clean: new one 0.700 [0.600, 0.800]" in panel.explain(0)
 
 
 def test_the_models_ticked_are_compared_in_their_order_and_exported(panel, reports, tmp_path):
@@ -138,8 +126,6 @@ def test_the_models_ticked_are_compared_in_their_order_and_exported(panel, repor
     assert "clean" not in re.sub("(?s)<script.*?</script>", "", page)
     control(panel, "coupled").value = False
     assert "No model is ticked" in notes(panel)
-    with pytest.raises(ValueError, match="'x'"):
-        panel.models = ["x"]
     panel = DecouplingPanel({f"<{k}>": reports["clean"] for k in range(MOST_TICKED + 2)})
     control(panel, f"<{MOST_TICKED + 1}>").value = True
     assert panel.selection["model"].drop_duplicates().tolist() == [*(f"<{k}>" for k in range(5)), "<6>"]

