@@ -107,8 +107,7 @@ TRAITS = {
     "TrainingMonitor": {},
     "DecouplingPanel": {
         "family": (None, None, "mood"), "given": ("aus", "Features", "age"), "each_au": (True, "each AU"),
-        "row": (0, "Row", -1, 99),
-        "models": (None, None, ["nobody"], ["first", "first"]),
+        "row": (0, "Row", -1, 99), "models": (None, None, ["nobody"], ["first", "first"]),
     },
     "EvaluationPanel": {
         "true": ("disgust", "true", "joy"), "predicted": ("disgust", "predicted", "joy"),
@@ -122,12 +121,7 @@ TRAITS = {
 RUN = types.SimpleNamespace(history=sample_history(epochs=2), stop=lambda: None, resume=lambda: None)
 USES = {
     "ClipPlayer": lambda w: (w.show(ID), setattr(w.view, "overlay", "arrows")),
-    "BranchExplorer": lambda w: (
-        w.show(ID),
-        w.select([ID, OTHER_ID]),
-        w.set_trait("filters", {"subject": "s02"}),
-        w.show_all(),
-    ),
+    "BranchExplorer": lambda w: (w.show(ID), w.select([ID]), w.set_trait("filters", {"subject": "s02"}), w.show_all()),
     "PairBrowser": lambda w: (w.next(), w.bookmark(note="this")),
     "AttributionViewer": lambda w: (w.show(target="disgust", method="magic"), w.check()),
     "TrainingMonitor": lambda w: (w.on_fit_start(RUN), w.on_epoch_end(RUN), w.on_fit_end(RUN)),
@@ -158,8 +152,8 @@ def test_a_trait_equals_its_control_both_ways_or_refuses_and_no_button_raises(na
     for trait, (value, label, *_) in TRAITS[name].items():
         if label is None:
             continue
-        shown = control(widget, label, ipywidgets.Dropdown) if label == "" else control(widget, label)
-        was, seen = shown.value, []
+        shown, seen = control(widget, label), []
+        was = shown.value
         widget.observe(lambda change, seen=seen: seen.append(change.new), trait)
         setattr(widget, trait, value)
         assert (getattr(widget, trait), shown.value) == (value, value)

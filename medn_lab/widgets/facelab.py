@@ -308,22 +308,18 @@ class FaceLab(Panel):
 
 def _joined(parts: Mapping[str, Clips]) -> Clips:
     """One record of several one-row records of one studio, each under its new clip id."""
-
-    def table(tables: list[pd.DataFrame]) -> pd.DataFrame:
-        return pd.concat(tables, ignore_index=True).assign(clip_id=list(parts))
-
-    records = list(parts.values())
+    names, records = list(parts), list(parts.values())
     copies = [one.viewing for one in records if one.viewing is not None]
     truths = [one.truth for one in records if one.truth is not None]
     truth = truths and replace(
-        truths[0], table=table([one.table for one in truths]),
+        truths[0], table=pd.concat([one.table for one in truths], ignore_index=True).assign(clip_id=names),
         displacement=np.concatenate([one.displacement for one in truths]),
         cue_course=np.concatenate([one.cue_course for one in truths]),
     )  # fmt: skip
     makers = tuple(maker for one in copies for maker in one.makers)
     return Clips(
         np.concatenate([one.frames for one in records]), np.concatenate([one.flow for one in records]),
-        table([one.table for one in records]), truth=truth or None,
+        pd.concat([one.table for one in records], ignore_index=True).assign(clip_id=names), truth=truth or None,
         recipe={key: own for key, own in records[0].recipe.items() if all(one.recipe[key] == own for one in records)},
         viewing=ViewingCopy(copies[0].size, makers) if copies else None,
     )  # fmt: skip
