@@ -1,7 +1,6 @@
 """AttributionViewer: its traits, what it draws over the faces, and its sanity checks."""
 
 import asyncio
-import re
 
 import numpy as np
 import pytest
@@ -43,28 +42,23 @@ def test_the_page_draws_the_maps_and_keeps_the_frame_and_the_overlay_that_the_us
         values = np.frombuffer(sent["data"], np.int8).reshape(own.shape) / 127
         own = smooth(own, 1)
         np.testing.assert_allclose(values, np.clip(own / full_colour(own), -1, 1), atol=0.01)
-    assert len(viewer.view.faces[0]["heat"]["frames"]["course"]) == len(viewer.view.moments) == 4
     assert viewer.view.overlay == "attribution"
-    viewer.view.frame, viewer.view.overlay = 1, "none"
-    viewer.explain(method="grad_cam")
-    assert (viewer.view.frame, viewer.view.overlay) == (1, "none")
-    viewer.view.overlay = "kept"
-    viewer.show(clips.table.loc[clips.table["cue"] != "still", "clip_id"].iloc[1])
-    assert viewer.view.overlay == "kept"
+    viewer.view.frame, viewer.view.overlay = 1, "kept"
+    viewer.show(clips.table.loc[clips.table["cue"] != "still", "clip_id"].iloc[1], method="grad_cam")
+    assert (viewer.view.frame, viewer.view.overlay) == (1, "kept")
     for scale, cover in zip(viewer.view.faces[0]["kept"], make.kept(viewer.clip_id).cover[0], strict=True):
         assert f"{cover:.0%} of the cue" in scale["text"]
 
 
-def test_every_kind_of_target_can_be_chosen_and_shows_the_map_of_the_attributor(viewer, make):
+def test_every_target_can_be_chosen_and_a_pair_has_common_colours_until_another_clip_or_target_is_chosen(
+    viewer, make, clips
+):
     for target in ("happiness from motion", "gate", "norm of motion", "happiness - disgust", "AU5"):
         control(viewer, "Target").value = target
         assert viewer.target == viewer.attribution.target == target
         assert viewer.attribution is make(viewer.clip_id, target=target, method="saliency")
     assert viewer.view.parts == ["flow"]  # an AU depends on the flow alone
     assert "share on AU5" in text_of(viewer)
-
-
-def test_a_pair_shows_two_clips_with_common_colours_until_another_clip_or_target_is_chosen(viewer, clips):
     labels = clips.table.set_index("clip_id")["label"]
     first, second = [name for _, name in clips_to_compare(clips.table, viewer.clip_id)][:2]
     control(viewer, "Compare with").value = first
@@ -72,22 +66,17 @@ def test_a_pair_shows_two_clips_with_common_colours_until_another_clip_or_target
     assert len({face["heat"]["flow"]["text"] for face in viewer.view.faces}) == 1
     viewer.partner = second
     assert viewer.attribution.table["clip_id"].tolist() == [viewer.clip_id, second]
-    assert len(viewer.view.faces) == 2
-    assert control(viewer, "Target").value is None  # the target is the difference
+    assert (len(viewer.view.faces), control(viewer, "Target").value) == (2, None)  # the target is the difference
     control(viewer, "Target").value = viewer.target
     assert (viewer.partner, len(viewer.attribution), control(viewer, "Target").value) == ("", 1, viewer.target)
-    viewer.partner = second
-    viewer.target = "gate"
-    assert (viewer.partner, control(viewer, "Compare with").value, len(viewer.attribution)) == ("", "", 1)
-    viewer.explain(partner=second)
+    viewer.show(partner=second)
     control(viewer, "Clip").value = second
-    assert (viewer.partner, viewer.clip_id) == ("", second)
+    assert (viewer.partner, viewer.clip_id, control(viewer, "Compare with").value) == ("", second, "")
     assert viewer.clip_id not in dict(control(viewer, "Compare with").options).values()
     table = sample_clips(n=30).table  # those with the same AUs come first
     named = table.set_index("clip_id").loc[[name for _, name in clips_to_compare(table, table["clip_id"][0])]]
-    alike = named["action_units"].eq(table["action_units"][0]).tolist()
-    assert any(alike)
-    assert alike == sorted(alike, reverse=True)
+    alike = named["action_units"].eq(table["action_units"][0])
+    assert (alike.any(), alike.is_monotonic_decreasing) == (True, True)
     assert (named["label"] != table["label"][0]).all()
 
 
@@ -102,18 +91,15 @@ def test_checks_are_named_before_and_after_they_are_made_and_written_as_a_page(v
         assert viewer.selection.iloc[-1][name] == pytest.approx(figures[name])
     assert "not measured" not in text_of(viewer)
     assert control(viewer, "Check").disabled
-    viewer.explain(method="bare_change")
+    viewer.show(method="bare_change")
     viewer.check()
     figures = viewer.attribution.sanity  # a map that uses no weight is marked
     assert figures["randomised_flow"] >= figures["randomised_threshold"]
     assert "medn-warn" in text_of(viewer)
-    viewer.explain(method="saliency")
+    viewer.show(method="saliency")
     assert viewer.selection["method"].tolist() == ["bare_change", "saliency"]  # each map once
     page = viewer.to_html(tmp_path / "map.html", title="One <map>").read_text()
-    for fact in ("One &lt;map&gt;", "completeness", f"{viewer.attribution.sanity['infidelity']:.2f}"):
-        assert fact in page
-    assert "http://" not in re.sub(r"http://www\.w3\.org", "", page)
-    assert len(viewer.to_html(tmp_path / "bare.html", faces=False).read_text()) < len(page)
+    assert all(fact in page for fact in ("One &lt;map&gt;", f"{viewer.attribution.sanity['infidelity']:.2f}"))
 
 
 def test_slow_work_is_announced_before_it_begins_and_a_quick_run_of_choices_makes_the_last_map_alone(clips, make):
@@ -135,35 +121,19 @@ def test_slow_work_is_announced_before_it_begins_and_a_quick_run_of_choices_make
 
 
 def test_what_is_missing_is_named_and_a_map_that_cannot_be_made_changes_nothing(viewer, clips):
-    before = viewer.explain(target="AU4")
+    before = viewer.show(target="AU4")
     control(viewer, "Method").value = "frame_ablation"
     assert "frames alone" in text_of(viewer)
     assert (viewer.attribution, viewer.method, control(viewer, "Method").value) == (before, "saliency", "saliency")
-    for call, why in (
-        (lambda: viewer.show("nobody"), "not in this viewer"),
-        (lambda: viewer.explain("joy"), "'joy' is no target"),
-        (lambda: viewer.explain("gate", method="magic"), "no method 'magic'"),
-    ):
-        with pytest.raises(ValueError, match=why):
-            call()
-    faces = AttributionViewer(clips)
-    assert faces.attribution is None
-    assert "No attributor" in text_of(faces)
-    for call, why in (
-        (lambda: faces.explain("gate"), "no attributor"),
-        (faces.check, "no map"),
-        (lambda: faces.to_html("none.html"), "no map"),
-    ):
-        with pytest.raises(ValueError, match=why):
-            call()
+    for wrong in ({"clip_id": "nobody"}, {"target": "joy"}, {"target": "gate", "method": "magic"}):
+        with pytest.raises(ValueError, match="|".join(wrong.values())):
+            viewer.show(**wrong)
+    assert viewer.attribution is before
     bare = Clips(None, clips.flow, clips.table[["clip_id", "subject", "onset", "apex", "offset"]], recipe=clips.recipe)
-    flows = AttributionViewer(
-        bare, attribute=Attributor(MEDN(MEDNConfig(dim=32, n_frames=4)), bare), target="AU4", method="saliency"
-    )
-    assert flows.view.faces[0]["frames"] is None
-    assert "flow" in flows.view.faces[0]["heat"]
+    attribute = Attributor(MEDN(MEDNConfig(dim=32, n_frames=4)), bare)
+    flows = AttributionViewer(bare, attribute=attribute, target="AU4", method="saliency")
+    assert (flows.view.faces[0]["frames"], flows.view.parts) == (None, ["flow"])
     assert len(control(flows, "Compare with").options) == 1
-    assert "is not known" in control(flows, "Compare with").tooltip
     small = Attributor(MEDN(MEDNConfig(size=32, dim=32, n_frames=4)), clips)
     with pytest.raises(ValueError, match="64x64 px but the model reads 32x32"):
         AttributionViewer(clips, attribute=small)

@@ -3,33 +3,30 @@
 import re
 from dataclasses import replace
 
-import ipywidgets
 import numpy as np
 import pandas as pd
 import pytest
-from page_contents import click, control, figure_of, parts, text_of
+from page_contents import click, control, figure_of, text_of
 from sample_records import sample_clips, sample_features
 
 from medn_lab import diagnose
 from medn_lab.records import DecouplingReport
 from medn_lab.view.decoupling import MEANINGS
 from medn_lab.widgets import DecouplingPanel
-from medn_lab.widgets.decoupling import MOST_SIDE_BY_SIDE
+from medn_lab.widgets.decoupling import MOST_TICKED
 
 QUICK = {"n_permutations": 19, "n_shuffles": 2}
 
 
-@pytest.fixture(scope="module")
-def features():
-    return sample_features(sample_clips(n=40))
+FEATURES = sample_features(sample_clips(n=40))
 
 
 @pytest.fixture(scope="module")
-def reports(features):
+def reports():
     """Independent branches with a bottleneck, and an emotion branch that holds all that its motion branch holds."""
-    coupled = replace(features, emotion=np.hstack([features.emotion, features.motion]))
-    emotion, nats = np.random.default_rng(0).normal(size=features.emotion.shape), np.full(len(features), 1.5)
-    clean = replace(features, emotion=emotion, nats=nats)
+    coupled = replace(FEATURES, emotion=np.hstack([FEATURES.emotion, FEATURES.motion]))
+    emotion, nats = np.random.default_rng(0).normal(size=FEATURES.emotion.shape), np.full(len(FEATURES), 1.5)
+    clean = replace(FEATURES, emotion=emotion, nats=nats)
     return {name: diagnose.decoupling_report(one, **QUICK) for name, one in (("clean", clean), ("coupled", coupled))}
 
 
@@ -56,23 +53,20 @@ def notes(panel):
     return " ".join(note.text for note in figure_of(panel).layout.annotations)
 
 
-def test_joined_reports_keep_their_models_apart_and_give_them_back(reports, features):
+def test_joined_reports_keep_their_models_apart_and_give_them_back(reports):
     joined = DecouplingReport.joined(reports)
     assert joined.models == ["clean", "coupled"]
     assert joined.source["models"]["clean"] == reports["clean"].source["models"]["sample"]
     assert joined.source["parameters"] == reports["clean"].source["parameters"]
     both = DecouplingReport.joined({"a": joined, "b": joined})
     assert both.models == ["a: clean", "a: coupled", "b: clean", "b: coupled"]
-    other = diagnose.decoupling_report(features, seed=3, targets=[], **QUICK)
+    other = diagnose.decoupling_report(FEATURES, seed=3, targets=[], **QUICK)
     parameters = DecouplingReport.joined({"clean": reports["clean"], "seed 3": other}).source["parameters"]
     assert [parameters[name]["seed"] for name in ("clean", "seed 3")] == [0, 3]
     alone = joined.only(["coupled"])
     assert alone.models == list(alone.source["models"]) == ["coupled"]
     own, given = (one.table.drop(columns="model") for one in (alone, reports["coupled"]))
     pd.testing.assert_frame_equal(own, given, check_dtype=False)
-    for refused in (lambda: joined.only(["x"]), lambda: joined.only([]), lambda: DecouplingReport.joined({})):
-        with pytest.raises(ValueError, match=r"no model|no report"):
-            refused()
 
 
 def test_the_figure_holds_every_row_and_a_click_explains_and_frames_one(panel, reports):
@@ -92,8 +86,6 @@ def test_the_figure_holds_every_row_and_a_click_explains_and_frames_one(panel, r
     assert frame.y0 < trace.y[1] < frame.y1
     panel.family = "leakage"
     assert (panel.row, control(panel, "Row").value, frames(panel)) == (None, -1, [])
-    with pytest.raises(ValueError, match="99"):
-        panel.explain(99)
     wanted = panel.selection.query("model == 'coupled' and branch == 'emotion' and target == 'AUs'").index[0]
     number, cells = next((k, trace) for k, trace in enumerate(figure_of(panel).data) if trace.ids is not None)
     y, x = divmod(list(cells.ids).index(str(wanted)), len(cells.x))
@@ -105,33 +97,25 @@ def test_the_figure_holds_every_row_and_a_click_explains_and_frames_one(panel, r
     assert (frames(panel)[0].x0, frames(panel)[0].y0) == (x - 0.5, y - 0.5)
 
 
-def test_each_au_the_fused_branch_what_is_given_and_another_kind_can_be_chosen(panel, features, reports):
+def test_each_au_and_what_is_given_can_be_chosen(panel, reports):
     few = len(panel.show("leakage"))
     assert not panel.selection["target"].str.match(r"AU\d").any()
     assert panel.show("leakage", each_au=True)["target"].str.match(r"AU\d").any()
     assert "fused" not in set(panel.selection["branch"])
-    control(panel, "each AU").value, control(panel, "fused branch").value = False, True
-    assert len(panel.selection) == few * 3 // 2
+    control(panel, "each AU").value = False
+    assert len(panel.selection) == few
     assert set(panel.show("dependence", given="emotion")["given"]) == {"emotion"}
     assert "given emotion" in panel.explain(0)
-    with pytest.raises(ValueError, match="'age'"):
-        panel.show("dependence", given="age")
-    rows, shares = panel.show("information"), features.table["label"].value_counts(normalize=True)
+    rows, shares = panel.show("information"), FEATURES.table["label"].value_counts(normalize=True)
     assert rows["model"].tolist() == ["clean"]
     for fact in ("1.500", f"allowed {-(shares * np.log(shares)).sum():.3f}"):  # nats, and the entropy of the label
         assert fact in panel.explain(0)
-    row = {"kind": "new_kind", "measure": "new_one", "target": "AUs", "branch": "emotion", "value": 0.7, "p": 0.01}
-    table = pd.concat([reports["clean"].table, pd.DataFrame([row | {"low": 0.6, "high": 0.8}])])
-    table = table.assign(model=table["model"].fillna("sample"))
-    panel = DecouplingPanel({"clean": replace(reports["clean"], table=table)})
-    parts(panel, ipywidgets.ToggleButtons)[0].value = "new_kind"
-    assert drawn(panel) == {0: 0.7}
-    assert "AUs (mean) from the emotion branch of clean: new one 0.700 [0.600, 0.800]" in panel.explain(0)
 
 
 def test_the_models_ticked_are_compared_in_their_order_and_exported(panel, reports, tmp_path):
+    panel.models = ["coupled", "clean"]
+    assert panel.selection["model"].drop_duplicates().tolist() == ["coupled", "clean"]
     control(panel, "clean").value = False
-    assert panel.models == ["coupled"]
     assert set(panel.selection["model"]) == {"coupled"}
     page = panel.export(tmp_path / "new" / "page.html").read_text(encoding="utf-8")
     assert page.count("<figure") == reports["coupled"].table["kind"].nunique()
@@ -139,34 +123,22 @@ def test_the_models_ticked_are_compared_in_their_order_and_exported(panel, repor
     assert "clean" not in re.sub("(?s)<script.*?</script>", "", page)
     control(panel, "coupled").value = False
     assert "No model is ticked" in notes(panel)
-    assert len(panel.compare(["clean"])) == len(drawn(panel)) > 0
-    with pytest.raises(ValueError, match="'x'"):
-        panel.compare(["x"])
-    panel.models = ["coupled", "clean"]
-    assert panel.selection["model"].drop_duplicates().tolist() == ["coupled", "clean"]
-    panel = DecouplingPanel({f"<{k}>": reports["clean"] for k in range(MOST_SIDE_BY_SIDE + 2)})
-    assert len(panel.models) == MOST_SIDE_BY_SIDE
-    control(panel, f"<{MOST_SIDE_BY_SIDE + 1}>").value = True
-    assert panel.models[-1] == f"<{MOST_SIDE_BY_SIDE + 1}>"  # a model that comes back is the last one
-    assert f"Of {MOST_SIDE_BY_SIDE + 1} ticked models the first {MOST_SIDE_BY_SIDE}" in text_of(panel)
+    panel = DecouplingPanel({f"<{k}>": reports["clean"] for k in range(MOST_TICKED + 2)})
+    control(panel, f"<{MOST_TICKED + 1}>").value = True
+    assert panel.selection["model"].drop_duplicates().tolist() == [*(f"<{k}>" for k in range(5)), "<6>"]
     assert "<0>" not in text_of(panel) + figure_of(panel).to_json()
 
 
-def test_what_a_report_lacks_is_named_and_the_rest_is_shown(features, reports):
+def test_what_a_report_lacks_is_named_and_the_rest_is_shown(reports):
     table = pd.DataFrame({"measure": ["linear_cka"], "kind": ["dependence"], "value": [0.2], "p": [0.01]})
     panel = DecouplingPanel(DecouplingReport(table, {"name": "mine"}))
     assert "linear CKA of motion and emotion branch of mine: 0.2" in panel.explain(0)
-    for nothing in ("leakage", "information"):
-        panel.family = nothing
-        assert f"no rows on {nothing}" in notes(panel)
-    panel = DecouplingPanel(diagnose.decoupling_report(replace(features, emotion=None), targets=[], **QUICK))
+    panel.family = "leakage"
+    assert "no rows on leakage" in notes(panel)
+    panel = DecouplingPanel(diagnose.decoupling_report(replace(FEATURES, emotion=None), targets=[], **QUICK))
     reason = panel.selection["reason"].iloc[0]
     assert reason in notes(panel)
     assert f"no value, {reason}" in panel.explain(0)
-    table = features.table.drop(columns=["AU1", "AU4", "AU12", "AU15", "action_units"])
-    smic = diagnose.decoupling_report(replace(features, table=table), **QUICK)
-    targets = set(DecouplingPanel(smic).show("leakage")["target"])
-    assert ("emotion" in targets, "AUs" in targets) == (True, False)
     table = reports["clean"].table.drop(columns=["excess", "excess_low", "excess_high"])
     panel = DecouplingPanel({"clean": replace(reports["clean"], table=table)})
     assert len(panel.show("leakage")) == len(drawn(panel)) > 0

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from page_contents import control, figure_of, figures_of, parts, text_of
+from page_contents import control, figure_of, parts, text_of
 
 from medn_lab.diagnose import counterfactual_shift
 from medn_lab.evaluate import extract_features, live_predictor, predict
@@ -20,18 +20,8 @@ SMILE = {"aus": {"AU6": "B", "AU12": "C"}, "cue": "flush"}
 
 
 @pytest.fixture(scope="module")
-def studio():
-    return face_studio(identity_seed=3, n_frames=4)
-
-
-@pytest.fixture(scope="module")
 def model():
     return MEDN(MEDNConfig(dim=32, n_frames=4), seed=3).eval()
-
-
-@pytest.fixture(scope="module")
-def answer(model):
-    return live_predictor(model)
 
 
 @pytest.fixture(scope="module")
@@ -40,69 +30,65 @@ def reference(model):
 
 
 @pytest.fixture
-def lab(studio, answer, reference):
+def lab(model, reference):
     shift = partial(counterfactual_shift, reference=reference, n_resamples=0)
-    return FaceLab(studio, answer=answer, shift=shift, state=SMILE)
+    return FaceLab(face_studio(identity_seed=3, n_frames=4), answer=live_predictor(model), shift=shift, state=SMILE)
 
 
-def side(lab, au):
-    return next(
-        row.children[1]
-        for row in parts(lab)
-        if len(getattr(row, "children", ())) == 2 and getattr(row.children[0], "description", "") == au
-    )
-
-
-def test_every_control_shows_the_state_and_sets_it_and_the_model_is_run_on_the_clip_that_is_drawn(lab, studio, model):
+def test_every_control_shows_the_state_and_sets_it_and_the_model_is_run_on_the_clip_that_is_drawn(lab, model):
+    rows = [row.children for row in parts(lab) if len(getattr(row, "children", ())) == 2]
+    side = {amount.description: one for amount, one in rows if hasattr(amount, "description")}
+    lab.view.frame, lab.view.overlay, lab.view.magnify = 3, "kept", 2
     control(lab, "AU4").value = "D"
-    assert lab.state["aus"] == {"AU4": "D", "AU6": "B", "AU12": "C"}
-    expected = studio(lab.state)
+    side["AU12"].value = "left"
+    control(lab, "cue").value = "pallor"
+    control(lab, "sensor noise").value, control(lab, "head drift").value = 0, 2
+    levels, aus = {"cue_strength": 1.0, "noise": 0.0, "drift": 2.0}, {"AU4": "D", "AU6": "B", "AU12": "C"}
+    assert lab.state == {"aus": aus, "sides": {"AU12": "left"}, "cue": "pallor", **levels}
+    expected = face_studio(identity_seed=3, n_frames=4)(lab.state)
     assert (lab.clip.frames == expected.frames).all()
     predicted = predict(model, expected)
     np.testing.assert_allclose(lab.answers.predictions.logits, predicted.logits, rtol=1e-4, atol=1e-5)
-    assert "AU 12C" in text_of(lab)
     bars = next(trace for trace in figure_of(lab).data if trace.name == "whole model")
     np.testing.assert_allclose(bars.x[:5], predicted.probabilities[0], rtol=1e-3)
-    lab.show(SMILE)
-    side(lab, "AU12").value = "left"
-    control(lab, "cue").value = "pallor"
-    control(lab, "sensor noise").value, control(lab, "head drift").value = 0, 2
-    levels = {"cue_strength": 1.0, "noise": 0.0, "drift": 2.0}
-    assert lab.state == {"aus": SMILE["aus"], "sides": {"AU12": "left"}, "cue": "pallor", **levels}
-    assert (lab.clip.frames == studio(lab.state).frames).all()
-    lab.state = {"aus": {"AU4": "A", "AU7": "C"}, "sides": {"AU4": "right"}, "noise": 2}
-    assert (control(lab, "AU4").value, control(lab, "AU12").value, side(lab, "AU4").value) == ("A", "–", "right")
-    assert control(lab, "sensor noise").value == 2
-    lab.view.frame, lab.view.overlay, lab.view.magnify = 3, "kept", 2
-    lab.show({"aus": {"AU4": "C"}})
     assert (lab.view.frame, lab.view.overlay, lab.view.magnify, lab.view.playing) == (3, "kept", 2, True)
     drawn = np.frombuffer(lab.view.faces[0]["kept"][0]["mask"], np.uint8)
     np.testing.assert_array_equal(drawn, lab.answers.kept.masks[0, 0].ravel())
     for which in ("left", "right"):  # the person's own
-        lab.show({"aus": {"AU12": "E"}, "sides": {"AU12": which}, "noise": 0, "drift": 0})
+        lab.state = {"aus": {"AU12": "E"}, "sides": {"AU12": which}, "noise": 0, "drift": 0}
+        assert (control(lab, "AU12").value, control(lab, "AU4").value, side["AU12"].value) == ("E", "–", which)
         length = np.linalg.norm(lab.clip.flow[0], axis=-1)
         shown = length[:, :32].sum() - length[:, 32:].sum()
         assert (shown < -0.8 * length.sum()) if which == "left" else (shown > 0.8 * length.sum())
-    assert "L is on the right of the picture" in side(lab, "AU12").tooltip
 
 
-def test_the_truth_stands_next_to_the_scores(lab):
-    lab.show({**SMILE, "cue": "pallor"})
+def test_the_truth_stands_next_to_the_scores(lab, model):
+    lab.state = {**SMILE, "cue": "pallor"}
     table = score_table(lab.answers, lab.clip, lab.clip.table["clip_id"].item())
     assert (table["given_aus"]["happiness"], table["given_cue"]["repression"]) == (0.42, 1)
     assert table[["model", "frames_alone", "flow_alone"]].sum().round(4).tolist() == [1, 1, 1]
-    drawn = next(trace.x for trace in figure_of(lab).data if trace.name == "the table with these AUs")
-    np.testing.assert_allclose(drawn, table["given_aus"].where(table["given_aus"] > 0))
-    assert "mean" in text_of(lab)
-    for state in ({"aus": {"AU1": "B", "AU12": "B"}, "cue": "pallor"}, {**SMILE, "cue_strength": 0.0}):
-        lab.show(state)
-        assert "there is no true emotion" in text_of(lab)
+    drawn, own = {trace.name: trace for trace in figure_of(lab).data}, lab.answers
+    np.testing.assert_allclose(drawn["the table with these AUs"].x, table["given_aus"].where(table["given_aus"] > 0))
+    np.testing.assert_allclose(drawn["frames alone (flow zero)"].x, own.frames_alone.probabilities[0], rtol=1e-6)
+    np.testing.assert_allclose(drawn["AU scores"].x, own.predictions.au_probabilities[0], rtol=1e-6)
+    mark = drawn["the table with AUs and cue"]
+    assert [name for name, share in zip(mark.y, mark.x, strict=True) if share == 1] == ["repression"]
+    flows = Clips(None, lab.clip.flow, lab.clip.table.drop(columns=["label", "cue"]), recipe=lab.clip.recipe)
+    for clips, count in ((lab.clip, 3), (flows, 1)):  # pictures: two frames and the flow, or the flow
+        figure = plot_answers(live_predictor(model)(clips), clips=clips)
+        assert sum(trace.type == "image" for trace in figure.data) == count
+    lab.state = {**SMILE, "cue_strength": 0.0}
+    assert "there is no true emotion" in text_of(lab)
+    with pytest.raises(ValueError, match="strength"):
+        lab.other_cue()
     control(lab, "Neutral").click()
     assert (lab.state["aus"], lab.state["cue"]) == ({}, "still")
     assert "No movement" in text_of(lab)
 
 
-def test_a_confusable_pair_is_made_at_one_click_kept_clips_are_recalled_and_replaced(studio, lab):
+def test_a_confusable_pair_is_made_at_one_click_compared_recalled_and_replaced(lab, model, reference):
+    control(lab, "Back to A").click()
+    assert "no clip is kept" in text_of(lab)
     control(lab, "Same AUs, other cue").click()
     pair = lab.clips
     assert pair.table[["clip_id", "action_units"]].to_numpy().tolist() == [["A", "6+12"], ["B", "6+12"]]
@@ -111,33 +97,12 @@ def test_a_confusable_pair_is_made_at_one_click_kept_clips_are_recalled_and_repl
     assert lab.selection["slot"].tolist() == ["now", "A", "B"]
     assert len(lab.pair_view.faces) == len(pair.viewing) == 2
     assert pair.truth.table["given_cue_repression"].tolist() == [0, 1]
-    assert lab.other_cue("still") == "still"
-    for state, cue, why in ((lab.state, "still", "flush, pallor"), ({**SMILE, "cue_strength": 0}, None, "strength")):
-        lab.show(state)
-        with pytest.raises(ValueError, match=why):
-            lab.other_cue(cue)
-    alone = FaceLab(studio, state=SMILE)
-    control(alone, "Back to A").click()
-    assert "no clip is kept" in text_of(alone)
-    control(alone, "Keep as A").click()
-    alone.show({"aus": {"AU4": "E"}})
-    control(alone, "Keep as B").click()
-    assert "different AUs" in text_of(alone)
-    control(alone, "Back to A").click()
-    assert alone.state["aus"] == SMILE["aus"]
-    alone.keep("B")
-    assert alone.clips.table["action_units"].tolist() == ["6+12", "6+12"]
-    assert alone.answers is None
-    assert "predicted" not in alone.selection
-    assert "No model was given" in text_of(alone)
-    assert figures_of(alone, hidden=False) == []
-
-
-def test_the_shift_of_each_branch_from_the_kept_clips_to_the_current_one(lab, model, reference):
-    lab.keep("A")
-    lab.show({**SMILE, "aus": {"AU4": "E"}})
-    lab.keep("B")
-    lab.show({**SMILE, "cue": "pallor"})
+    lab.state = {**SMILE, "aus": {"AU4": "E"}}
+    control(lab, "Keep as B").click()
+    assert "different AUs" in text_of(lab)
+    control(lab, "Back to A").click()
+    assert (lab.state["aus"], lab.state["cue"]) == (SMILE["aus"], "flush")
+    lab.state = {**SMILE, "cue": "pallor"}
     control(lab, "Counterfactual shift").click()
     shown = text_of(lab).partition("shift (sd)")[2]
     found = lab.counterfactual_shift().set_index(["factor", "branch"])["value"]
@@ -148,66 +113,32 @@ def test_the_shift_of_each_branch_from_the_kept_clips_to_the_current_one(lab, mo
         assert found["A", branch] == pytest.approx(np.sqrt(((other - one) ** 2).sum() / spread), rel=1e-3)
         assert f"{found['A', branch]:.3f}" in shown
     assert found["B", "motion"] > 3 * found["A", "motion"]
-    lab.show({})
+    lab.state = {}
     assert "shift (sd)" not in text_of(lab)  # of another face
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"size": 32}, "64x64 px but the model reads 32x32"),
-        ({"classes": ("negative", "positive")}, "none of this model's classes"),
-        ({"branches": "motion"}, ""),
-        ({"branches": "emotion"}, ""),
-        ({"aus": ()}, ""),
-    ],
-)
-def test_what_the_model_lacks_is_named_and_the_rest_is_shown(studio, options, said):
-    lab = FaceLab(studio, answer=live_predictor(MEDN(MEDNConfig(dim=32, n_frames=4, **options))), state=SMILE)
-    assert said in text_of(lab)
-    assert (lab.answers is None) == ("size" in options)
-    assert lab.view.faces
-    if not said:
+def test_what_the_model_lacks_is_named_and_the_rest_is_shown():
+    studio = face_studio(identity_seed=3, n_frames=4)
+    for options in ({"classes": ("negative", "positive")}, {"branches": "motion", "aus": ()}):
+        model = MEDN(MEDNConfig(dim=32, n_frames=4, **options))
+        lab = FaceLab(studio, answer=live_predictor(model), state=SMILE)
         notes = [note.text for note in figure_of(lab).layout.annotations]
+        assert ("none of this model's classes" in text_of(lab)) == ("classes" in options)
         assert any("gate" in text for text in notes) == ("branches" not in options)
-        assert ("no AU scores" in notes) == (options != {"branches": "motion"})
-        assert ("kept" in [key for key, *_ in lab.view.overlays]) == (options != {"branches": "motion"})
+        assert ("no AU scores" in notes) == ("aus" in options)
+        assert ("kept" in [key for key, *_ in lab.view.overlays]) == ("branches" not in options)
+    with pytest.raises(ValueError, match="64x64 px but the model reads 32x32"):
+        FaceLab(studio, answer=live_predictor(MEDN(MEDNConfig(size=32, dim=32, n_frames=4))))
 
 
-def test_another_kind_of_cue_has_its_states():
-    first, second, resting = CUES["timing"]
-    lab = FaceLab(face_studio(cue="timing", n_frames=4), state={"aus": {"AU4": "C"}, "cue": second})
+def test_another_kind_of_cue_has_its_states_and_the_clip_is_never_older_than_the_state(model):
+    (first, second, _), answer = CUES["timing"], live_predictor(model)
+    lab = FaceLab(face_studio(cue="timing", n_frames=4), answer=answer, state={"aus": {"AU4": "C"}, "cue": second})
     assert control(lab, "cue").options == CUES["timing"]
     assert (lab.other_cue(), lab.clips.table["label"].nunique()) == (first, 2)
-    lab.rest()
-    assert lab.state["cue"] == resting
 
-
-def test_the_clip_is_never_older_than_the_state(lab):
     async def drag():
         lab.state = {**lab.state, "aus": {"AU9": "C"}}
         return lab.clip.table["action_units"].item()
 
     assert asyncio.run(drag()) == "9"
-
-
-def test_the_figure_has_a_row_a_clip_with_pictures_scores_truth_and_aus(lab, answer):
-    lab.other_cue()
-    clips = lab.clips
-    answers = answer(clips)
-    figure, named = plot_answers(answers, clips=clips), {}
-    assert sum(trace.type == "image" for trace in figure.data) == 6
-    for trace in figure.data:
-        named.setdefault(trace.name, []).append(trace)
-    for name, part in (("whole model", answers.predictions), ("frames alone (flow zero)", answers.frames_alone)):
-        np.testing.assert_allclose([one.x for one in named[name]], part.probabilities, rtol=1e-6)
-    np.testing.assert_allclose(named["AU scores"][0].x, answers.predictions.au_probabilities[0], rtol=1e-6)
-    mark = named["the table with AUs and cue"][1]
-    assert [name for name, share in zip(mark.y, mark.x, strict=True) if share == 1] == ["repression"]
-    headings = " ".join(note.text for note in figure.layout.annotations)
-    assert "<b>A</b> · AU 6B + AU 12C, cue flush · gate" in headings
-    bare = Clips(None, clips.flow, clips.table.drop(columns=["label", "cue"]), recipe=clips.recipe)
-    answers = answer(bare)
-    assert sum(trace.type == "image" for trace in plot_answers(answers, clips=bare).data) == 2
-    assert answers.kept is None
-    assert score_table(answers, bare, "A")["given_aus"].isna().all()

@@ -4,6 +4,7 @@ import asyncio
 import types
 
 import ipywidgets
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
@@ -13,12 +14,28 @@ from page_contents import control, parts, text_of
 from sample_records import sample_clips, sample_embedding, sample_features, sample_history, sample_predictions
 
 from medn_lab import widgets
-from medn_lab.records import DecouplingReport
+from medn_lab.records import Attribution, DecouplingReport, EvaluationSummary, LivePrediction
 from medn_lab.widgets import __all__ as NAMES
 from medn_lab.widgets.panel import LiveFigure
 
 MODELS = ["first", "second"]
 ID, OTHER_ID = "s02_005", "s04_007"
+
+
+def maps_of(clips):
+    """An attributor without a network: a map of ones."""
+
+    def attribute(clip_id, *, target, method, partner):
+        if target not in attribute.targets or method not in attribute.methods:
+            raise ValueError(f"there is no {target!r} or no {method!r}")
+        both = clips.select([clip_id, *filter(None, [partner])])
+        frames = np.ones(both.frames.shape, np.float32)
+        return Attribution(frames, None, both.table, "a pair" if partner else target, "both", method)
+
+    attribute.methods, attribute.targets = ("saliency", "magic"), ("happiness", "disgust", "gate")
+    attribute.kept = lambda clip_id: None
+    attribute.check = lambda clip_id, **asked: attribute(clip_id, **asked).with_sanity({"randomised_threshold": 0.5})
+    return attribute
 
 
 def report(name):
@@ -35,6 +52,10 @@ def studio(clips):
 
     draw.aus, draw.one_sided, draw.cues = ("AU4", "AU12"), ("AU12",), ("still", "flush")
     return draw
+
+
+def answered(clips):
+    return LivePrediction(sample_predictions(clips), sample_features(clips))
 
 
 @pytest.fixture(scope="module")
@@ -54,21 +75,24 @@ PANELS = {
     ),
     "BranchExplorer": (
         lambda own: widgets.BranchExplorer(**own),
-        lambda w: (w.show(ID), w.select([ID, OTHER_ID]), w.filter(subjects=["s02"]), w.filter()),
+        lambda w: (w.show(ID), w.select([ID, OTHER_ID]), w.set_trait("filters", {"subject": "s02"}), w.show_all()),
         {"clip_id": (ID, "Clip", "nobody"), "partner_id": (None, None, "nobody", OTHER_ID),
-         "colour_by": ("subject", "Colour by", "mood"), "filters": (None, None, {"mood": "x"}, {"subjects": ("no",)})},
+         "colour_by": ("subject", "Colour by", "mood"), "filters": (None, None, {"mood": "x"}, {"subject": "nobody"})},
     ),
     "PairBrowser": (
         lambda own: widgets.PairBrowser(pd.DataFrame([PAIR, PAIR | {"clip_a": ID}]), clips=own["clips"]),
         lambda w: (w.next(), w.bookmark(note="this")),
-        {"pair": (None, None, ("nobody", ID), ("", "")), "order": (None, None, "alike"),
-         "filters": (None, None, {"aus": "99"}, {"mood": "x"}), "part": ("flow", "", "smoke", ""),
+        {"pair": (None, None, ("nobody", ID), ("", "")), "order": (None, None, "alike", "best"),
+         "filters": (None, None, {"au_set": "99"}, {"mood": "x"}, {"verdict": "both right"}),
          "attributed": (None, None, True)},
     ),
     "AttributionViewer": (
-        lambda own: widgets.AttributionViewer(own["clips"]), lambda w: w.show(ID),
-        {"clip_id": (ID, "Clip", "nobody", ""), "target": (None, None, "joy"), "method": (None, None, "guess"),
-         "partner": (None, None, "nobody")},
+        lambda own: widgets.AttributionViewer(
+            own["clips"], attribute=maps_of(own["clips"]), target="happiness", method="saliency"
+        ),
+        lambda w: (w.show(target="disgust", method="magic"), w.check()),
+        {"clip_id": (ID, "Clip", "nobody", ""), "target": (None, None, "joy", ""),
+         "method": ("magic", "Method", "guess", ""), "partner": (None, None, "nobody")},
     ),
     "TrainingMonitor": (
         lambda own: widgets.TrainingMonitor(),
@@ -76,19 +100,19 @@ PANELS = {
     ),
     "DecouplingPanel": (
         lambda own: widgets.DecouplingPanel({model: report(model) for model in MODELS}),
-        lambda w: (w.show("leakage"), w.show("dependence"), w.compare(["second"]), w.compare(MODELS)),
+        lambda w: (w.show("leakage"), w.show("dependence"), w.set_trait("models", ["second"])),
         {"family": (None, None, "mood"), "given": ("aus", "Features", "age"), "each_au": (True, "each AU"),
-         "fused": (True, "fused branch"), "row": (0, "Row", -1, 99), "models": (None, None, ["no"], ["first"] * 2)},
+         "row": (0, "Row", -1, 99), "models": (None, None, ["no"], ["first"] * 2)},
     ),
     "EvaluationPanel": (
-        lambda own: widgets.EvaluationPanel(own["predictions"], clips=own["clips"]),
-        lambda w: (w.select(None, "disgust"), w.show(ID)),
+        lambda own: widgets.EvaluationPanel(EvaluationSummary(own["predictions"]), clips=own["clips"]),
+        lambda w: (w.select(None, "disgust"), w.set_trait("clip_id", ID)),
         {"true": ("disgust", "true", "joy"), "predicted": ("disgust", "predicted", "joy"),
          "mistakes": (True, "mistakes only"), "clip_id": (None, None, "nobody")},
     ),
     "FaceLab": (
-        lambda own: widgets.FaceLab(studio(own["clips"])),
-        lambda w: (w.show({"aus": {"AU12": "C"}}), w.keep("A"), w.other_cue()),
+        lambda own: widgets.FaceLab(studio(own["clips"]), answer=answered),
+        lambda w: (w.set_trait("state", {"aus": {"AU12": "C"}}), w.keep("A"), w.other_cue()),
         {"state": (None, None, {"mood": 1}, {"aus": {"AU99": "C"}}, {"aus": {"AU4": "C"}, "sides": {"AU4": "left"}})},
     ),
 }  # fmt: skip
@@ -114,8 +138,8 @@ def test_a_trait_equals_its_control_or_refuses_no_button_raises_and_close_frees_
     for trait, (value, label, *_) in settable.items():
         if label is None:
             continue
-        shown = control(widget, label, ipywidgets.Dropdown) if label == "" else control(widget, label)
-        was, seen = shown.value, []
+        shown, seen = control(widget, label), []
+        was = shown.value
         widget.observe(lambda change, seen=seen: seen.append(change.new), trait)
         setattr(widget, trait, value)
         assert (getattr(widget, trait), shown.value) == (value, value)

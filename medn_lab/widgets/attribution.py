@@ -11,20 +11,18 @@ import ipywidgets as widgets
 import pandas as pd
 import traitlets
 
-from medn_lab.records import Attribution, Clips, positions, require
+from medn_lab.records import Attribution, Clips, positions
 from medn_lab.view.attribution import sanity_rows, verdict
 from medn_lab.view.rows import clip_moments, clip_row, describe, label_column
 from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.panel import Later, WrittenPanel, control, note, validates
 from medn_lab.widgets.selection import clips_to_compare
 
-MOST_LISTED = 2000  # a clip that is not listed can be typed
-
+_MOST_LISTED = 2000  # a clip that is not listed can be typed
 _NO_EMOTION = re.compile(r"AU\d+|gate|norm of .*|.* from (motion|emotion)")
 _SHOWN = ("clip_id", "target", "method", "partner")
 _KEY = ["clip_id", "target", "method"]
 _SOON = 0.02  # seconds: a quick run of choices makes one map
-_GIVE = "give attribute=medn.diagnose.Attributor(model, clips)"
 
 
 class AttributionViewer(WrittenPanel):
@@ -37,8 +35,8 @@ class AttributionViewer(WrittenPanel):
     Parameters
     ----------
     clips : Clips
-    attribute : Attributor or None
-        From ``medn_lab.diagnose.Attributor``; without it there are the faces alone.
+    attribute : Attributor
+        From ``medn_lab.diagnose.Attributor``.
     clip_id : str or None
         To begin with; the first one where None.
     target : str or None
@@ -53,7 +51,7 @@ class AttributionViewer(WrittenPanel):
         or target is set; `target` is not used while a pair is shown.
     view : ClipView
         The faces; its traits ``overlay`` and ``attributed`` choose what is drawn over them, ``frame`` the frame.
-    attribution : Attribution or None
+    attribution : Attribution
         The map that is shown, with its checks; ``plot_attribution`` takes it. A read-only trait.
     selection : DataFrame
         A row for each map that was shown, with all checks that were made. A read-only trait.
@@ -84,12 +82,12 @@ class AttributionViewer(WrittenPanel):
     target = traitlets.Unicode("")
     method = traitlets.Unicode("")
     partner = traitlets.Unicode("")
-    attribution = traitlets.Instance(Attribution, allow_none=True, read_only=True)
+    attribution: Any = traitlets.Instance(Attribution, allow_none=True, read_only=True)
     selection = traitlets.Instance(pd.DataFrame, args=(), kw={"columns": _KEY}, read_only=True)
     _title = "Attribution"
 
     def __init__(
-        self, clips: Clips, *, attribute: Any = None, clip_id: str | None = None, target: str | None = None,
+        self, clips: Clips, *, attribute: Any, clip_id: str | None = None, target: str | None = None,
         method: str | None = None,
     ) -> None:  # fmt: skip
         if not len(clips):
@@ -107,33 +105,24 @@ class AttributionViewer(WrittenPanel):
         below = widgets.HBox([self.view, widgets.VBox([self._checks], layout=side)])
         super().__init__([widgets.HBox(self._controls()), self._heading, self._message, below])
         self.observe(self._on_change, _SHOWN)
-        if attribute is not None:
-            emotion, usual = row.get(label_column(clips.table) or ""), "integrated_gradients"
-            target = target or (emotion if emotion in attribute.targets else attribute.targets[0])
-            method = method or (usual if usual in attribute.methods else attribute.methods[0])
-        self._show(clip_id=first, target=target or "", method=method or "")
-        if attribute is not None:
-            self.view.overlay = "attribution"
+        emotion, usual = row.get(label_column(clips.table) or ""), "integrated_gradients"
+        target = target or (emotion if emotion in attribute.targets else attribute.targets[0])
+        method = method or (usual if usual in attribute.methods else attribute.methods[0])
+        self.show(first, target=target, method=method)
+        self.view.overlay = "attribution"
         if clips.frames is not None:
             self.view.frame = clip_moments(clips, first).apex or 0  # the map of the onset is empty
 
-    def show(self, clip_id: str) -> None:
-        """Map this clip for the same target, by the same method; a pair ends.
-
-        Raises
-        ------
-        ValueError
-            If there is no such clip.
-        """
-        self._show(clip_id=str(clip_id))
-
-    def explain(
-        self, target: str | None = None, *, method: str | None = None, partner: str | None = None
-    ) -> Attribution:
-        """Map the clip that is shown for another target, by another method, or against a partner; None changes nothing.
+    def show(
+        self, clip_id: str | None = None, *, target: str | None = None, method: str | None = None,
+        partner: str | None = None,
+    ) -> Attribution:  # fmt: skip
+        """Show and return the map of a clip for a target, by a method, or against a partner; None changes nothing.
 
         Parameters
         ----------
+        clip_id : str, optional
+            Another clip; a pair ends.
         target : str, optional
             As the attributor lists them, or the difference of two emotions; a pair ends.
         method : str, optional
@@ -148,11 +137,14 @@ class AttributionViewer(WrittenPanel):
         Raises
         ------
         ValueError
-            If there is no attributor, or it cannot make this map.
+            If there is no such clip, or the attributor cannot make this map; nothing has changed then.
         """
-        given = {"target": target, "method": method, "partner": partner}
-        self._show(**{name: value for name, value in given.items() if value is not None})
-        return require(self.attribution, otherwise=f"no attributor was given: {_GIVE}")
+        given = {"clip_id": clip_id, "target": target, "method": method, "partner": partner}
+        wanted = self._wanted(**{name: value for name, value in given.items() if value is not None})
+        with self.hold_trait_notifications():
+            for name, value in wanted.items():
+                setattr(self, name, value)
+        return self.attribution
 
     def check(self) -> Attribution:
         """Make the checks of this map that take long: infidelity, sensitivity, random weights.
@@ -161,14 +153,7 @@ class AttributionViewer(WrittenPanel):
         -------
         Attribution
             The map with its checks.
-
-        Raises
-        ------
-        ValueError
-            If there is no map.
         """
-        if self.attribution is None or self._attribute is None:
-            raise ValueError("there is no map to check")
         self._say("Checking this map: deleted squares, noise, random weights ...")
         begun = time.perf_counter()
         found = self._attribute.check(**self._wanted())
@@ -177,7 +162,7 @@ class AttributionViewer(WrittenPanel):
         return found
 
     def _page(self) -> dict[str, Any]:
-        found = require(self.attribution, otherwise="there is no map to write")
+        found = self.attribution
         table = self._clips.select(found.table["clip_id"]).table
         checks = pd.DataFrame(sanity_rows(found), columns=["check", "value", "how to read it"])
         checks = checks.replace(r"<[^>]+>", "", regex=True)
@@ -189,19 +174,17 @@ class AttributionViewer(WrittenPanel):
         }  # fmt: skip
 
     def _controls(self) -> list[widgets.Widget]:
-        attribute = self._attribute
-        targets, methods = ((), ()) if attribute is None else (attribute.targets, attribute.methods)
+        targets, methods = self._attribute.targets, self._attribute.methods
         emotions = [name for name in targets if not _NO_EMOTION.fullmatch(name)]
         differences = [f"{a} - {b}" for a in emotions for b in emotions if a != b]
-        names = tuple(map(str, self._clips.table["clip_id"][:MOST_LISTED]))
+        names = tuple(map(str, self._clips.table["clip_id"][:_MOST_LISTED]))
         typed = {"placeholder": "type or choose", "continuous_update": False}
         titles = [(name.replace("_", " "), name) for name in methods]
-        targets, off = [*targets, *differences], {"disabled": not targets}
         self._choices = {
             "clip_id": control(widgets.Combobox, "Clip", width="220px", options=names, **typed),
-            "target": control(widgets.Dropdown, "Target", width="280px", options=targets, **off),
-            "method": control(widgets.Dropdown, "Method", width="220px", options=titles, **off),
-            "partner": control(widgets.Dropdown, "Compare with", width="340px", options=[("no other clip", "")], **off),
+            "target": control(widgets.Dropdown, "Target", width="280px", options=[*targets, *differences]),
+            "method": control(widgets.Dropdown, "Method", width="220px", options=titles),
+            "partner": control(widgets.Dropdown, "Compare with", width="340px", options=[("no other clip", "")]),
         }
         for name, one in self._choices.items():
             one.observe(lambda _, name=name: self._soon() if name in self._chosen() else None, "value")
@@ -220,19 +203,15 @@ class AttributionViewer(WrittenPanel):
 
     def _choose(self) -> None:
         if chosen := self._chosen():
-            self._try(lambda: self._show(**chosen))
+            self._try(lambda: self.show(**chosen))
             self._fill()
 
     def _fill(self) -> None:
         """Set the controls to what is shown."""
-        if self._attribute is not None and self.clip_id != self._compared:
-            self._compared, others, why = self.clip_id, [], "The difference between two clips of different emotions"
-            try:
-                others = clips_to_compare(self._clips.table, self.clip_id)
-            except ValueError as problem:
-                why = f"No pair: {problem}"
+        if self.clip_id != self._compared:
+            self._compared = self.clip_id
+            others = clips_to_compare(self._clips.table, self.clip_id)
             self._choices["partner"].options = [("no other clip", ""), *others]
-            self._choices["partner"].tooltip = why
         for name, value in self._values().items():
             try:
                 self._choices[name].value = value
@@ -249,19 +228,9 @@ class AttributionViewer(WrittenPanel):
         alone = {"partner": ""} if {"clip_id", "target"} & set(new) else {}
         return {name: getattr(self, name) for name in _SHOWN} | alone | new
 
-    def _show(self, **new: str) -> None:
-        """Show another map; ValueError where it cannot be made, and nothing has changed then."""
-        with self.hold_trait_notifications():
-            for name, value in self._wanted(**new).items():
-                setattr(self, name, value)
-
-    def _make(self, wanted: dict[str, str]) -> Attribution | None:
+    def _make(self, wanted: dict[str, str]) -> Attribution:
         """The map; ValueError where it cannot be made."""
         positions(self._clips.table, [wanted["clip_id"], *filter(None, [wanted["partner"]])], owner="this viewer")
-        if self._attribute is None:
-            if any(wanted[name] for name in _SHOWN[1:]):
-                raise ValueError(f"no attributor was given, so there is no map: {_GIVE}")
-            return None
         before = self._message.value
         what = f"against {wanted['partner']}" if wanted["partner"] else f"of {wanted['target']}"
         self._say(f"Computing {wanted['method'].replace('_', ' ')} {what} ...")
@@ -283,10 +252,6 @@ class AttributionViewer(WrittenPanel):
         names = [self.clip_id, *filter(None, [self.partner])]
         lines = "<br>".join(describe(clip_row(self._clips, name)[1]) for name in names)
         self._heading.value = f"<div class='medn-line'>{lines}</div>"
-        if found is None:
-            self.view.show(self.clip_id)
-            self._say(f"No attributor was given, so there is no map: {_GIVE}.", warn=True)
-            return
         self._say("")
         self._put(found)
 

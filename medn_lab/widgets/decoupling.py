@@ -20,11 +20,10 @@ from medn_lab.view.marks import empty_sheet
 from medn_lab.view.theme import RING
 from medn_lab.widgets.panel import LiveFigure, Panel, control, note, validates
 
-MOST_SIDE_BY_SIDE = 5
-"""Models that are shown at the same time."""
+MOST_TICKED = 5  # models that are shown at first
 
-_TEXTS = ("model", "kind", "measure", "given", "branch", "target", "direction", "reason")
-_NUMBERS = ("value", "p", "allowed", "excess", "n_positive")
+_TEXTS = ["model", "kind", "measure", "given", "branch", "target", "direction", "reason"]
+_NUMBERS = ["value", "p", "allowed", "excess", "n_positive"]
 
 
 class DecouplingPanel(Panel):
@@ -47,11 +46,11 @@ class DecouplingPanel(Panel):
         The kind of rows that are shown: ``dependence``, ``leakage``, ``information`` or another kind in the reports; a
         trait.
     models : list of str
-        The models ticked, in the order in which they are shown; a trait.
+        The models ticked, in the order in which they are shown; at first the first five. A trait.
     given : str
         For dependence: the factor that was removed from both branches, empty for none; a trait.
-    each_au, fused : bool
-        For leakage and conditional leakage also each AU; for leakage also the fused branch; traits.
+    each_au : bool
+        For leakage and conditional leakage also each AU; a trait.
     row : int or None
         Position in `selection` of the row that is explained; a trait.
 
@@ -75,7 +74,6 @@ class DecouplingPanel(Panel):
     models = traitlets.List(traitlets.Unicode())
     given = traitlets.Unicode("")
     each_au = traitlets.Bool(False)
-    fused = traitlets.Bool(False)
     row = traitlets.Int(None, allow_none=True)
 
     def __init__(self, reports: DecouplingReport | Mapping[str, DecouplingReport]) -> None:
@@ -83,20 +81,18 @@ class DecouplingPanel(Panel):
             reports = DecouplingReport.joined(reports)
         elif not reports.models:
             reports = DecouplingReport.joined({str(reports.source.get("name", "the model")): reports})
-        table = reports.table
-        table = table.reindex(columns=table.columns.union([*_TEXTS, *_NUMBERS], sort=False))
-        table[list(_TEXTS)] = table[list(_TEXTS)].astype(object).fillna("")
+        table = reports.table.reindex(columns=reports.table.columns.union([*_TEXTS, *_NUMBERS], sort=False))
+        table[_TEXTS] = table[_TEXTS].astype(object).fillna("")
         self._report, self._table = reports, table
         families = list(dict.fromkeys(["dependence", "leakage", "information", *filter(None, table["kind"])]))
         givens = list(dict.fromkeys(table.loc[table["kind"] == "dependence", "given"])) or [""]
         self._known = {"models": reports.models, "family": families, "given": givens}
-        self.models, self.given = reports.models[:MOST_SIDE_BY_SIDE], givens[0]
+        self.models, self.given = reports.models[:MOST_TICKED], givens[0]
 
         def tick_box(name: str) -> Any:
             def ticked(on: bool) -> list[str]:
                 """A model that comes back is the last one."""
-                others = [one for one in self.models if one != name]
-                return self.models if on == (name in self.models) else others + [name] * on
+                return [one for one in self.models if on or one != name] + [name] * (on and name not in self.models)
 
             box = control(widgets.Checkbox, name, indent=False, margin="0 14px 0 0", tooltip=f"Show {name}")
             return self._bind("models", box, to_control=lambda models: name in models, to_trait=ticked)
@@ -108,7 +104,6 @@ class DecouplingPanel(Panel):
         choices = {
             "given": control(widgets.Dropdown, "Features", width="230px", tooltip=hint, options=listed),
             "each_au": control(widgets.Checkbox, "each AU", indent=False, tooltip="Show each AU below the mean"),
-            "fused": control(widgets.Checkbox, "fused branch", indent=False, tooltip="Show the fused feature"),
         }
         self._choices = {name: self._bind(name, one) for name, one in choices.items()}
         hint = "The row that is explained below; or click a value"
@@ -125,18 +120,6 @@ class DecouplingPanel(Panel):
         self._draw()
         self.observe(lambda _: self._draw(), ["models", "family", *choices])
         self.observe(lambda _: self._explain(), "row")
-
-    def compare(self, models: list[str]) -> pd.DataFrame:
-        """Show these models and return the rows shown.
-
-        Raises
-        ------
-        ValueError
-            If one is not in the reports, or there is none.
-        """
-        self._report.only(models)
-        self.models = list(models)
-        return self.selection
 
     def show(self, family: str, *, given: str = "", each_au: bool = False) -> pd.DataFrame:
         """Show a kind of measure and return the rows shown.
@@ -155,10 +138,9 @@ class DecouplingPanel(Panel):
         ValueError
             If there is no such kind, or no measure given this factor.
         """
-        self.family = family
+        self.family, self.each_au = family, each_au
         if family == "dependence":
             self.given = given
-        self.each_au = each_au
         return self.selection
 
     def explain(self, number: int) -> str:
@@ -215,18 +197,17 @@ class DecouplingPanel(Panel):
         """Show the rows that models, family and the other choices name."""
         if self.comm is None:  # closed
             return
-        shown = self.models[:MOST_SIDE_BY_SIDE]
-        rows = self._table[(self._table["kind"] == self.family) & self._table["model"].isin(shown)]
-        rows = rows.sort_values("model", key=lambda names: names.map(shown.index), kind="stable")
+        rows = self._table[(self._table["kind"] == self.family) & self._table["model"].isin(self.models)]
+        rows = rows.sort_values("model", key=lambda names: names.map(self.models.index), kind="stable")
         if self.family == "dependence":
             rows = rows[rows["given"] == self.given]
         if self.family in ("leakage", "conditional"):
             rows = rows[self.each_au | ~rows["target"].str.fullmatch(r"AU\d+").astype(bool)]
         if self.family == "leakage":
-            rows = rows[self.fused | (rows["branch"] != "fused")]
+            rows = rows[rows["branch"] != "fused"]
         rows = rows.reset_index(drop=True)
-        for name, families in (("given", "dependence"), ("each_au", "leakage conditional"), ("fused", "leakage")):
-            self._choices[name].layout.display = "" if self.family in families.split() else "none"
+        for name, families in (("given", ["dependence"]), ("each_au", ["leakage", "conditional"])):
+            self._choices[name].layout.display = "" if self.family in families else "none"
         self.row = None
         self.set_trait("selection", rows)
         texts = [explain_row(one)[0].partition(";")[0] for one in rows.to_dict("records")]
@@ -234,8 +215,8 @@ class DecouplingPanel(Panel):
         if len(rows):
             drawn = plot_decoupling(rows, kind=self.family)
         else:
-            why = f"The reports on {', '.join(shown)} have no rows on {self.family.replace('_', ' ')}."
-            why = why if shown or not self._report.models else "No model is ticked."
+            why = f"The reports on {', '.join(self.models)} have no rows on {self.family.replace('_', ' ')}."
+            why = why if self.models else "No model is ticked."
             drawn = empty_sheet(why, title=f"<b>{TITLES.get(self.family, html.escape(self.family))}</b>", width=960)
         drawn.layout.width = None
         with self._figure.hold_sync():  # sent once, with the frame
@@ -252,9 +233,7 @@ class DecouplingPanel(Panel):
         """State what the row means and frame it in the figure: a cell of a matrix, or a line of a forest."""
         frames = [shape for shape in self._figure.drawn.layout.shapes if shape.name != "row"]
         if self.row is None:
-            rest = len(self.models) - MOST_SIDE_BY_SIDE
-            more = f" Of {len(self.models)} ticked models the first {MOST_SIDE_BY_SIDE} are shown." if rest > 0 else ""
-            self._say(f"Click a value, or choose a row, to read what it means.{more}")
+            self._say("Click a value, or choose a row, to read what it means.")
         else:
             what, reading = explain_row(self.selection.iloc[self.row].to_dict())
             self._message.value = f"<div class='medn-line'><b>{html.escape(what)}</b></div>{note(reading)}"

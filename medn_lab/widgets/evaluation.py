@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import traitlets
 
-from medn_lab.records import Clips, EvaluationSummary, Predictions, positions
+from medn_lab.records import Clips, EvaluationSummary, positions
 from medn_lab.view import theme
 from medn_lab.view.answers import UNLABELLED, confusion_cells
 from medn_lab.view.evaluation import plot_evaluation
@@ -20,8 +20,7 @@ from medn_lab.view.rows import au_set_texts, persons
 from medn_lab.widgets.clip_view import ClipPair
 from medn_lab.widgets.panel import LiveFigure, Panel, control, note, table_html, validates
 
-MOST_LISTED = 400
-"""Clips in the list; a browser is slow with many more."""
+MOST_LISTED = 400  # clips in the list; a browser is slow with many more
 _TABLES = {
     "subjects": {
         "subject": "subject", "accuracy": "accuracy", "n_clips": "clips", "most_missed": "missed most often",
@@ -32,20 +31,6 @@ _TABLES = {
     },
     "folds": {"held_out": "held out", "accuracy": "accuracy", "n_test": "clips", "error": "reason of the failure"},
 }  # fmt: skip
-_LISTED = ["clip_id", "au_set", "score_label", "score_predicted"]
-_SORTS = {
-    "highest score first": ("score_predicted", False),
-    "lowest score first": ("score_predicted", True),
-    "score of the label": ("score_label", True),
-    "subject": ("subject", True),
-    "AU set": ("au_set", True),
-    "clip": ("clip_id", True),
-}
-_MISSING = {
-    "subjects": "The subjects are not known.",
-    "AUs": "There is no AU table.",
-    "folds": "These predictions have no folds: they come from one model.",
-}
 
 
 class EvaluationPanel(Panel):
@@ -58,8 +43,8 @@ class EvaluationPanel(Panel):
 
     Parameters
     ----------
-    summary : EvaluationSummary or Predictions
-        ``medn.evaluate.evaluation_summary(predictions)``; bare predictions have the matrix and its clips alone.
+    summary : EvaluationSummary
+        ``medn.evaluate.evaluation_summary(predictions)``.
     clips : Clips or None
         What plays.
     magnify : float
@@ -84,9 +69,9 @@ class EvaluationPanel(Panel):
 
     Examples
     --------
-    >>> import numpy as np
+    >>> from medn_lab.records import Predictions
     >>> table = pd.DataFrame({"clip_id": list("abcd"), "subject": list("1122"), "label": list("xyxy")})
-    >>> panel = EvaluationPanel(Predictions(np.eye(2)[[0, 1, 0, 0]], table, ("x", "y")))
+    >>> panel = EvaluationPanel(EvaluationSummary(Predictions(np.eye(2)[[0, 1, 0, 0]], table, ("x", "y"))))
     >>> panel.select("y", "x")["clip_id"].tolist()
     ['d']
     """
@@ -98,12 +83,7 @@ class EvaluationPanel(Panel):
     clip_id = traitlets.Unicode("")
     _chosen: tuple[str, str, bool] | None = None
 
-    def __init__(
-        self, summary: EvaluationSummary | Predictions, *, clips: Clips | None = None, magnify: float = 6.0
-    ) -> None:
-        if isinstance(summary, Predictions):
-            missing = "No scores: give medn.evaluate.evaluation_summary(predictions)."
-            summary = EvaluationSummary(summary, notes=(missing,))
+    def __init__(self, summary: EvaluationSummary, *, clips: Clips | None = None, magnify: float = 6.0) -> None:
         predictions = summary.predictions
         if not len(predictions):
             raise ValueError("there are no clips to show: the predictions are empty")
@@ -114,10 +94,10 @@ class EvaluationPanel(Panel):
         place, known = {str(name): k for k, name in enumerate(predictions.classes)}, self._cells["true"]
         self._rows = pd.DataFrame({
             "clip_id": table["clip_id"].astype(str).to_numpy(), "au_set": au_set_texts(table),
-            "subject": persons(table).astype(str).to_numpy() if "subject" in table else "",
-            "score_label": [chances[k, place[name]] if name in place else np.nan for k, name in enumerate(known)],
-            "score_predicted": chances.max(axis=1),
-        })  # fmt: skip
+            "subject": persons(table).to_numpy() if "subject" in table else None,
+            "label": [chances[k, place[name]] if name in place else np.nan for k, name in enumerate(known)],
+            "predicted": chances.max(axis=1),
+        }).sort_values(["predicted", "clip_id"], ascending=[False, True])  # fmt: skip
         hints = ("There are no clips in this cell.", "")
         self._pair = ClipPair(predictions.table, clips=clips, predictions=predictions, magnify=magnify, hints=hints)
         figure = plot_evaluation(summary).update_layout(width=None)
@@ -130,7 +110,6 @@ class EvaluationPanel(Panel):
             "predicted": control(widgets.Dropdown, "predicted", width="220px", options=predicted),
             "mistakes": control(widgets.ToggleButton, "mistakes only", width="130px", icon="times"),
         }
-        self._sorts = control(widgets.Dropdown, "Sort", width="190px", options=list(_SORTS))
         self._message, self._head = widgets.HTML(), widgets.HTML()
         self._list = widgets.Select(rows=12, layout={"width": "calc(100% - 6px)"}, tooltip="The clip that plays")
         self._list.add_class("medn-listed")
@@ -151,12 +130,11 @@ class EvaluationPanel(Panel):
             to_trait=lambda name: name or (self.clip_id if self._list.options else ""),
         )  # fmt: skip
         super().__init__([
-            self._figure, widgets.HBox([*bound, self._sorts]), self._message,
+            self._figure, widgets.HBox(bound), self._message,
             widgets.HBox([left, self._pair.widget], layout={"width": "100%"}), tables, self._table,
             widgets.HTML("".join(map(note, summary.notes))),
         ])  # fmt: skip
         self.observe(lambda _: self._choose(), list(choices))
-        self._sorts.observe(lambda _: self._fill(), "value")
         self.observe(lambda change: self._pair.show(*filter(None, [change.new])), "clip_id")
         tables.observe(lambda change: self._draw_table(change.new), "value")
         self._choose()
@@ -182,16 +160,6 @@ class EvaluationPanel(Panel):
             self.true, self.predicted, self.mistakes = true or "", predicted or "", False
         return self.selection
 
-    def show(self, clip_id: str) -> None:
-        """Play this clip, whether its cell is chosen or not.
-
-        Raises
-        ------
-        ValueError
-            If it is not among the predictions.
-        """
-        self.clip_id = str(clip_id)
-
     @validates("true", "predicted", "clip_id")
     def _check(self, name: str, value: str) -> str:
         if value and name == "clip_id":
@@ -205,7 +173,7 @@ class EvaluationPanel(Panel):
             self.select(self._classes["true"][cell[0]], self._classes["predicted"][cell[1]])
 
     def _choose(self) -> None:
-        """Find the clips of the cell, mark it in the figure, and show them: in words, as the list, as the selection."""
+        """Find the clips of the cell, mark it in the figure, list them, and play the first one."""
         chosen = self.true, self.predicted, self.mistakes
         if chosen == self._chosen:
             return
@@ -221,30 +189,23 @@ class EvaluationPanel(Panel):
             inside &= ((true != self._cells["predicted"]) & (true != UNLABELLED)).to_numpy()
         self._figure.drawn.update_shapes(edges, selector={"name": "chosen"})
         self._figure.send_figure()
-        self._places = np.flatnonzero(inside)
-        rows, classes = self._rows.iloc[self._places], [html.escape(one or "any") for one in chosen[:2]]
+        rows, classes = self._rows[inside[self._rows.index]], [html.escape(one or "any") for one in chosen[:2]]
         parts = [f"<b>{counted(len(rows), 'clip')}</b>", "true <b>{}</b>, predicted <b>{}</b>".format(*classes)]
         parts += ["mistakes only"] * self.mistakes
-        if subjects := rows["subject"].replace("", np.nan).nunique():
+        if subjects := rows["subject"].nunique():
             parts.append(counted(subjects, "subject"))
-        parts += [html.escape(f"{name}: {n}") for name, n in rows["au_set"].value_counts().head(4).items()]
+        parts += [html.escape(f"{name}: {n}") for name, n in rows.sort_index()["au_set"].value_counts().head(4).items()]
         self._message.value = f"<div class='medn-line'>{' · '.join(parts)}</div>"
-        self._fill()
-        self.set_trait("selection", self._frame.iloc[self._places])
-
-    def _fill(self) -> None:
-        """List the clips of the cell; the first one plays."""
-        by, ascending = _SORTS[self._sorts.value]
-        rows = self._rows.iloc[self._places]
-        listed = rows.sort_values([by, "clip_id"], ascending=[ascending, True], kind="stable").head(MOST_LISTED)
+        listed = rows.head(MOST_LISTED)
         more = f"the first {MOST_LISTED} of {len(rows):,} clips: " if len(rows) > MOST_LISTED else ""
         self._head.value = note(f"{more}clip · scores of label and prediction · AUs")
         self._list.options = [
             (f"{clip} · {label:.0%} {predicted:.0%} · {aus}".replace("nan%", "–"), clip)
-            for clip, aus, label, predicted in listed[_LISTED].itertuples(index=False)
+            for clip, aus, label, predicted in listed.drop(columns="subject").itertuples(index=False)
         ]
         self._list.index = 0 if len(listed) else None
         self.clip_id = listed["clip_id"].iloc[0] if len(listed) else ""
+        self.set_trait("selection", self._frame[inside])
 
     def _step(self, by: int) -> None:
         place = (-1 if self._list.index is None else self._list.index) + by
@@ -252,10 +213,9 @@ class EvaluationPanel(Panel):
             self._list.index = place
 
     def _draw_table(self, name: str) -> None:
-        table = {"subjects": self._summary.subjects, "AUs": self._summary.aus, "folds": self._summary.folds}[name]
+        table = getattr(self._summary, name.lower())
         if table is None or not len(table):
-            why = [text for text in self._summary.notes if name == "AUs" and "AU table" in text]
-            self._table.value = note(why[0] if why else _MISSING[name], warn=True)
+            self._table.value = note(f"These predictions have no table of {name}.", warn=True)
             return
         table = table.sort_values("accuracy", kind="stable") if "accuracy" in table else table
         self._table.value = table_html(table, _TABLES[name], shares=["accuracy"])

@@ -20,14 +20,12 @@ from medn_lab.widgets import selection
 from medn_lab.widgets.branch_maps import BranchMaps, categories
 from medn_lab.widgets.clip_view import ClipPair
 from medn_lab.widgets.panel import Later, WrittenPanel, control, note, state_of, validates
-from medn_lab.widgets.selection import Measure
 
 _DWELL = 0.16  # seconds that the pointer rests on a point before its clip plays
 _BREATH = 0.4  # seconds before the first measure: a page that draws thousands of points needs the processor more
 _BETWEEN = 0.02  # seconds between two measures, in which messages of the page are taken up
 _MOST_MAPS = 3
 _MOST_NAMES = 2000
-_SEVERAL = "several"
 _NO_MEASURE = "Give measure=medn.diagnose.selection_measures(features) to see dependence and leakage here."
 _HINTS = "The clip under the pointer plays here.", "“Confusable partner”: the same AU set, another emotion."
 
@@ -52,12 +50,11 @@ class BranchExplorer(WrittenPanel):
     features : BranchFeatures or None
         Partners are nearest in the motion features; without them, on the motion map (or the first map there is). Adds
         colouring by the gate.
-    measure : callable or None
-        Of clip ids, returning a table of their dependence and leakage:
-        ``medn_lab.diagnose.selection_measures(features)``. It is called as one selects, a step at a time where it has a
-        method ``steps``, and the newest selection wins.
-    colour_by : str
-        What the points are coloured by at first; a key of the *Colour by* list.
+    measure : SelectionMeasures or None
+        Dependence and leakage of selected clips, a step at a time: ``medn_lab.diagnose.selection_measures(features)``.
+        The newest selection wins.
+    colour_by : str or None
+        What the points are coloured by at first, any column of the table; the emotion where None and it is known.
     magnify : float
         How many times as large the motion is drawn at first, 1 to 20.
 
@@ -75,9 +72,11 @@ class BranchExplorer(WrittenPanel):
         The clip that plays and the one that plays next to it; empty where there is none. Traits: set them to show
         others.
     colour_by : str
-        What the points are coloured by; a trait.
+        What the points are coloured by: a key of the *Colour by* list, or what was given; a trait.
     filters : dict
-        The values of each filter that is on, as :meth:`filter` takes them; a trait.
+        The value of each filter that is on; a trait. ``au_set``: exactly these AUs, such as ``"AU4+AU7"`` or ``"no
+        AU"``; ``au``: at least this AU; ``subject``: ``dataset/subject`` where the maps hold several data sets;
+        ``dataset``. A value that no clip has, or filters that no clip passes, are a ValueError.
     branch_maps : BranchMaps
         The maps in the page; its traits ``lit``, ``hovered``, ``clicked`` and ``hidden`` hold what the pointer
         did there.
@@ -100,34 +99,31 @@ class BranchExplorer(WrittenPanel):
     shown = traitlets.Instance(pd.DataFrame, args=(), read_only=True)
     clip_id = traitlets.Unicode("")
     partner_id = traitlets.Unicode("")
-    colour_by = traitlets.Unicode("label")
+    colour_by = traitlets.Unicode()
     filters: Any = traitlets.Dict()
     _title = "Branch explorer"
 
     def __init__(
         self, embedding: Embedding, *, clips: Clips | None = None, predictions: Predictions | None = None,
-        features: BranchFeatures | None = None, measure: Measure | None = None,
-        colour_by: str = "label", magnify: float = 6.0,
+        features: BranchFeatures | None = None, measure: Any = None, colour_by: str | None = None,
+        magnify: float = 6.0,
     ) -> None:  # fmt: skip
         names = map_names(embedding) or list(embedding.maps)[:_MOST_MAPS]
         self._embedding, self._predictions, self._measure = embedding, predictions, measure
         table = self._table = joined_table(embedding, predictions, features=features)
         self._ids, self._kept = table["clip_id"].to_numpy(dtype=object), np.ones(len(table), dtype=bool)
-        self._choices, self._masks, self._groups = (
-            colour_choices(table),
-            selection.filter_masks(table),
-            selection.partner_groups(table),
-        )
+        self._choices, self._masks = colour_choices(table), selection.filter_masks(table)
+        self._groups = selection.partner_groups(table)
         self._places, self._places_name = selection.partner_places(embedding, features, names)
-        if colour_by == "label" and "label" not in self._choices:
-            colour_by = next(iter(self._choices), "clip_id")
+        colour_by = colour_by or next(iter(self._choices), "clip_id")
+        self._choices.setdefault(colour_by, colour_by)
         self.colour_by = colour_by
         self.branch_maps = BranchMaps({name: embedding.maps[name] for name in names}, texts=hover_texts(table))
         self._pair = ClipPair(table, clips=clips, predictions=predictions, magnify=magnify, hints=_HINTS)
         self._message, self._selected = self._pair.message, widgets.HTML()
         self._measured = widgets.HTML(note(_NO_MEASURE))
-        self._of_all, self._of_selected = pd.DataFrame(), pd.DataFrame()
-        self._all_left: Iterator[object] = iter(())
+        self._found = {"every": pd.DataFrame(), "own": pd.DataFrame()}
+        self._all_left: Iterator[bool] = iter(())
         self._show_soon = Later(self.show, seconds=_DWELL)
         self._begin, self._go_on = (Later(self._step, seconds=seconds) for seconds in (_BREATH, _BETWEEN))
         column, classes = label_column(table), table.attrs.get("classes")
@@ -147,7 +143,7 @@ class BranchExplorer(WrittenPanel):
         self.branch_maps.observe(lambda change: self._on_click(change.new[0]), "clicked")
         self._recolour()
         if measure is not None and len(table):
-            self._all_left = self._measuring(self._ids, selected=False)
+            self._all_left = self._measuring("every", self._ids)
             self._follow(self._ids[:0])
 
     def select(self, clip_ids: list[str] | tuple[str, ...] | np.ndarray | pd.Series) -> pd.DataFrame:
@@ -161,34 +157,9 @@ class BranchExplorer(WrittenPanel):
         self.branch_maps.light(np.unique(self._visible(clip_ids)))
         return self.selection
 
-    def filter(
-        self, *, au_sets: Sequence[str] = (), aus: Sequence[str] = (), subjects: Sequence[str] = (),
-        datasets: Sequence[str] = (),
-    ) -> pd.DataFrame:  # fmt: skip
-        """Show only the clips that pass every filter given (all where none is), and return their rows.
-
-        The others go from the maps, from the selection, and from what plays. Without a filter the categories that the
-        legend has switched off come back, too.
-
-        Parameters
-        ----------
-        au_sets : sequence of str
-            Exactly these AUs, such as ``"AU4+AU7"`` or ``"no AU"``; any one of several suffices.
-        aus : sequence of str
-            At least this AU, such as ``"AU4"``.
-        subjects : sequence of str
-            ``dataset/subject`` where the maps hold several data sets.
-        datasets : sequence of str
-
-        Raises
-        ------
-        ValueError
-            If no clip has such a value, or none passes all filters together.
-        """
-        self.filters = {"au_sets": au_sets, "aus": aus, "subjects": subjects, "datasets": datasets}
-        if not self.filters:
-            self.branch_maps.hidden = []
-        return self.shown
+    def show_all(self) -> None:
+        """Remove all filters, and show the categories that the legend has switched off."""
+        self.filters, self.branch_maps.hidden = {}, []
 
     def show(self, clip_id: str) -> None:
         """Ring this clip in every map and play it; its partner, if one was shown, is put away.
@@ -235,7 +206,7 @@ class BranchExplorer(WrittenPanel):
 
     def _page(self) -> dict[str, Any]:
         colourings = {}
-        for key in dict.fromkeys([*self._choices, self.colour_by]):
+        for key in self._choices:
             colours = colouring(self._table, key)
             styles, style_of = categories(colours)
             colourings[key] = {"title": colours.title, "styles": styles, "style_of": style_of}
@@ -244,9 +215,8 @@ class BranchExplorer(WrittenPanel):
             "rings": [theme.RING, theme.PARTNER_RING], "colour_by": self.colour_by, "colourings": colourings,
             "partners": selection.all_partners(self._groups, self._places).tolist(),
         }  # fmt: skip
-        measured = (
-            {"Dependence and leakage of all clips": selection.titled(self._of_all)} if "kind" in self._of_all else {}
-        )
+        every = self._found["every"]
+        measured = {"Dependence and leakage of all clips": selection.titled(every)} if "kind" in every else {}
         return {
             "view": self._pair.view, "table": self._table, "predictions": self._predictions, "data": data,
             "about": self._about(), "caution": CAUTION, "tables": measured,
@@ -263,15 +233,8 @@ class BranchExplorer(WrittenPanel):
         return "; ".join(filter(None, parts))
 
     def _controls(self) -> list[widgets.Widget]:
-        colours = control(widgets.Dropdown, "Colour by", tooltip="What the colours of the points show")
-
-        def colour_option(key: str) -> str:
-            """A colouring by any column is added to the list, as its first entry, which new options choose."""
-            known = [(title, name) for name, title in self._choices.items()]
-            if key not in self._choices or not colours.options:
-                colours.options = known if key in self._choices else [(key, key), *known]
-            return key
-
+        options = [(title, name) for name, title in self._choices.items()]
+        colours = control(widgets.Dropdown, "Colour by", options=options, tooltip="What the colours of the points show")
         self._category = control(widgets.Dropdown, "Select", width="180px", tooltip="Select all clips of a category")
         self._category.observe(self._on_category, "value")
         typed = {"placeholder": "type or choose", "continuous_update": False, "ensure_option": False}
@@ -280,24 +243,13 @@ class BranchExplorer(WrittenPanel):
         hint = "A click on a point also plays its confusable partner next to it"
         self._at_click = control(widgets.Checkbox, "partner on click", indent=False, tooltip=hint)
 
-        def filter_list(name: str) -> Any:
-            title, counts = selection.FILTERS[name], self._masks[name].sum().items()
-            values = [("all", ""), *((f"{value} ({n})", value) for value, n in counts), (_SEVERAL, _SEVERAL)]
-            made = control(widgets.Dropdown, title[0].upper() + title[1:], options=values, width="190px")
-            return self._bind(
-                "filters", made,
-                to_control=lambda own: _SEVERAL if len(own.get(name, ())) > 1 else "".join(own.get(name, ())),
-                to_trait=lambda value: self.filters if value == _SEVERAL else self.filters | {name: value},
-            )  # fmt: skip
-
-        filters = [name for name, mask in self._masks.items() if len(mask.columns) > (name != "aus")]  # a choice
         return [
-            self._bind("colour_by", colours, to_control=colour_option), self._category, self._bind("clip_id", named),
+            self._bind("colour_by", colours), self._category, self._bind("clip_id", named),
             self._button("Same AUs", "link", "Select all clips with the AU set of this clip", self.select_same_aus),
             self._button("Confusable partner", "exchange", _HINTS[1], self.show_partner),
             self._button("Clear", "times", "Select nothing", self.clear),
-            *map(filter_list, filters), self._button("Show all", "eye", "Remove all filters", self.filter),
-            self._at_click,
+            *selection.filter_controls(self, self._masks),
+            self._button("Show all", "eye", "Remove all filters", self.show_all), self._at_click,
         ]  # fmt: skip
 
     def _on_hover(self, row: int) -> None:
@@ -330,44 +282,40 @@ class BranchExplorer(WrittenPanel):
 
     def _describe(self) -> None:
         shown, n = int(self._kept.sum()), len(self._table)
-        several = [" or ".join(own) for own in self.filters.values() if len(own) > 1]
-        about = note("; ".join([f"{shown} of {n} clips shown", *several])) if shown < n else ""
+        about = note(f"{shown} of {n} clips shown") if shown < n else ""
         rows = self._table.iloc[self.branch_maps.rows]
-        self._selected.value = about + selection.describe_selection(rows, of=shown, hidden=n - shown)
+        self._selected.value = about + selection.describe_selection(rows, of=shown)
 
     def _follow(self, clip_ids: np.ndarray) -> None:
-        """Measure these clips; what is not done yet of others is given up, except for all clips."""
+        """Measure these clips, and all clips as far as that is not done; an earlier selection is given up."""
         if self._measure is None:
             return
-        self._chosen, self._of_selected = clip_ids, pd.DataFrame()
-        own = self._measuring(clip_ids, selected=True) if len(clip_ids) else iter([])
-        self._left = chain(own, self._all_left)
+        self._chosen = clip_ids
+        self._left = chain(self._measuring("own", clip_ids), self._all_left)
         self._go_on.close()
-        self._show_measures()
+        self._show_measures(own=pd.DataFrame())
         self._begin()
 
-    def _measuring(self, clip_ids: np.ndarray, *, selected: bool) -> Iterator[object]:
-        """Measure these clips and show it, step by step where the measure has steps."""
-        steps = getattr(self._measure, "steps", lambda ids: iter([self._measure(ids)]))  # type: ignore[misc]
-        name = "_of_selected" if selected else "_of_all"
+    def _measuring(self, name: str, clip_ids: np.ndarray) -> Iterator[bool]:
+        """Measure these clips and show it, step by step."""
         try:
-            for found in steps(clip_ids):
-                setattr(self, name, found)
-                self._show_measures()
-                yield found
+            for found in self._measure.steps(clip_ids) if len(clip_ids) else ():
+                yield self._show_measures(**{name: found})
         except ValueError as problem:  # shown on the page, for nobody sees an exception there
-            setattr(self, name, pd.DataFrame([{"reason": str(problem)}]))
-            self._show_measures()
+            self._show_measures(**{name: pd.DataFrame([{"reason": str(problem)}])})
 
     def _step(self) -> None:
-        if next(self._left, None) is not None:
+        if next(self._left, False):
             self._go_on()
 
-    def _show_measures(self) -> None:
-        self._measured.value = selection.measures_html(self._of_all, self._of_selected, selected=len(self._chosen))
-        rows = self._of_selected if len(self._chosen) else self._of_all
+    def _show_measures(self, **found: pd.DataFrame) -> bool:
+        self._found |= found
+        every, own = self._found["every"], self._found["own"]
+        self._measured.value = selection.measures_html(every, own, selected=len(self._chosen))
+        rows = own if len(self._chosen) else every
         if "kind" in rows:
             self.set_trait("measures", rows)
+        return True
 
     def _show_clips(self, change: traitlets.Bunch) -> None:
         if change.name == "clip_id" and self.partner_id:
@@ -385,7 +333,7 @@ class BranchExplorer(WrittenPanel):
 
     def _keep(self) -> None:
         """Show the clips that pass the filters and whose category the legend has not switched off."""
-        _, passed = selection.chosen_filters(self._masks, self.filters)
+        passed = selection.passing(self._masks, self.filters)
         kept = self._kept = passed & ~np.isin(self._colours.values, self.branch_maps.hidden)
         self._show_soon.close()
         self.branch_maps.keep(passed)
@@ -403,9 +351,10 @@ class BranchExplorer(WrittenPanel):
     @validates("clip_id", "partner_id", "colour_by", "filters")
     def _possible(self, name: str, value: Any) -> Any:
         if name == "filters":
-            return selection.chosen_filters(self._masks, value)[0]
-        if name == "colour_by":
-            colouring(self._table, value)
+            selection.passing(self._masks, value)
+        elif name == "colour_by":
+            if value not in self._choices:
+                raise ValueError(f"the points cannot be coloured by {value!r}; there are {', '.join(self._choices)}")
         elif value:
             self._visible(value)
             if name == "partner_id" and self._ids[self._chosen_row()] == value:
@@ -416,10 +365,8 @@ class BranchExplorer(WrittenPanel):
         """The rows of these clips; ValueError where one is not on the maps or hidden."""
         rows = positions(self._table, clip_ids, owner="this explorer")
         if not (shown := self._kept[rows]).all():
-            raise ValueError(
-                f"{(~shown).sum()} of {len(rows)} clips are hidden by the filter, such as "
-                f"{self._ids[rows[~shown][0]]!r}; call filter() to show all"
-            )
+            some, n = self._ids[rows[~shown]], len(rows)
+            raise ValueError(f"{len(some)} of {n} clips are hidden by the filter, such as {some[0]!r}; call show_all()")
         return rows
 
     def _chosen_row(self) -> int:

@@ -24,21 +24,21 @@ INTENSITIES = ("–", "A", "B", "C", "D", "E")  # of an AU; the first is no move
 SIDES = {"both": "both", "L": "left", "R": "right"}
 SLOTS = ("A", "B")
 _NOTHING = {"aus": INTENSITIES[0], "sides": "both"}
-STRONGEST = 4.0
-"""The largest strength of cue, noise and drift."""
+STRONGEST = 4.0  # the largest strength of cue, noise and drift
+# Seconds from the first move of a slider to the face as the slider then stands, and without a move to the figure.
 SOON, SETTLED = 0.015, 0.12
-"""Seconds from the first move of a slider to the face as the slider then stands, and without a move to the figure."""
 LEVELS = {
     "cue_strength": ("cue strength", "Strength of the cue: 1 as in SynthME, 0 none"),
     "noise": ("sensor noise", "Noise of sensor, light and JPEG compression: 1 as in SynthME, 0 none"),
     "drift": ("head drift", "Head motion that remains after registration: 1 as in SynthME, 0 none"),
 }
+# The parts of a state, and the values of those that are left out.
+_USUAL: dict[str, Any] = {"aus": {}, "sides": {}, "cue": "still", **dict.fromkeys(LEVELS, 1.0)}
 _COLUMNS = {
     "slot": "clip", "action_units": "AUs", "side": "side", "cue": "cue", "label": "true emotion",
     "predicted": "predicted", "p": "score",
 }  # fmt: skip
 _SHIFTS = {"factor": "from clip", "branch": "feature", "value": "shift (sd)"}
-_NO_MODEL = "No model was given, so there are no predictions: give answer=medn.evaluate.live_predictor(model)."
 _ALONE = "Frames alone: the flow is zero. Flow alone: all frames are the same; they have a cue, the cue named still."
 _SHIFTED = "0: no change, 1.41: as to any other clip. The motion should move with the AUs, the emotion with the cue."
 
@@ -54,21 +54,22 @@ class FaceLab(Panel):
     ----------
     draw : FaceStudio
         From ``medn_lab.synthme.face_studio`` or ``photo_studio``.
-    answer : callable or None
-        From ``medn_lab.evaluate.live_predictor``; without it there are faces and the truth alone.
+    answer : callable
+        From ``medn_lab.evaluate.live_predictor``.
     shift : callable, optional
         For *Counterfactual shift*: takes features of a clip and, by name, those of its changes, and returns a row for
         each change and branch, as ``medn_lab.diagnose.counterfactual_shift`` does once it has its ``reference``.
     state : mapping, optional
-        To begin with; a still face where None. As the studio takes it, with intensities from A to E.
+        To begin with; a still face where None.
     magnify : float
         How many times as large the motion is drawn, 1 to 20. The model gets it as it is.
 
     Attributes
     ----------
     state : dict
-        ``aus, sides, cue, cue_strength, noise, drift``; a trait. Sides are the person's own: ``left`` moves what is on
-        the right of the picture. Set it to move the sliders, observe it to follow them.
+        ``aus, sides, cue, cue_strength, noise, drift``, as the studio takes them, with intensities from A to E; what is
+        left out does not move, or is 1. Sides are the person's own: ``left`` moves what is on the right of the picture.
+        A trait: set it to move the sliders, observe it to follow them.
     selection : DataFrame
         A row for the current clip (``now``) and for each that is kept, with truth and predictions; a read-only trait.
     view, pair_view : ClipView
@@ -77,7 +78,7 @@ class FaceLab(Panel):
     Raises
     ------
     ValueError
-        If the state names something that the face does not have.
+        If the state names something that the face does not have, or the model cannot read its clips.
 
     See Also
     --------
@@ -85,10 +86,9 @@ class FaceLab(Panel):
 
     Examples
     --------
-    ``FaceLab(medn.synthme.face_studio(), answer=medn.evaluate.live_predictor(model))``
-
-    >>> from medn_lab.synthme import face_studio
-    >>> lab = FaceLab(face_studio(), state={"aus": {"AU12": "C"}})
+    >>> import medn_lab as medn
+    >>> answer = medn.evaluate.live_predictor(medn.load_pretrained("medn_tiny.synthme_v2"))
+    >>> lab = FaceLab(medn.synthme.face_studio(), answer=answer, state={"aus": {"AU12": "C"}})
     >>> lab.clip.table["action_units"].tolist()
     ['12']
     """
@@ -97,17 +97,14 @@ class FaceLab(Panel):
     selection = traitlets.Instance(pd.DataFrame, args=(), read_only=True)
 
     def __init__(
-        self, draw: Any, *, answer: Callable[[Clips], LivePrediction] | None = None,
+        self, draw: Any, *, answer: Callable[[Clips], LivePrediction],
         shift: Callable[..., pd.DataFrame] | None = None, state: Mapping[str, Any] | None = None,
         magnify: float = 8.0,
     ) -> None:  # fmt: skip
         self._studio = draw
-        self._answer, self._shift, self._problem = answer, shift, ""
-        self._clip: Clips | None = None
-        self._joined: Clips | None = None
-        self._answers: LivePrediction | None = None
+        self._answer, self._shift = answer, shift
         self._drawn: dict[str, Any] | None = None
-        self._kept: dict[str, tuple[Clips, dict[str, Any], LivePrediction | None]] = {}
+        self._kept: dict[str, tuple[Clips, dict[str, Any], LivePrediction]] = {}
         self._soon = Later(self._update, seconds=SOON, pause=False)
         self._figure_soon = Later(self._draw_figure, seconds=SETTLED)
         self.view = ClipView(None, size=300, magnify=magnify, playing=True)
@@ -120,29 +117,16 @@ class FaceLab(Panel):
         self.observe(lambda change: self._soon(), "state")
         self._update()
 
-    def show(self, state: Mapping[str, Any]) -> None:
-        """Move the sliders to a state and draw it; what it leaves out does not move, or is 1.
-
-        Raises
-        ------
-        ValueError
-            If the state names something that this face or these sliders do not have.
-        """
-        self.state = dict(state)
-        self._update()
-
     def rest(self) -> None:
         """Set no AU and a still cue; strength, noise and drift stay."""
-        self.show({name: self.state[name] for name in LEVELS})
+        self.state = {name: self.state[name] for name in LEVELS}
 
     def keep(self, slot: str) -> None:
         """Keep the current clip as ``A`` or ``B``, in place of the one kept there."""
-        kept = dict(sorted((self._kept | {slot: (self.clip, dict(self.state), self._answers)}).items()))
-        pair = self._joined = join_clips({name: clip for name, (clip, *_) in kept.items()})
-        self._kept = kept
-        tokens = None if self._answer is None or self._answers is None else self._answer(pair).kept
-        self.pair_view.give(clips=pair, kept=tokens)
-        self.pair_view.show(*kept, restart=False)
+        self._kept = dict(sorted((self._kept | {slot: (self.clip, dict(self.state), self._answers)}).items()))
+        pair = self.clips
+        self.pair_view.give(clips=pair, kept=self._answer(pair).kept)
+        self.pair_view.show(*self._kept, restart=False)
         same, labels = pair.table[list(pair.aus)].nunique().max() == 1, pair.table["label"]
         text = f"<b>A and B</b> have {'the same AUs' if same else 'different AUs'}"
         if same and labels.notna().all() and labels.nunique() == 2:
@@ -162,36 +146,28 @@ class FaceLab(Panel):
         """
         if slot not in self._kept:
             raise ValueError(f"no clip is kept as {slot!r}; kept: {', '.join(self._kept) or 'none'}")
-        self.show(self._kept[slot][1])
+        self.state = self._kept[slot][1]
 
-    def other_cue(self, cue: str | None = None) -> str:
-        """Make a pair: keep the current clip as A, and as B the same AUs, noise and drift with another cue.
-
-        Parameters
-        ----------
-        cue : str, optional
-            The other cue; the next in the list where None. In the published table each cue means another emotion.
+    def other_cue(self) -> str:
+        """Make a pair: keep the current clip as A, and as B the same AUs, noise and drift with the next other cue.
 
         Returns
         -------
         str
-            The cue that was chosen; the sliders stand on it.
+            That cue; the sliders stand on it. In the published table each cue means another emotion.
 
         Raises
         ------
         ValueError
-            If there is no such cue, or it is the same.
+            If the cue strength is 0.
         """
-        others = [name for name in self._studio.cues if name != self.state["cue"]]
-        chosen = next(iter(others), "") if cue is None else cue
-        if chosen not in others:
-            raise ValueError(f"the other cue must be one of {', '.join(others) or 'none'}; it is {chosen!r}")
         if self.state["cue_strength"] == 0:
             raise ValueError("the cue strength is 0, so all cues look the same: increase it first")
+        cue = next(name for name in self._studio.cues if name != self.state["cue"])
         self.keep("A")
-        self.show({**self.state, "cue": chosen})
+        self.state = {**self.state, "cue": cue}
         self.keep("B")
-        return chosen
+        return cue
 
     def counterfactual_shift(self) -> pd.DataFrame:
         """How far each branch's feature moves from each kept clip to the current one, as `shift` returns it.
@@ -204,13 +180,12 @@ class FaceLab(Panel):
         Raises
         ------
         ValueError
-            If no clip is kept, or the lab has no model or no `shift`.
+            If no clip is kept, or the lab has no `shift`.
         """
+        if self._shift is None or not self._kept:
+            raise ValueError("a shift needs the argument `shift` and a kept clip: press Keep as A, then move a slider")
         now = self.answers
-        kept = {slot: answers for slot, (*_, answers) in self._kept.items() if answers is not None}
-        if self._shift is None or now is None or not kept:
-            raise ValueError("a shift needs a model and a kept clip: press Keep as A, then move a slider")
-        changed = {slot: replace(one.features, table=now.features.table) for slot, one in kept.items()}
+        changed = {slot: replace(one.features, table=now.features.table) for slot, (*_, one) in self._kept.items()}
         found = self._shift(now.features, changed)
         self._shifted.value = table_html(found, _SHIFTS) + note(_SHIFTED)
         return found
@@ -219,49 +194,45 @@ class FaceLab(Panel):
     def clip(self) -> Clips:
         """The current clip, one row with truth: to be given to any function that takes clips."""
         self._update()
-        if self._clip is None:
-            raise ValueError(f"no clip could be drawn: {self._problem}")
         return self._clip
 
     @property
     def clips(self) -> Clips:
         """The kept clips, ``A`` and ``B``; the current clip where none is kept."""
-        return self.clip if self._joined is None else self._joined
+        return _joined({name: clip for name, (clip, *_) in self._kept.items()}) if self._kept else self.clip
 
     @property
-    def answers(self) -> LivePrediction | None:
-        """The predictions for the current clip; None without a model, or where it cannot read the clip."""
+    def answers(self) -> LivePrediction:
+        """The predictions for the current clip."""
         self._update()
         return self._answers
 
     def _buttons(self) -> widgets.Box:
         """A button for each act."""
-        acts: list[tuple[str, str, str, Callable[[], object]]] = [
-            ("Neutral", "pause", "Set no AU and the cue to still", self.rest),
-            ("Same AUs, other cue", "exchange", "Keep this clip as A, with another cue as B", self.other_cue),
+        buttons = [
+            self._button("Neutral", "pause", "Set no AU and the cue to still", self.rest),
+            self._button("Same AUs, other cue", "exchange", "Keep this clip as A, another cue as B", self.other_cue),
         ]
         for slot in SLOTS:
             hint = f"Set the sliders to the values of {slot}"
-            acts.append((f"Keep as {slot}", "bookmark", f"Keep this clip as {slot}", partial(self.keep, slot)))
-            acts.append((f"Back to {slot}", "undo", hint, partial(self.recall, slot)))
+            keep, back = partial(self.keep, slot), partial(self.recall, slot)
+            buttons.append(self._button(f"Keep as {slot}", "bookmark", f"Keep this clip as {slot}", keep))
+            buttons.append(self._button(f"Back to {slot}", "undo", hint, back))
         if self._shift is not None:
             hint = "How far each branch's feature moves from the kept clips to this one"
-            acts.append(("Counterfactual shift", "arrows-h", hint, self.counterfactual_shift))
-        return widgets.HBox([self._button(*act) for act in acts])
+            buttons.append(self._button("Counterfactual shift", "arrows-h", hint, self.counterfactual_shift))
+        return widgets.HBox(buttons)
 
     def _sliders(self) -> widgets.Box:
         """A slider and a side for each AU, the cue and the strengths, next to the face."""
 
         def of_state(part: str, one: widgets.Widget, au: str = "") -> Any:
             """Bind a control to a part of the state, or to the value of an AU in it."""
-
-            def shown(state: dict[str, Any]) -> Any:
-                return state[part].get(au, _NOTHING[part]) if au else state[part]
-
-            def moved(value: Any) -> dict[str, Any]:
-                return {**self.state, part: {**self.state[part], au: value} if au else value}
-
-            return self._bind("state", one, to_control=shown, to_trait=moved)
+            return self._bind(
+                "state", one,
+                to_control=lambda state: state[part].get(au, _NOTHING[part]) if au else state[part],
+                to_trait=lambda value: {**self.state, part: {**self.state[part], au: value} if au else value},
+            )  # fmt: skip
 
         rows = []
         for au in self._studio.aus:
@@ -290,21 +261,17 @@ class FaceLab(Panel):
     @validates("state")
     def _whole(self, _: str, value: dict[str, Any]) -> dict[str, Any]:
         """A state with what it leaves out; ValueError if it names what no control can show."""
-        studio, known = self._studio, ("aus", "sides", "cue", *LEVELS)
-        if unknown := [part for part in value if part not in known]:
-            raise ValueError(f"a state has no {unknown[0]!r}; it has {', '.join(known)}")
-        whole: dict[str, Any] = {}
+        whole = _USUAL | value
+        for part in whole:
+            _one_of(part, _USUAL, "a part of a state")
         for part, nothing in _NOTHING.items():
-            given = {f"AU{str(au).upper().removeprefix('AU')}": one for au, one in dict(value.get(part, {})).items()}
-            for au, one in given.items():
-                sides = tuple(SIDES.values()) if au in studio.one_sided else ("both",)
-                _one_of(au, studio.aus, "an AU of this face")
+            for au, one in whole[part].items():
+                sides = tuple(SIDES.values()) if au in self._studio.one_sided else ("both",)
+                _one_of(au, self._studio.aus, "an AU of this face")
                 _one_of(one, INTENSITIES if part == "aus" else sides, f"{part} of {au}")
-            whole[part] = {au: given[au] for au in studio.aus if given.get(au, nothing) != nothing}
-        whole["cue"] = value.get("cue", "still" if "still" in studio.cues else studio.cues[-1])
-        _one_of(whole["cue"], studio.cues, "the cue of this face")
+            whole[part] = {au: whole[part][au] for au in self._studio.aus if whole[part].get(au, nothing) != nothing}
+        _one_of(whole["cue"], self._studio.cues, "the cue of this face")
         for part in LEVELS:
-            whole[part] = float(value.get(part, 1.0))
             if not 0 <= whole[part] <= STRONGEST:
                 raise ValueError(f"{part} must lie between 0 and {STRONGEST:g}; it is {whole[part]:g}")
         return whole
@@ -314,67 +281,47 @@ class FaceLab(Panel):
         self._soon.close()
         if self._drawn == self.state:
             return
-        self._drawn = dict(self.state)
-        self._clip, self._answers, self._problem, self._shifted.value = None, None, "", ""
-        self._figure_soon.close()
-        try:
-            self._clip = self._studio(self.state)
-            if self._answer is not None:
-                self._answers = self._answer(self._clip)
-        except ValueError as problem:
-            self._problem = str(problem)
-        if self._clip is None:
-            self._say(self._problem, warn=True)
-        else:
-            clip_id = self._clip.table["clip_id"].iloc[0]
-            self.view.give(clips=self._clip, kept=None if self._answers is None else self._answers.kept)
-            self.view.show(clip_id, restart=False)
-            now = f"<b>Now:</b> {html.escape(state_text(self._clip, clip_id))}<br>{_verdict(self._clip, self._answers)}"
-            why = "" if self._answers is not None else note(self._problem or _NO_MODEL, warn=bool(self._problem))
-            self._message.value = f"<div class='medn-line'>{now}</div>{why}"
-        self._figure.layout.display = "none" if self._answers is None else ""
-        if self._answers is not None:
-            self._figure_soon()
+        clip = self._studio(self.state)
+        self._answers, self._clip, self._drawn = self._answer(clip), clip, dict(self.state)
+        clip_id = clip.table["clip_id"].iloc[0]
+        self.view.give(clips=clip, kept=self._answers.kept)
+        self.view.show(clip_id, restart=False)
+        now = f"<b>Now:</b> {html.escape(state_text(clip, clip_id))}<br>{_verdict(clip, self._answers)}"
+        self._message.value, self._shifted.value = f"<div class='medn-line'>{now}</div>", ""
+        self._figure_soon()
         self._list_clips()
 
     def _draw_figure(self) -> None:
-        if self._answers is not None and self._clip is not None:
-            drawn = plot_answers(self._answers, clips=self._clip, pictures=False)
-            self._figure.drawn = drawn.update_layout(width=None)
+        drawn = plot_answers(self._answers, clips=self._clip, pictures=False)
+        self._figure.drawn = drawn.update_layout(width=None)
 
     def _list_clips(self) -> None:
         """Set the selection to the current clip and the kept ones, and show it."""
-        now = {} if self._clip is None else {"now": (self._clip, self.state, self._answers)}
         rows = []
-        for slot, (clip, _, answers) in (now | self._kept).items():
+        for slot, (clip, _, answers) in {"now": (self._clip, self.state, self._answers), **self._kept}.items():
             row = clip.table.iloc[0].reindex(["clip_id", "action_units", "side", "cue", "label"]).to_dict()
-            if answers is not None:
-                row["predicted"] = answers.predictions.predicted[0]
-                row["p"] = float(answers.predictions.probabilities.max())
-            rows.append({"slot": slot, **row})
+            own = {"predicted": answers.predictions.predicted[0], "p": float(answers.predictions.probabilities.max())}
+            rows.append({"slot": slot, **row, **own})
         self.set_trait("selection", pd.DataFrame(rows))
         self._table.value = table_html(self.selection, _COLUMNS, shares=["p"]) if self._kept else ""
 
 
-def join_clips(parts: Mapping[str, Clips]) -> Clips:
-    """One record of several one-row records of one face, each under its new clip id, with truth where all have it."""
-    records = list(parts.values())
-    first, copies = records[0], [one.viewing for one in records if one.viewing is not None]
-    makers = tuple(maker for one in copies for maker in one.makers)  # a viewing copy of fewer clips is dropped
+def _joined(parts: Mapping[str, Clips]) -> Clips:
+    """One record of several one-row records of one studio, each under its new clip id."""
+    names, records = list(parts), list(parts.values())
+    copies = [one.viewing for one in records if one.viewing is not None]
     truths = [one.truth for one in records if one.truth is not None]
-    truth = None
-    if len(truths) == len(records):
-        tables = [one.table.assign(clip_id=name) for name, one in zip(parts, truths, strict=True)]
-        truth = replace(
-            truths[0], table=pd.concat(tables, ignore_index=True),
-            displacement=np.concatenate([one.displacement for one in truths]),
-            cue_course=np.concatenate([one.cue_course for one in truths]),
-        )  # fmt: skip
+    truth = truths and replace(
+        truths[0], table=pd.concat([one.table for one in truths], ignore_index=True).assign(clip_id=names),
+        displacement=np.concatenate([one.displacement for one in truths]),
+        cue_course=np.concatenate([one.cue_course for one in truths]),
+    )  # fmt: skip
+    makers = tuple(maker for one in copies for maker in one.makers)
     return Clips(
         np.concatenate([one.frames for one in records]), np.concatenate([one.flow for one in records]),
-        pd.concat([one.table.assign(clip_id=name) for name, one in parts.items()], ignore_index=True),
-        recipe={key: value for key, value in first.recipe.items() if all(one.recipe[key] == value for one in records)},
-        truth=truth, viewing=ViewingCopy(copies[0].size, makers) if copies else None,
+        pd.concat([one.table for one in records], ignore_index=True).assign(clip_id=names), truth=truth or None,
+        recipe={key: own for key, own in records[0].recipe.items() if all(one.recipe[key] == own for one in records)},
+        viewing=ViewingCopy(copies[0].size, makers) if copies else None,
     )  # fmt: skip
 
 
@@ -383,19 +330,17 @@ def _one_of(value: Any, allowed: Collection[str], what: str) -> None:
         raise ValueError(f"{what} must be one of {', '.join(allowed)}; it is {value!r}")
 
 
-def _verdict(clips: Clips, answers: LivePrediction | None) -> str:
+def _verdict(clips: Clips, answers: LivePrediction) -> str:
     """The prediction and whether it is right, or why that is not known, as one line of HTML."""
-    row, prediction, verdict = clips.table.iloc[0], "", ""
+    row, predicted, classes = clips.table.iloc[0], answers.predictions.predicted[0], answers.predictions.classes
+    text = f"The model predicts {emotion_chip(predicted)}{answers.predictions.probabilities.max():.0%}. "
     label = row.get("label")
-    if answers is not None:
-        predicted, classes = answers.predictions.predicted[0], answers.predictions.classes
-        prediction = f"The model predicts {emotion_chip(predicted)}{answers.predictions.probabilities.max():.0%}. "
-        verdict = f": <b>{'right' if predicted == label else 'wrong'}</b>"
-        if label not in classes:
-            verdict = f", none of this model's classes ({html.escape(', '.join(classes))})"
-    if label is not None and pd.notna(label):
-        return f"{prediction}AUs and cue together mean {emotion_chip(label)}{verdict}."
-    why = "The published table gives no emotion, or several, for these AUs and this cue"
-    if not any(row.get(au) == 1 for au in clips.aus):
-        why = "<b>No movement:</b> no AU is set"
-    return f"{prediction}{why}, so there is no true emotion."
+    if label is None or pd.isna(label):
+        why = "The published table gives no emotion, or several, for these AUs and this cue"
+        if not any(row.get(au) == 1 for au in clips.aus):
+            why = "<b>No movement:</b> no AU is set"
+        return f"{text}{why}, so there is no true emotion."
+    verdict = f": <b>{'right' if predicted == label else 'wrong'}</b>"
+    if label not in classes:
+        verdict = f", none of this model's classes ({html.escape(', '.join(classes))})"
+    return f"{text}AUs and cue together mean {emotion_chip(label)}{verdict}."

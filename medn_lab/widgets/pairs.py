@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Callable, Mapping
-from functools import lru_cache
-from operator import itemgetter
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import ipywidgets as widgets
@@ -21,8 +20,9 @@ from medn_lab.view.marks import counted, need
 from medn_lab.view.pair import attribution_figure, attribution_line, motion_figure, pair_lines
 from medn_lab.widgets.clip_view import ClipPair
 from medn_lab.widgets.panel import LiveFigure, WrittenPanel, control, note, validates
-from medn_lab.widgets.selection import pair_facts
+from medn_lab.widgets.selection import filter_controls, pair_masks, passing
 
+# Title of each order, and the columns with their weights in the sum of which the largest comes first.
 _ORDERS: dict[str, tuple[str, dict[str, float]]] = {
     "ranked": ("order of the table", {}),
     "alike": ("most alike in motion first", {"motion_similarity": 1}),
@@ -30,23 +30,8 @@ _ORDERS: dict[str, tuple[str, dict[str, float]]] = {
     "missed": ("alike in motion, least apart in emotion first", {"motion_similarity": 1, "emotion_separation": -1}),
     "leaks": ("most apart in motion compared with controls first", {"motion_beyond": 1}),
 }
-"""Title of each order, and the columns with their weights in the sum of which the largest comes first."""
-_FILTERS: dict[str, tuple[Any, str, str]] = {
-    "aus": ("", "AUs", "Only pairs of this AU set"),
-    "emotion": ("", "emotion", "Only pairs in which one clip has this emotion"),
-    "against": ("", "other emotion", "Only pairs in which the other clip has this emotion"),
-    "subjects": ("", "subjects", "Pairs of one person show the same face: the fairer comparison"),
-    "verdict": ("", "predictions", "What the model predicted for the two clips"),
-    "dataset": ("", "data set", "Only pairs of this data set"),
-    "opposite": (False, "opposite valence", "Only pairs of a positive and a negative emotion"),
-    "bookmarked": (False, "bookmarked", "Only pairs with a bookmark"),
-}
-"""By name: the value that lets all pairs pass, the label and the hint of the control."""
-_NO_FILTERS = {name: none for name, (none, _, _) in _FILTERS.items()}
-_COLUMNS = {name: ["label_a", "label_b"] if name in ("emotion", "against") else [name] for name in _FILTERS}
 _NEEDED = ["clip_a", "clip_b", "action_units", "label_a", "label_b"]
 _NO_PAIR = ("", "")
-_NO_ATTRIBUTE = "no attributor was given; give attribute=medn.diagnose.pair_attributor(model, clips)"
 _NO_MAP = "To see where the difference comes from, give attribute=medn.diagnose.pair_attributor(model, clips)."
 _NO_SWAP = "To see which branch the difference comes from, give swap=medn.diagnose.pair_swapper(model, clips)."
 
@@ -85,14 +70,16 @@ class PairBrowser(WrittenPanel):
     Attributes
     ----------
     pair : (str, str)
-        The two clip ids, empty where no pair passes. Set it to show a pair, observe it to follow.
+        The two clip ids, empty where there are no pairs. Set it to show a pair, observe it to follow.
     filters : dict
-        The arguments of :meth:`filter` that choose among the pairs, by name.
+        The value of each filter that is on; a trait. ``au_set``: an AU set as the pairs write it, such as ``"6+12"``;
+        ``emotion``: of one clip, or of both as ``"disgust / happiness"``; ``subjects``: ``"same"`` or ``"different"``;
+        ``verdict``: ``"both right"``, ``"one right"``, ``"swapped"`` or ``"both wrong"``; ``opposite``: True for a
+        positive against a negative emotion. A value that no pair has, or filters that no pair passes, are a ValueError.
     order : str
     attributed : bool
-        Whether the attribution of the difference is computed and drawn, for every pair.
-    part : {"frames", "flow"}
-        Show the attribution of this input.
+        Whether the attribution of the difference is computed and drawn, for every pair: of the frames, or of the flow
+        where the frames have none.
     selection : DataFrame
         The pair's row of the table, one row (none without a pair): a read-only trait for the next cell.
     bookmarks : DataFrame
@@ -122,10 +109,9 @@ class PairBrowser(WrittenPanel):
     """
 
     pair = traitlets.Tuple(traitlets.Unicode(), traitlets.Unicode(), default_value=_NO_PAIR)
-    filters: Any = traitlets.Dict(_NO_FILTERS)
+    filters: Any = traitlets.Dict()
     order = traitlets.Unicode("ranked")
     attributed = traitlets.Bool(False)
-    part = traitlets.Enum(["frames", "flow"], "frames")
     selection = traitlets.Instance(pd.DataFrame, args=(), read_only=True)
     bookmarks = traitlets.Instance(pd.DataFrame, args=(), read_only=True)
     _title = "Confusable pairs"
@@ -142,11 +128,10 @@ class PairBrowser(WrittenPanel):
         left_out = int((~labelled).sum())
         self._left_out = f"; {left_out} without a label on both sides left out" if left_out else ""
         table = self._table = pairs[labelled & ~pairs.duplicated(["clip_a", "clip_b"])]
-        self._names = list(zip(table["clip_a"].astype(str), table["clip_b"].astype(str), strict=True))
+        self._names = list(table[["clip_a", "clip_b"]].astype(str).itertuples(index=False, name=None))
         self._place_of = {frozenset(two): place for place, two in reversed([*enumerate(self._names)])}
         self._clips, self._predictions, self._features = clips, predictions, features
-        about = self._about = clips.table if clips is not None else None if predictions is None else predictions.table
-        self._facts, self._notes, self._rows = pair_facts(table, about), dict[int, str](), np.array([], dtype=int)
+        self._masks, self._notes, self._rows = pair_masks(table), dict[int, str](), np.array([], dtype=int)
         self._keys = {
             name: table.reindex(columns=list(weights)).to_numpy(dtype=float) @ np.array(list(weights.values()))
             for name, (_, weights) in _ORDERS.items()
@@ -154,47 +139,33 @@ class PairBrowser(WrittenPanel):
         }
         self.order = order
         self._attribute, self._swap = attribute and lru_cache(32)(attribute), swap and lru_cache(32)(swap)
+        about = clips.table if clips is not None else None if predictions is None else predictions.table
         own = ["clip_id", "label", "action_units"]
         sides = [table[[f"clip_{one}", f"label_{one}", "action_units"]].set_axis(own, axis=1) for one in "ab"]
-        known = pd.concat([about, *sides]).drop_duplicates("clip_id")
+        self._about = pd.concat([about, *sides]).drop_duplicates("clip_id")
         names = ("clip a", "clip b")
-        self._both = ClipPair(known, clips=clips, predictions=predictions, magnify=magnify, names=names)
+        self._both = ClipPair(self._about, clips=clips, predictions=predictions, magnify=magnify, names=names)
         self.stage = self._both.view
         self._message, self._verdicts, self._explained = (widgets.HTML() for _ in range(3))
         self._figures = {name: LiveFigure(go.Figure()) for name in ("motion", "attribution")}
-        self._choice, self._walk = self._make_controls()
         what = {"tooltip": "What the difference between the two clips comes from", "disabled": attribute is None}
         wanted = control(widgets.ToggleButton, "attribute the difference", icon="fire", **what)
-        part = control(widgets.Dropdown, "", options=[("of the frames", "frames"), ("of the flow", "flow")], **what)
-        last = widgets.HBox([self._bind("attributed", wanted), self._bind("part", part)])
-        figures = widgets.HBox(list(self._figures.values()))
-        self._sheet = widgets.VBox([self._both.widget, self._verdicts, figures, self._explained, last])
-        super().__init__([self._choice, self._walk, self._message, self._sheet])
+        shown = [
+            *self._controls(), self._message, self._both.widget, self._verdicts,
+            widgets.HBox(list(self._figures.values())), self._explained, self._bind("attributed", wanted),
+        ]  # fmt: skip
+        super().__init__(shown if len(table) else [self._message])
         self.set_trait("bookmarks", self._table.iloc[:0].assign(note=""))
+        if not len(table):
+            self._try(self._place)  # which states why there are no pairs
+            return
         self.observe(lambda _: self._choose(), ["filters", "order"])
         self.observe(lambda _: self._show_pair(), "pair")
-        self.observe(lambda _: self._show_motion(), ["attributed", "part"])
+        self.observe(lambda _: self._show_motion(), "attributed")
         self._choose()
-        if not len(self._rows):
-            self._show_pair()
 
-    def _make_controls(self) -> list[widgets.HBox]:
+    def _controls(self) -> list[widgets.HBox]:
         """Filters and order, and the walk through the pairs with the bookmark."""
-        choices = []
-        for name, (none, title, hint) in _FILTERS.items():
-            there = [column for column in _COLUMNS[name] if column in self._facts]
-            if none is False:
-                one = control(widgets.Checkbox, title, tooltip=hint, indent=False, margin="2px 10px")
-            else:
-                counts = pd.concat([self._facts[column] for column in there]).value_counts() if there else pd.Series()
-                mark = "AU " if name == "aus" else ""
-                options = [(f"{mark}{value} ({n})", str(value)) for value, n in counts.items()]
-                one = control(widgets.Dropdown, title, options=[("all", ""), *options], tooltip=hint)
-            one.layout.display = "" if there or name == "bookmarked" else "none"
-            choices.append(self._bind(
-                "filters", one, to_control=itemgetter(name),
-                to_trait=lambda value, name=name: self.filters | {name: value},  # type: ignore[misc]
-            ))  # fmt: skip
         titles = [(_ORDERS[name][0], name) for name in self._keys]
         order = control(widgets.Dropdown, "order", options=titles, tooltip="Order of the pairs")
         self._mark = control(widgets.ToggleButton, "bookmark", icon="bookmark", tooltip="Bookmark this pair")
@@ -202,13 +173,14 @@ class PairBrowser(WrittenPanel):
         self._count, self._link = (widgets.HTML(layout={"margin": "6px 10px 2px 4px"}) for _ in range(2))
         self._mark.observe(self._on_bookmark, "value")
         self._note.observe(self._on_bookmark, "value")
-        reset = self._button("All pairs", "times", "Remove all filters", self.filter)
+        reset = self._button("All pairs", "times", "Remove all filters", lambda: self.set_trait("filters", {}))
         walk = [
-            self._button("previous", "arrow-left", "The pair before this one", self.previous),
+            self._button("previous", "arrow-left", "The pair before this one", partial(self.next, steps=-1)),
             self._button("next", "arrow-right", "The pair after this one", self.next),
             self._count, self._mark, self._note, self._link,
         ]  # fmt: skip
-        return [widgets.HBox([*choices, self._bind("order", order), reset]), widgets.HBox(walk)]
+        choice = [*filter_controls(self, self._masks), self._bind("order", order), reset]
+        return [widgets.HBox(choice), widgets.HBox(walk)]
 
     def show(self, clip_a: str, *, clip_b: str) -> None:
         """Show the pair of these two clips, named in either order; filters that hide it are taken away.
@@ -224,65 +196,25 @@ class PairBrowser(WrittenPanel):
         """
         self.pair = (clip_a, clip_b)
 
-    def next(self) -> tuple[str, str]:
-        """Show the next pair, after the last the first, and return its two clip ids.
-
-        Raises
-        ------
-        ValueError
-            If no pair passes the filters.
-        """
-        return self._step(1)
-
-    def previous(self) -> tuple[str, str]:
-        """Show the pair before, before the first the last, and return its two clip ids; else as :meth:`next`."""
-        return self._step(-1)
-
-    def filter(
-        self, *, aus: str = "", emotion: str = "", against: str = "", opposite: bool = False,
-        subjects: Literal["", "same", "different"] = "",
-        verdict: Literal["", "both right", "one right", "swapped", "both wrong"] = "", dataset: str = "",
-        bookmarked: bool = False, order: Literal["ranked", "alike", "apart", "missed", "leaks"] | None = None,
-    ) -> int:  # fmt: skip
-        """Choose among the pairs, and show the first that passes; what is not named is not filtered by.
+    def next(self, *, steps: int = 1) -> tuple[str, str]:
+        """Show the pair so many places further among those that pass, and return its two clip ids.
 
         Parameters
         ----------
-        aus : str
-            An AU set as the pairs write it, such as ``6+12``.
-        emotion, against : str
-            One clip has the first of them, the other the second.
-        opposite : bool
-            Only a positive against a negative emotion.
-        subjects : {"", "same", "different"}
-            Pairs of one person, of two, or all.
-        verdict : {"", "both right", "one right", "swapped", "both wrong"}
-            What the model predicted.
-        dataset : str
-            Both clips are of this data set.
-        bookmarked : bool
-            Only marked pairs.
-        order : str or None
-            As the browser's own; the order stays where None.
+        steps : int
+            -1 for the pair before; the first pair follows the last.
 
         Returns
         -------
-        int
-            How many pairs pass.
+        tuple of str
 
         Raises
         ------
         ValueError
-            If a choice names something that is not there.
+            If there are no pairs.
         """
-        chosen = {
-            "aus": aus, "emotion": emotion, "against": against, "subjects": subjects, "verdict": verdict,
-            "dataset": dataset, "opposite": opposite, "bookmarked": bookmarked,
-        }  # fmt: skip
-        with self.hold_trait_notifications():
-            self.filters, self.order = chosen, order or self.order
-        self._choose()
-        return len(self._rows)
+        self.pair = self._names[self._rows[(self._at() + steps) % len(self._rows)]]
+        return self.pair
 
     @property
     def pairs(self) -> pd.DataFrame:
@@ -297,25 +229,20 @@ class PairBrowser(WrittenPanel):
         ValueError
             If no pair is shown.
         """
-        self._check_pair()
-        place = self._place_of[frozenset(self.pair)]
+        place = self._place()
         self._notes = {row: own for row, own in {**self._notes, place: note}.items() if own is not None}
         self.set_trait("bookmarks", self._table.iloc[list(self._notes)].assign(note=list(self._notes.values())))
-        if self.filters["bookmarked"]:
-            self._choose(self._at())
         self._show_position()
 
     def _page(self) -> dict[str, Any]:
-        self._check_pair()
-        about = require(self._about, otherwise="there is no information on these clips; give clips= or predictions=")
-        pairs = self.pairs[self.pairs[["clip_a", "clip_b"]].isin(about["clip_id"].to_list()).all(axis=1)]
+        self._place()
         items = []
-        for row in pairs.to_dict("records"):
+        for row in self.pairs.to_dict("records"):
             emotions, both = (f"{row[f'{what}_a']} / {row[f'{what}_b']}" for what in ("label", "clip"))
             text = filter(None, [f"AU {row['action_units']}", emotions, row.get("verdict"), both])
             items.append(("  ·  ".join(text), row["clip_a"], row["clip_b"]))
-        shown = about["clip_id"].isin(pairs[["clip_a", "clip_b"]].to_numpy().ravel())
-        table = about[shown].reset_index(drop=True)
+        shown = self._about["clip_id"].isin(self.pairs[["clip_a", "clip_b"]].to_numpy().ravel())
+        table = self._about[shown].reset_index(drop=True)
         n = counted(len(items), "pair"), counted(len(table), "clip")
         return {
             "view": self.stage, "table": table, "predictions": self._predictions, "data": {"items": items},
@@ -325,82 +252,52 @@ class PairBrowser(WrittenPanel):
     @validates("filters", "order", "attributed", "pair")
     def _check(self, name: str, value: Any) -> Any:
         if name == "attributed":
-            require(self._attribute if value else True, otherwise=_NO_ATTRIBUTE)
+            require(self._attribute if value else True, otherwise=f"no attributor was given. {_NO_MAP}")
         elif name == "order":
             if value not in self._keys:
                 raise ValueError(f"there is no order {value!r} here; there are {', '.join(self._keys)}")
         elif name == "filters":
-            self._passing(value)
-            value = _NO_FILTERS | value
-        elif value != _NO_PAIR or len(self._rows):
+            passing(self._masks, value)
+        elif self._names or value != _NO_PAIR:
             place = self._place_of.get(frozenset(value))
             if place is None:
                 a, b = value
                 raise ValueError(f"{a!r} and {b!r} are not among the {len(self._table)} pairs of this browser")
             if place not in self._rows:
-                self.filters = _NO_FILTERS
+                self.filters = {}
             value = self._names[place]
         return value
 
-    def _passing(self, filters: Mapping[str, Any]) -> np.ndarray:
-        """Which pairs pass, (n,) of bool; ValueError where a choice is not there."""
-        keep = np.ones(len(self._table), dtype=bool)
-        for name, value in filters.items():
-            if name not in _FILTERS:
-                raise ValueError(f"there is no filter {name!r}; there are {', '.join(_FILTERS)}")
-            if name == "bookmarked":
-                keep &= np.isin(np.arange(len(keep)), list(self._notes)) | (not value)
-            elif value:
-                facts = self._facts[self._facts.columns.intersection(_COLUMNS[name])]
-                known = sorted({one for column in facts for one in facts[column].cat.categories})
-                if value not in known:
-                    some = ", ".join(map(str, known[:12])) or "none"
-                    raise ValueError(f"no pair has the {name} {value!r}; there are {some}")
-                keep &= (facts == value).any(axis=1).to_numpy()
-        if filters.get("against") and filters["against"] == filters.get("emotion"):
-            keep[:] = False  # a confusable pair has two emotions
-        return keep
-
-    def _check_pair(self) -> None:
-        if not len(self._rows):
-            why = f"no pair passes these filters, of {counted(len(self._table), 'pair')} in all"
+    def _place(self) -> int:
+        """The row of the pair that is shown; ValueError where there is none."""
+        if not self._names:
             none = "none here, because no two clips share an AU set and differ in emotion"
-            none = f"No confusable pairs: {self._table.attrs.get('none') or none}{self._left_out}."
-            raise ValueError(why if len(self._table) else none)
+            raise ValueError(f"No confusable pairs: {self._table.attrs.get('none') or none}{self._left_out}.")
+        return self._place_of[frozenset(self.pair)]
 
-    def _choose(self, at: int = 0) -> None:
-        """Find the pairs that pass, and show the one at this position among them."""
-        rows = np.flatnonzero(self._passing(self.filters))
+    def _choose(self) -> None:
+        """Find the pairs that pass, and show the first of them."""
+        rows = np.flatnonzero(passing(self._masks, self.filters))
         self._rows = rows[np.argsort(-self._keys[self.order][rows], kind="stable")]
-        self.pair = self._names[self._rows[min(at, len(rows) - 1)]] if len(rows) else _NO_PAIR
+        self.pair = self._names[self._rows[0]]
         self._show_position()
 
     def _at(self) -> int:
-        return int(np.flatnonzero(self._rows == self._place_of[frozenset(self.pair)])[0])
-
-    def _step(self, by: int) -> tuple[str, str]:
-        """Show the pair so many places further among those that pass; the first follows the last."""
-        self._check_pair()
-        self.pair = self._names[self._rows[(self._at() + by) % len(self._rows)]]
-        return self.pair
+        return int(np.flatnonzero(self._rows == self._place())[0])
 
     def _on_bookmark(self, change: traitlets.Bunch) -> None:
         """The button or the note of the bookmark was changed on the page."""
-        place = self._place_of.get(frozenset(self.pair), -1)
-        shown = place in self._notes if change.owner is self._mark else self._notes.get(place, "")
-        if place >= 0 and change.new != shown:
+        own = self._notes.get(self._place())
+        if change.new != (own is not None if change.owner is self._mark else own or ""):
             self.bookmark(note=None if change.new is False else self._note.value)
 
     def _show_position(self) -> None:
-        """Show which of how many pairs it is, its bookmark and note, and why there is no pair."""
-        n, of, place = len(self._rows), len(self._table), self._place_of.get(frozenset(self.pair), -1)
-        self._choice.layout.display = "" if of else "none"
-        self._walk.layout.display = "" if n else "none"
+        """Show which of how many pairs it is, its bookmark and note."""
+        n, of, own = len(self._rows), len(self._table), self._notes.get(self._place())
         self._say("")
-        self._try(self._check_pair)  # which says why there is none
-        count = f"{self._at() + 1 if n else 0} of {'' if n == of else f'{n} of '}{counted(of, 'pair')}{self._left_out}"
+        count = f"{self._at() + 1} of {'' if n == of else f'{n} of '}{counted(of, 'pair')}{self._left_out}"
         self._count.value = f"<div class='medn-line'>{count}</div>"
-        self._mark.value, self._note.value = place in self._notes, self._notes.get(place, "")
+        self._mark.value, self._note.value = own is not None, own or ""
         link = note("No pair is bookmarked yet.")
         if self._notes:  # nothing is written on the kernel's machine
             payload = base64.b64encode(self.bookmarks.to_csv(index=False).encode()).decode()
@@ -413,12 +310,9 @@ class PairBrowser(WrittenPanel):
 
     def _show_pair(self) -> None:
         """Show the clips of the pair, its verdicts and its flows, and publish its row."""
-        self._both.show(*filter(None, self.pair))
-        self._sheet.layout.display = "" if any(self.pair) else "none"
-        selection = self._table.iloc[[self._place_of[frozenset(self.pair)]] if any(self.pair) else []]
+        self._both.show(*self.pair)
+        selection = self._table.iloc[[self._place()]]
         self.set_trait("selection", selection)
-        if selection.empty:
-            return
         none = ["No verdicts: give the table of medn.diagnose.rank_pairs, which has them."]
         lines = pair_lines(selection.iloc[0]) or none
         features = self._features
@@ -438,19 +332,16 @@ class PairBrowser(WrittenPanel):
 
     def _show_motion(self) -> None:
         """Draw the flows of the pair and their difference, and the attribution where it is wanted."""
-        if not any(self.pair):
-            return
         drawn: dict[str, go.Figure] = {}
-        part, why = self.part, "" if self._attribute else note(_NO_MAP)
+        why = "" if self._attribute else note(_NO_MAP)
         try:
             clips = require(self._clips, otherwise="No clips were given, so there is no flow to draw.")
-            positions(clips.table, list(self.pair), owner="these clips")
             drawn["motion"] = motion_figure(clips, self.pair)
             if self.attributed and self._attribute is not None:
                 self._explained.value = note(f"Computing the attribution of {' and '.join(self.pair)} ...")
                 found = self._attribute(*self.pair)
-                drawn["attribution"] = attribution_figure(found, clips, self.pair, part=part)
-                lines = [attribution_line(found, part=part), *sanity_lines(found)]
+                drawn["attribution"] = attribution_figure(found, clips, self.pair, part="frames")
+                lines = [attribution_line(found, part="frames"), *sanity_lines(found)]
                 why = "".join(note(line, escape=False) for line in lines)
         except ValueError as problem:
             why = note(f"{'Not attributed: ' if drawn else ''}{problem}", warn=True) + why

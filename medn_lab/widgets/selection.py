@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import html
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
@@ -15,16 +15,14 @@ from medn_lab.records import BranchFeatures, Embedding, au_columns, au_doubt, au
 from medn_lab.view.decoupling import MEASURES
 from medn_lab.view.marks import counted
 from medn_lab.view.rows import au_set_names, label_column, persons, rightness
-from medn_lab.widgets.panel import emotion_chip, note, table_html
+from medn_lab.widgets.panel import Panel, control, emotion_chip, note, table_html
 
-Measure = Callable[[Iterable[str]], pd.DataFrame]
-FILTERS = {"au_sets": "AU set", "aus": "AU", "subjects": "subject", "datasets": "data set"}
+# Of each filter of clips or of pairs the label of its control.
+_LABELS = {
+    "au_set": "AU set", "au": "AU", "subject": "Subject", "dataset": "Data set", "emotion": "emotion",
+    "subjects": "subjects", "verdict": "predictions", "opposite": "opposite valence",
+}  # fmt: skip
 
-_PAIRS: dict[str, list[Any]] = {  # what pairs can be, also where none is
-    "verdict": ["both right", "one right", "swapped", "both wrong"],
-    "subjects": ["same", "different"],
-    "opposite": [False, True],
-}
 _KEYS = ["kind", "measure", "branch", "target"]
 _MEASURE_TITLES = {
     "measure": "Dependence and leakage", "selected": "selected", "every": "all", "chance": "chance",
@@ -39,7 +37,7 @@ _READING = (
 
 
 def filter_masks(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Of each filter which clips have which value, (n, values) of bool; no values where the table cannot tell.
+    """Of each filter of clips which clips have which value, (n, values) of bool; no values where the table has none.
 
     Two subjects of one name in two data sets are two: they are named ``dataset/subject`` then.
 
@@ -49,47 +47,83 @@ def filter_masks(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     >>> [list(values) for values in filter_masks(table).values()]
     [['AU4', 'no AU'], ['AU4'], ['2', '10'], []]
     """
-    aus, masks = au_columns(table), dict.fromkeys(FILTERS, pd.DataFrame(index=table.index))
-    if aus or "action_units" in table:
-        sets = pd.get_dummies(pd.Series(au_set_names(table), index=table.index), dtype=bool)
-        masks["au_sets"] = sets[sets.sum().sort_values(ascending=False, kind="stable").index]
-    masks["aus"] = (table[aus] == 1).loc[:, lambda coded: coded.any()]
-    values = {"subjects": persons(table)} if "subject" in table else {}
-    if "dataset" in table and len(table["dataset"].unique()) > 1:
-        values["datasets"] = table["dataset"]
-    for name, own in values.items():
-        mask = pd.get_dummies(own.astype(str), dtype=bool)
-        masks[name] = mask[sorted(mask, key=lambda one: re.sub(r"\d+", lambda digits: digits[0].zfill(9), one))]
-    return masks
+    aus = (table[au_columns(table)] == 1).loc[:, lambda coded: coded.any()]
+    return {
+        "au_set": _mask(pd.Series(au_set_names(table), index=table.index)), "au": aus,
+        "subject": _mask(persons(table) if "subject" in table else None), "dataset": _mask(table.get("dataset")),
+    }  # fmt: skip
 
 
-def chosen_filters(
-    masks: Mapping[str, pd.DataFrame], wanted: Mapping[str, str | Iterable[str]]
-) -> tuple[dict[str, tuple[str, ...]], np.ndarray]:
-    """The filters that are on, each with its values, and which clips pass all of them, (n,) of bool.
+def pair_masks(pairs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Of each filter of pairs which pairs have which value, (n, values) of bool; no values where the table has none.
 
-    Of one filter's values any one suffices; one value may stand alone.
+    An ``emotion`` is that of one clip, or those of both.
+
+    Examples
+    --------
+    >>> pairs = pd.DataFrame({"action_units": ["12"], "label_a": ["happiness"], "label_b": ["fear"]})
+    >>> [list(values) for values in pair_masks(pairs).values()]
+    [['12'], ['fear', 'happiness', 'fear / happiness'], [], [], []]
+    """
+    pairs = pairs.reset_index(drop=True)
+    labels = pairs[["label_a", "label_b"]].astype(str)
+    of_one = pd.DataFrame({one: (labels == one).any(axis=1) for one in sorted(np.unique(labels))}, index=pairs.index)
+    of_both = pd.Series([" / ".join(sorted(two)) for two in labels.to_numpy()], index=pairs.index, dtype=object)
+    same = pairs["same_subject"].map({True: "same", False: "different"}) if "same_subject" in pairs else None
+    return {
+        "au_set": _mask(pairs["action_units"]), "emotion": pd.concat([of_one, _mask(of_both)], axis=1),
+        "subjects": _mask(same), "verdict": _mask(pairs.get("verdict")),
+        "opposite": pd.DataFrame({True: pairs["opposite"].eq(True)} if "opposite" in pairs else {}),
+    }  # fmt: skip
+
+
+def _mask(values: pd.Series | None) -> pd.DataFrame:
+    """Which rows have which value, short values first; a row whose value is missing has none."""
+    if values is None:
+        return pd.DataFrame()
+    mask = pd.get_dummies(values.astype(object).map(str, na_action="ignore"), dtype=bool)
+    return mask[sorted(mask, key=lambda value: (len(value), value))]
+
+
+def passing(masks: Mapping[str, pd.DataFrame], filters: Mapping[str, Any]) -> np.ndarray:
+    """Which rows pass all filters (the value of each, by name), (n,) of bool.
 
     Raises
     ------
     ValueError
-        If there is no such filter, no clip has a value, or no clip passes all filters.
+        If there is no such filter, no row has a value, or no row passes all filters.
     """
-    found, passed = {}, np.ones(len(masks["aus"]), dtype=bool)
-    for name, own in wanted.items():
-        values = tuple(filter(None, (own,) if isinstance(own, str) else map(str, own)))
-        if name not in FILTERS:
-            raise ValueError(f"there is no filter {name!r}; there are {', '.join(FILTERS)}")
-        if strange := [one for one in values if one not in masks[name]]:
-            some = ", ".join(masks[name].columns[:8]) or "none is known here"
-            raise ValueError(f"no clip has the {FILTERS[name]} {strange[0]!r}; there are {some}")
-        if values:
-            found[name] = values
-            passed &= masks[name][list(values)].any(axis=1).to_numpy()
-    if found and not passed.any():
-        chosen = ", ".join(f"{FILTERS[name]} {' or '.join(own)}" for name, own in found.items())
-        raise ValueError(f"no clip passes all filters: {chosen}; remove one of them")
-    return found, passed
+    passed = np.ones(len(masks["au_set"]), dtype=bool)
+    for name, value in filters.items():
+        if name not in masks:
+            raise ValueError(f"there is no filter {name!r} here; there are {', '.join(masks)}")
+        known = list(masks[name])
+        if value not in known:
+            some = ", ".join(map(str, known[:12])) or "none"
+            raise ValueError(f"nothing here has the {name} {value!r}; there are {some}")
+        passed &= masks[name][value].to_numpy()
+    if filters and not passed.any():
+        chosen = ", ".join(f"{name} {value}" for name, value in filters.items())
+        raise ValueError(f"nothing passes all filters: {chosen}; remove one of them")
+    return passed
+
+
+def filter_controls(panel: Panel, masks: Mapping[str, pd.DataFrame]) -> list[widgets.Widget]:
+    """A control for each filter that leaves something out, bound to the panel's trait ``filters``."""
+
+    def bound(name: str, mask: pd.DataFrame) -> Any:
+        none: Any = ""
+        if True in mask:
+            none, one = False, control(widgets.Checkbox, _LABELS[name], indent=False, margin="2px 10px")
+        else:
+            options = [("all", ""), *((f"{value} ({n})", value) for value, n in mask.sum().items())]
+            one = control(widgets.Dropdown, _LABELS[name], options=options, width="190px")
+        return panel._bind(
+            "filters", one, to_control=lambda filters: filters.get(name, none),
+            to_trait=lambda value: {key: own for key, own in {**panel.filters, name: value}.items() if own},
+        )  # fmt: skip
+
+    return [bound(name, mask) for name, mask in masks.items() if not mask.to_numpy().all()]
 
 
 def partner_groups(table: pd.DataFrame) -> pd.DataFrame:
@@ -119,9 +153,7 @@ def same_aus(groups: pd.DataFrame, row: int) -> np.ndarray:
     return np.flatnonzero(groups["aus"] == aus)
 
 
-def partner(
-    groups: pd.DataFrame, row: int, *, places: np.ndarray, among: np.ndarray | None = None
-) -> tuple[int, float]:
+def partner(groups: pd.DataFrame, row: int, *, places: np.ndarray, among: np.ndarray) -> tuple[int, float]:
     """The row of the confusable partner: the nearest clip with the same AU set and another emotion, and its distance.
 
     Parameters
@@ -131,8 +163,8 @@ def partner(
     row : int
     places : (n, d) float
         In standard deviations.
-    among : (n,) bool or None
-        The clips that may be the partner; all where None.
+    among : (n,) bool
+        The clips that may be the partner.
 
     Raises
     ------
@@ -142,19 +174,19 @@ def partner(
     Examples
     --------
     >>> table = pd.DataFrame({"clip_id": list("abc"), "AU4": [1, 1, 1], "label": ["disgust", "others", "others"]})
-    >>> partner(partner_groups(table), 0, places=np.array([[0.0], [9.0], [1.0]]))
+    >>> partner(partner_groups(table), 0, places=np.array([[0.0], [9.0], [1.0]]), among=np.ones(3, dtype=bool))
     (2, 1.0)
     """
     clip_id, aus, emotion, _ = groups.iloc[row]
     alike = same_aus(groups, row)
     emotions = groups["emotion"].iloc[alike]
     others = alike[emotions.notna() & (emotions != emotion)]
-    there = others if among is None else others[among[others]]
+    there = others[among[others]]
     problems = {
         "its emotion is not known": emotion is None,
         "no AU is coded in this clip, so no clip can share its AUs": not aus,
         f"all {len(alike)} clips with the AU set {aus} are labelled {emotion!r}": len(others) == 0,
-        f"all {len(others)} are hidden by the filters; call filter()": len(there) == 0,
+        f"all {len(others)} are hidden by the filters; press Show all": len(there) == 0,
     }
     if why := [text for text, holds in problems.items() if holds]:
         raise ValueError(f"{clip_id!r} has no confusable partner: {why[0]}")
@@ -174,22 +206,12 @@ def all_partners(groups: pd.DataFrame, places: np.ndarray) -> np.ndarray:
 
 
 def clips_to_compare(table: pd.DataFrame, clip_id: str) -> list[tuple[str, str]]:
-    """Clips of another emotion as (text, clip_id), those with the same AU set first.
-
-    Raises
-    ------
-    ValueError
-        If the clip's emotion is not known, or there is no other.
-    """
+    """Clips of another emotion as (text, clip_id), those with the same AU set first; none if its own is not known."""
     groups = partner_groups(table)
     own = groups[groups["clip_id"] == clip_id].iloc[0]
-    if own["emotion"] is None:
-        raise ValueError(f"the emotion of {clip_id!r} is not known, so it cannot be compared with another emotion")
-    others = groups[groups["emotion"].notna() & (groups["emotion"] != own["emotion"])]
-    if others.empty:
-        raise ValueError(f"every clip with a known emotion is {own['emotion']}; a pair needs two emotions")
-    alike = (others["aus"] == own["aus"]) if own["aus"] else pd.Series(False, others.index)
-    listed = others.assign(same=alike).sort_values("same", ascending=False, kind="stable").head(_MOST_PARTNERS)
+    others = groups[groups["emotion"].notna() & (groups["emotion"] != own["emotion"]) & (own["emotion"] is not None)]
+    listed = others.assign(same=others["aus"].eq(own["aus"]) & bool(own["aus"]))
+    listed = listed.sort_values("same", ascending=False, kind="stable").head(_MOST_PARTNERS)
     return [
         (f"{name} · {label}{' · same AUs' * same}", name)
         for name, label, same in listed[["clip_id", "emotion", "same"]].to_numpy()
@@ -208,16 +230,8 @@ def partner_places(embedding: Embedding, features: BranchFeatures | None, names:
     return places / np.where(spread > 0, spread, 1.0), name
 
 
-def describe_selection(table: pd.DataFrame, *, of: int, hidden: int = 0) -> str:
-    """Which clips are selected: how many, whose, which emotions, and the emotions of the most frequent AU sets.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The selected rows.
-    of, hidden : int
-        Clips on the maps, and clips that a filter hides.
-    """
+def describe_selection(table: pd.DataFrame, *, of: int) -> str:
+    """Which of so many clips are selected: whose, which emotions, and the emotions of the most frequent AU sets."""
     if not len(table):
         return (
             "<div class='medn-line medn-quiet'>Nothing is selected: draw a lasso in a map, or choose a category under "
@@ -230,7 +244,7 @@ def describe_selection(table: pd.DataFrame, *, of: int, hidden: int = 0) -> str:
         counts = own.dropna().astype(str).value_counts()
         return "".join(emotion_chip(name, count=count) for name, count in counts.items())
 
-    parts = [f"<b>{len(table)} of {of} {'shown ' if hidden else ''}clips</b>"]
+    parts = [f"<b>{len(table)} of {of} clips</b>"]
     if "subject" in table:
         parts.append(counted(persons(table).nunique(), "subject"))
     parts.append(chips(labels))
@@ -279,23 +293,3 @@ def titled(measures: pd.DataFrame) -> pd.DataFrame:
     names = measures["measure"].map(lambda one: MEASURES.get(one, one)).where(measures["kind"] != "leakage", leak)
     found = measures.assign(measure=names, better=np.where(own, "higher", "lower"))
     return found.drop(columns=["kind", "branch", "target"])
-
-
-def pair_facts(pairs: pd.DataFrame, about: pd.DataFrame | None) -> pd.DataFrame:
-    """What pairs are filtered by: a category a column, as far as it is known."""
-    facts: dict[str, Any] = {"aus": pairs["action_units"]}
-    facts |= {name: pairs[name] for name in ("label_a", "label_b", "opposite", "verdict") if name in pairs}
-
-    def of_clips(values: pd.Series, table: pd.DataFrame) -> list[np.ndarray]:
-        of_clip = values.set_axis(table["clip_id"].to_numpy())
-        return [of_clip.reindex(pairs[f"clip_{side}"]).to_numpy(dtype=object) for side in "ab"]
-
-    if "same_subject" in pairs:
-        facts["subjects"] = np.where(pairs["same_subject"], "same", "different")
-    elif about is not None and "subject" in about:
-        one, other = of_clips(persons(about), about)
-        facts["subjects"] = np.where((one == other) & pd.notna(one), "same", "different")
-    if about is not None and "dataset" in about and len(about["dataset"].unique()) > 1:
-        one, other = of_clips(about["dataset"].astype(str), about)
-        facts["dataset"] = np.where((one == other) & pd.notna(one), one, "two data sets")
-    return pd.DataFrame({name: pd.Categorical(own, categories=_PAIRS.get(name)) for name, own in facts.items()})

@@ -21,7 +21,7 @@ CELLS = (
     "predictions = medn.predict(medn.load_pretrained(), clips)\n"
     "features = medn.extract_features(medn.load_pretrained(), clips)",
     "medn.widgets.ClipPlayer(clips)",
-    "medn.widgets.EvaluationPanel(predictions, clips=clips)",
+    "medn.widgets.EvaluationPanel(medn.evaluate.evaluation_summary(predictions), clips=clips)",
     "xy = {f'{name}_xy': getattr(features, name)[:, :2] for name in ('motion', 'emotion', 'fused')}\n"
     "medn.widgets.BranchExplorer(medn.records.Embedding(**xy, table=clips.table), clips=clips)",
 )

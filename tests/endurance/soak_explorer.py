@@ -41,9 +41,9 @@ def gestures() -> Iterator[str]:
         yield "colour"
         explorer.select_same_aus()
         yield "same AUs"
-        explorer.filter(subjects=[str(rng.choice(explorer.shown["subject"].unique()))])
+        explorer.filters = {"subject": str(rng.choice(explorer.shown["subject"].unique()))}
         yield "filter"
-        explorer.filter()
+        explorer.show_all()
         explorer.clear()
         yield "clear"
 
