@@ -258,7 +258,7 @@ def _place_by_umap(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> 
 
     how: dict[str, Any] = {name: params[name] for name in ("n_neighbors", "min_dist", "metric")}
     how["random_state"] = params["seed"]
-    first, metric = several[0], params["metric"]
+    first, k, metric = several[0], params["n_neighbors"], params["metric"]
     # numba must not compile the same functions in two threads at once, and umap warns of its choices (n_jobs, graph
     # size) on every call. numba also sets OpenMP's threads to all cores and leaves them so: torch, which shares them,
     # would sum in another order, and a prediction after a map would differ from one before it in the last digits.
@@ -276,9 +276,7 @@ def _place_by_umap(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> 
                 return [np.asarray(xy) for xy in mapper.fit_transform(list(several), relations=same)]
             if len(first) >= _MANY:
                 values = first - first.mean(axis=1, keepdims=True) if metric == "correlation" else first
-                search = NearestNeighbors(
-                    n_neighbors=params["n_neighbors"], metric=metric.replace("correlation", "cosine")
-                )
+                search = NearestNeighbors(n_neighbors=k, metric="euclidean" if metric == "euclidean" else "cosine")
                 far, near = search.fit(values).kneighbors(values)
                 how["precomputed_knn"] = (near.astype(np.int32), far.astype(np.float32), None)
             return [UMAP(**how, n_jobs=1).fit_transform(first)]
