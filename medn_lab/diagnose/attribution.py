@@ -24,7 +24,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import wraps
-from importlib import import_module
 from itertools import permutations
 from typing import Any, Literal, NamedTuple
 
@@ -137,7 +136,7 @@ class TargetFunction:
         """The target's value (b,) for the inputs of `reads` and then `fixed`, as the model takes them."""
         with torch.no_grad():  # the value without the branch does not depend on the inputs that are attributed to
             without = self.faded(*inputs) if self.target.contribution else 0.0
-        return self._value(dict(zip((*self.reads, *self.fixed), inputs, strict=True))) - without
+        return self._value(*inputs) - without
 
     def faded(self, *inputs: Tensor) -> Tensor:
         """The limit of the model's value as what happens in the inputs `reads` fades away.
@@ -145,15 +144,15 @@ class TargetFunction:
         In perfect stillness all positions of the face tie, and what the emotion branch keeps depends on their order; a
         clip that fades away keeps its own positions to the end.
         """
-        named = dict(zip((*self.reads, *self.fixed), inputs, strict=True))
-        still = named | dict(zip(self.reads, self.baselines(inputs[: len(self.reads)]), strict=True))
+        still, fixed = self.baselines(inputs[: len(self.reads)]), inputs[len(self.reads) :]
         if "frames" not in self.reads:
-            return self._value(still)
-        change = FADED_SHARE * (named["frames"] - still["frames"])
-        near, nearer = (self._value({**still, "frames": still["frames"] + k * change}) for k in (2, 1))
+            return self._value(*still, *fixed)
+        (onset, *others), change = still, FADED_SHARE * (inputs[0] - still[0])  # frames come first
+        near, nearer = (self._value(onset + k * change, *others, *fixed) for k in (2, 1))
         return 2 * nearer - near  # linear extrapolation through both
 
-    def _value(self, named: Mapping[str, Tensor]) -> Tensor:
+    def _value(self, *inputs: Tensor) -> Tensor:
+        named = dict(zip((*self.reads, *self.fixed), inputs, strict=True))
         output: Any = self.model(named.get("frames"), named.get("flow"))
         target, config = self.target, self.model.config
         if target.kind == "gate":
@@ -275,24 +274,22 @@ def attribution_method(
     """
 
     def register(compute: Callable[..., Tensors]) -> Callable[..., Attribution]:
-        name = compute.__name__
+        name, shared = compute.__name__, inspect.signature(attribute).parameters
         own = [one for one in inspect.signature(compute).parameters.values() if one.kind is one.KEYWORD_ONLY]
         known = _METHODS.get(name)
         if known is not None and known.compute.__module__ != compute.__module__:
             raise ValueError(f"{known.compute.__module__} has an attribution method {name!r}; take another name")
         _METHODS[name] = Method(compute, {one.name: one.default for one in own}, reads, slopes, places, complete)
 
-        def run(
-            model: MEDN, clips: Clips, *, target: str, batch_size: int = 16, progress: bool = False, **params: Any
-        ) -> Attribution:
-            how: dict[str, Any] = {"target": target, "batch_size": batch_size, "progress": progress}
-            return attribute(model, clips, method=name, params=params, **how)
+        def run(model: MEDN, clips: Clips, **given: Any) -> Attribution:
+            params = {one.name: given.pop(one.name) for one in own if one.name in given}
+            return attribute(model, clips, method=name, params=params, **given)
 
-        *shared, batch, bar, _ = inspect.signature(run).parameters.values()
+        model, clips, target, _, _, *others = shared.values()
+        shown = [model, clips, target, *own, *others]
         public: Any = wraps(compute)(run)
-        public.__signature__ = inspect.Signature([*shared, *own, batch, bar], return_annotation="Attribution")
-        public.__annotations__ = {one.name: one.annotation for one in (*shared, *own, batch, bar)}
-        public.__annotations__["return"] = "Attribution"
+        public.__signature__ = inspect.Signature(shown, return_annotation="Attribution")
+        public.__annotations__ = {one.name: one.annotation for one in shown} | {"return": "Attribution"}
         return public
 
     return register
@@ -300,7 +297,8 @@ def attribution_method(
 
 def registered_methods() -> dict[str, Method]:
     """The registered methods by name, those of this library first."""
-    import_module("medn_lab.diagnose.attribution_methods")
+    from medn_lab.diagnose import attribution_methods  # noqa: F401  # registers them
+
     return _METHODS
 
 

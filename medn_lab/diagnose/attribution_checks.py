@@ -26,7 +26,7 @@ from medn_lab.diagnose.attribution import (
 from medn_lab.diagnose.interventions import person_means
 from medn_lab.evaluate.resampling import ratio, t_bounds
 from medn_lab.model import MEDN, check_clips
-from medn_lab.records import Attribution, Clips, Truth, au_columns, require
+from medn_lab.records import Attribution, Clips, Truth, au_columns, positions, require
 
 # Stilled squares of a clip, whose side is a quarter of the crop, and noisy copies of it.
 N_SQUARES, N_NOISY = 32, 4
@@ -154,11 +154,10 @@ def _infidelity(
     stilled: list[Tensor] = []
     generator, predicted = torch.Generator().manual_seed(seed), torch.zeros(1, dtype=torch.float64)
     for name, value, base in zip(score.reads, inputs, score.baselines(inputs), strict=True):
-        side = value.shape[-1]
-        patch = max(1, side // 4)
-        top, left = (torch.randint(side - patch + 1, (N_SQUARES, 1, 1), generator=generator) for _ in range(2))
-        rows, columns = torch.arange(side).view(1, -1, 1), torch.arange(side).view(1, 1, -1)
-        mask = (rows >= top) & (rows < top + patch) & (columns >= left) & (columns < left + patch)
+        side, patch = value.shape[-1], max(1, value.shape[-1] // 4)
+        place, first = torch.arange(side), torch.randint(side - patch + 1, (2, N_SQUARES, 1), generator=generator)
+        rows, columns = (place >= first) & (place < first + patch)  # (N_SQUARES, side) each
+        mask = rows.unsqueeze(2) & columns.unsqueeze(1)
         mask = mask.view(N_SQUARES, *[1] * (value.ndim - 3), side, side).to(value.device)
         stilled.append(torch.where(mask & (name in maps), base, value))  # an input without a map stays as it is
         if name not in maps:
@@ -183,7 +182,6 @@ def randomisation_check(
     randomise: Literal["all", "modules"] = "all",
     n_draws: int = 2,
     seed: int = 0,
-    progress: bool = False,
 ) -> pd.DataFrame:
     """Compare a method's maps with those that it gives when the network's weights are random.
 
@@ -210,8 +208,6 @@ def randomisation_check(
         Sets of random weights.
     seed : int
         Of the random weights.
-    progress
-        As in :func:`saliency`.
 
     Returns
     -------
@@ -249,7 +245,7 @@ def randomisation_check(
     """
     if randomise not in ("all", "modules") or n_draws < 1:
         raise ValueError(f"randomise must be all or modules, n_draws at least 1; got {randomise!r} and {n_draws}")
-    how: dict[str, Any] = {"target": target, "method": method, "params": params, "progress": progress}
+    how: dict[str, Any] = {"target": target, "method": method, "params": params}
     own, fresh = attribute(model, clips, **how), [random_model(model, seed=seed + draw) for draw in range(n_draws)]
     modules = list(dict.fromkeys(name.partition(".")[0] for name in model.state_dict()))[::-1]
     stages = []
@@ -287,12 +283,8 @@ def similarity(own: Attribution, others: Sequence[Attribution]) -> pd.DataFrame:
 
 def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     """The mean over clips of the rank correlation of two pictures, where neither is the same everywhere."""
-    from scipy.stats import rankdata
-
-    x, y = (rankdata(pictures.reshape(len(pictures), -1), axis=1) for pictures in (a, b))
-    x, y = (ranks - ranks.mean(axis=1, keepdims=True) for ranks in (x, y))
-    found = ratio((x * y).sum(axis=1), np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1)))
-    return float(pd.Series(found).mean())
+    x, y = (pd.DataFrame(pictures.reshape(len(pictures), -1).T).rank() for pictures in (a, b))
+    return float(x.corrwith(y).mean())
 
 
 def planted_mass(
@@ -362,18 +354,17 @@ def planted_regions(table: pd.DataFrame, *, truth: Truth, region: str) -> tuple[
     """Where `region` was planted, (n, h, w) bool, and whether each clip shows the AU or its cue changes, (n,) bool."""
     if region not in ("cue", "AUs", *truth.aus):
         raise ValueError(f"no region {region!r} was planted; there are cue, AUs, {', '.join(truth.aus)}")
-    cues = dict(zip(truth.table["clip_id"], np.abs(truth.cue_course).max(axis=1) > 0, strict=True))
+    ids = table["clip_id"]
+    if region == "cue":
+        changes = np.abs(truth.cue_course).max(axis=1) > 0
+        return np.stack([truth.cue_region(one) for one in ids]), changes[positions(truth.table, ids, owner="Truth")]
     aus = [name for name in au_columns(table) if name in truth.aus] if region == "AUs" else [region]
-    masks, planted = [], []
-    for row in table.to_dict("records"):
-        clip_id, shown = row["clip_id"], [name for name in aus if row.get(name) == 1]
-        if region == "cue":
-            of_each = [truth.cue_region(clip_id)]
-        else:
-            of_each = [truth.au_mask(clip_id, name) for name in (shown if region == "AUs" else aus)]
-        masks.append(np.any(of_each or [np.zeros(truth.au_masks.shape[2:], dtype=bool)], axis=0))
-        planted.append(cues[clip_id] if region == "cue" else bool(shown))
-    return np.stack(masks), np.array(planted)
+    shown = [[name for name in aus if row.get(name) == 1] for row in table.to_dict("records")]
+    masks = np.zeros((len(table), *truth.au_masks.shape[2:]), dtype=bool)
+    for mask, clip_id, own in zip(masks, ids, shown, strict=True):
+        for name in own if region == "AUs" else aus:
+            mask |= truth.au_mask(clip_id, name)
+    return masks, np.array([bool(own) for own in shown])
 
 
 def compare_attributions(
@@ -386,7 +377,6 @@ def compare_attributions(
     truth: Truth | None = None,
     n_draws: int = 3,
     seed: int = 0,
-    progress: bool = False,
 ) -> pd.DataFrame:
     """Compare methods on the same clips and the same target, and each with its maps of random models.
 
@@ -415,8 +405,6 @@ def compare_attributions(
         models is 0.01 to 0.07 on SynthME, so 3 give its mean to 0.04 and the run takes four times that of the maps.
     seed : int
         Of the random weights.
-    progress : bool
-        Show a progress bar.
 
     Returns
     -------
@@ -459,8 +447,9 @@ def compare_attributions(
     rows: list[dict[str, Any]] = []
     for method in methods:
         began = time.perf_counter()
-        how: dict[str, Any] = {"method": method, "params": (params or {}).get(method), "progress": progress}
-        own, *random = (attribute(one, clips, target=target, **how) for one in models)
+        own, *random = (
+            attribute(one, clips, target=target, method=method, params=(params or {}).get(method)) for one in models
+        )
         alike, error = similarity(own, random), own.sanity.get("completeness_error", np.nan)
         about = {"threshold": THRESHOLD, "seconds": time.perf_counter() - began, "completeness_error": error}
         for row in alike.to_dict("records"):
