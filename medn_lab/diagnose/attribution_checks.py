@@ -21,7 +21,6 @@ from medn_lab.diagnose.attribution import (
     differentiable,
     find_method,
     random_model,
-    registered_methods,
 )
 from medn_lab.diagnose.interventions import person_means
 from medn_lab.evaluate.resampling import ratio, t_bounds
@@ -248,7 +247,7 @@ def randomisation_check(
     how: dict[str, Any] = {"target": target, "method": method, "params": params}
     own, fresh = attribute(model, clips, **how), [random_model(model, seed=seed + draw) for draw in range(n_draws)]
     modules = list(dict.fromkeys(name.partition(".")[0] for name in model.state_dict()))[::-1]
-    stages = []
+    stages = {}
     for place in range(0 if randomise == "modules" else len(modules) - 1, len(modules)):
         maps, random = [], set(modules[: place + 1])
         for one in fresh:
@@ -257,9 +256,8 @@ def randomisation_check(
             changed.load_state_dict(weights, strict=False)
             maps.append(attribute(changed, clips, **how))
         stage = "all weights" if place == len(modules) - 1 else f"{modules[place]}{' and above' if place else ''}"
-        stages.append(similarity(own, maps).assign(stage=stage))
-    found = pd.concat(stages, ignore_index=True)
-    found.insert(0, "stage", found.pop("stage"))
+        stages[stage] = similarity(own, maps)
+    found = pd.concat(stages, names=["stage"]).reset_index("stage").reset_index(drop=True)
     found.attrs = {"threshold": THRESHOLD}
     return found
 
@@ -372,7 +370,7 @@ def compare_attributions(
     clips: Clips,
     *,
     target: str,
-    methods: Sequence[str] | None = None,
+    methods: Sequence[str],
     params: Mapping[str, Mapping[str, Any]] | None = None,
     truth: Truth | None = None,
     n_draws: int = 3,
@@ -393,8 +391,8 @@ def compare_attributions(
         One dozen to two that show the target: clips of that emotion, or with that AU.
     target : str
         As in :func:`saliency`.
-    methods : sequence of str, optional
-        Methods by their functions' names; all that tell places apart where None, `bare_change` first.
+    methods : sequence of str
+        Methods by their functions' names, `bare_change` among them.
     params : mapping of str to mapping, optional
         A method's own arguments, by its name.
     truth : Truth, optional
@@ -440,16 +438,12 @@ def compare_attributions(
     >>> table.loc[table["method"] == "bare_change", "survives"].tolist()
     [True, True]
     """
-    if methods is None:
-        known = registered_methods().items()
-        methods = sorted((name for name, one in known if one.places), key=lambda name: name != "bare_change")
     models = [model, *(random_model(model, seed=seed + draw) for draw in range(n_draws))]
     rows: list[dict[str, Any]] = []
     for method in methods:
         began = time.perf_counter()
-        own, *random = (
-            attribute(one, clips, target=target, method=method, params=(params or {}).get(method)) for one in models
-        )
+        how: dict[str, Any] = {"target": target, "method": method, "params": (params or {}).get(method)}
+        own, *random = (attribute(one, clips, **how) for one in models)
         alike, error = similarity(own, random), own.sanity.get("completeness_error", np.nan)
         about = {"threshold": THRESHOLD, "seconds": time.perf_counter() - began, "completeness_error": error}
         for row in alike.to_dict("records"):
