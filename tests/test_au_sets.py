@@ -63,7 +63,7 @@ def test_pair_results_count_clips_in_doubt_and_change_with_sides():
         assert not {"c21", "c22", "c23"} & (set(ranked["clip_a"]) | set(ranked["clip_b"]))
         separated = pair_separation(table, features=features, keep_side=keep_side, n_resamples=20)
         for found in (confusable_sets(table, keep_side=keep_side), ranked, separated):
-            assert "3 clips with AUs in doubt" in found.attrs["summary"]
+            assert "3 clips with AUs in doubt" in found.attrs["rule"]
             assert bool(found.attrs.get("none")) == keep_side
         found = pair_auc(predictions, keep_side=keep_side, n_resamples=20)
         assert (found.n_pairs, found.n_doubtful) == (n_pairs, 3)

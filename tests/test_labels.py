@@ -54,7 +54,7 @@ def of_a_bare_table(table):
         diagnose.confusable_pairs(table).to_numpy().tolist(),
         diagnose.confusable_sets(table).to_numpy().tolist(),
         ranked[["clip_a", "clip_b", "label_a"]].to_numpy().tolist(),
-        diagnose.pair_separation(table, features=features, n_resamples=20).attrs["summary"],
+        diagnose.pair_separation(table, features=features, n_resamples=20)["value"].tolist(),
     ]
 
 

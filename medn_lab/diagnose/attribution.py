@@ -35,7 +35,7 @@ from tqdm.auto import tqdm
 from medn_lab.evaluate.prediction import source_of
 from medn_lab.model import MEDN, MEDNConfig, as_inputs, check_clips
 from medn_lab.model.inputs import eval_mode
-from medn_lab.records import Attribution, Clips, require
+from medn_lab.records import Attribution, Clips
 
 Tensors = tuple[Tensor, ...]
 
@@ -118,9 +118,8 @@ class TargetFunction:
         named = {target.text.replace(" ", ""): target for target in _all_targets(model.config)[::-1]}
         target = named.get("".join(text.split()))
         if target is None:
-            listed, (first, second, *_) = ", ".join(attribution_targets(model)), model.config.classes
-            differences = f"and differences of two emotions such as '{first} - {second}'"
-            raise ValueError(f"{text!r} is no target of this model; there are {listed}, {differences}")
+            listed = ", ".join(attribution_targets(model))
+            raise ValueError(f"{text!r} is no target of this model; there are {listed} and differences of two emotions")
         self.model, self.target = model, target
         given = [name for name in INPUT_OF.values() if getattr(clips, name) is not None]
         own = [name for branch, name in INPUT_OF.items() if target.through in ("both", branch)]
@@ -168,8 +167,8 @@ class TargetFunction:
         device = next(self.model.parameters()).device
         inputs = as_inputs(self.model.config, clips, rows=rows, device=device)
         # A convolution's backward pass needs a contiguous input.
-        named = {name: getattr(inputs, name).contiguous() for name in (*self.reads, *self.fixed)}
-        return tuple(named[name] for name in self.reads), tuple(named[name] for name in self.fixed)
+        parts = [[getattr(inputs, name).contiguous() for name in names] for names in (self.reads, self.fixed)]
+        return tuple(parts[0]), tuple(parts[1])
 
     def baselines(self, inputs: Tensors) -> Tensors:
         """The same clips in which nothing happens: all frames (b, t, 3, h, w) are the onset, the flow is zero."""
@@ -330,12 +329,10 @@ def attribute(
     named = score.target.text
     attributed = [name for name in score.reads if name in registered.reads]
     if not attributed:
-        alone = " and ".join(registered.reads)
-        raise ValueError(f"{method} attributes to {alone} alone; {named!r} reads {' and '.join(score.reads)} here")
+        raise ValueError(f"{method} attributes to {registered.reads[0]} alone, which {named!r} does not read here")
     parts: list[dict[str, np.ndarray]] = []
     with differentiable(model):
-        starts = range(0, len(clips), batch_size)
-        for start in tqdm(starts, desc="attributing", unit="batch", disable=not progress):
+        for start in tqdm(range(0, len(clips), batch_size), desc="attributing", unit="batch", disable=not progress):
             inputs, fixed = score.tensors(clips, np.arange(start, min(start + batch_size, len(clips))))
             with torch.no_grad():
                 made = {"scores": score(*inputs, *fixed)}
@@ -349,20 +346,15 @@ def attribute(
         if not arrays[name].any():
             sentence = f"the {method} map of the {name} is 0 everywhere in all {len(clips)} clips: {named!r} does not"
             warnings.warn(f"{sentence} depend on the {name} here", UserWarning, stacklevel=3)
-    finite = np.all([np.isfinite(one.reshape(len(clips), -1)).all(axis=1) for one in arrays.values()], axis=0)
+    branch = {("frames",): "emotion", ("flow",): "motion"}.get(score.reads, "both")
+    source = source_of(model, clips, call="attribute", batch_size=batch_size)
+    maps, about = {"frames": None, "flow": None} | arrays, {"method": method, "params": own, "source": source}
+    found = Attribution(**maps, table=clips.table, target=named, branch=branch, **about)
+    finite = np.isfinite(found.totals + arrays["scores"] + arrays["baseline_scores"])
     if not finite.all():
         first = clips.table["clip_id"].iloc[int(finite.argmin())]
         fault = f"{method}: {(~finite).sum()} of {len(clips)} maps are not finite, such as of {first!r}"
         raise ValueError(f"{fault}; look at those clips for extreme flow")
-    found = Attribution(
-        **{"frames": None, "flow": None} | arrays,
-        table=clips.table,
-        target=named,
-        branch="both" if len(score.reads) == 2 else next(one for one, name in INPUT_OF.items() if name in score.reads),
-        method=method,
-        params=own,
-        source=source_of(model, clips, call="attribute", batch_size=batch_size),
-    )
     return found.with_sanity(completeness(found)) if registered.complete else found
 
 
@@ -373,15 +365,11 @@ def completeness(attribution: Attribution) -> dict[str, float]:
     the differences; 0 is a complete map, 1 a map of zeros. ``completeness_gap_95``: the 95th percentile over clips of
     the part not explained, in the target's unit.
     """
-    parts = (attribution.scores, attribution.baseline_scores)
-    scores, baseline = (require(part, otherwise="this attribution holds no scores of its clips") for part in parts)
-    difference = scores.astype(np.float64) - baseline
-    gap = np.abs(attribution.totals - difference)
-    whole = np.abs(difference).sum()
-    return {
-        "completeness_error": float(gap.sum() / whole) if whole > 0 else float(gap.sum() > 0),
-        "completeness_gap_95": float(np.quantile(gap, 0.95)),
-    }
+    both: Any = (attribution.scores, attribution.baseline_scores)
+    difference = np.subtract(*both, dtype=np.float64)
+    gap, whole = np.abs(attribution.totals - difference), np.abs(difference).sum()
+    error = gap.sum() / whole if whole > 0 else gap.sum() > 0
+    return {"completeness_error": float(error), "completeness_gap_95": float(np.quantile(gap, 0.95))}
 
 
 def random_model(model: MEDN, *, seed: int) -> MEDN:

@@ -16,7 +16,6 @@ from tqdm.auto import tqdm
 from medn_lab.diagnose.attribution import random_model
 from medn_lab.diagnose.attribution_checks import planted_regions
 from medn_lab.diagnose.interventions import Whitened, concept_columns, person_means
-from medn_lab.diagnose.leaks import MEAN_OF_AUS
 from medn_lab.diagnose.probing import LEVEL, subject_folds
 from medn_lab.diagnose.similarity import check_features
 from medn_lab.evaluate.metrics import true_and_predicted
@@ -98,8 +97,7 @@ def kept_tokens(
     >>> kept.masks.shape, kept.keep_rates
     ((1, 2, 16, 16), (0.25, 0.125))
     """
-    if clips.frames is None:
-        raise ValueError("these clips have no frames, of which the emotion branch would keep positions")
+    require(clips.frames, otherwise="these clips have no frames, of which the emotion branch would keep positions")
     check_clips(model.config, clips)
     how: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
     masks, scores, mix = _rank_positions(model, clips, **how)
@@ -194,10 +192,7 @@ def swap_branches(model: MEDN, clips: Clips, *, clip_a: str, clip_b: str, label:
         raise ValueError(f"this model has the {model.config.branches} branch alone; there is no other to swap it with")
     if lacking := [name for name in ("frames", "flow") if getattr(clips, name) is None]:
         raise ValueError(f"these clips have no {lacking[0]}, so one branch reads nothing that could be swapped")
-    first, second = two_emotions(clips, clip_a, clip_b, label)
-    classes = list(model.config.classes)
-    if unknown := [name for name in (first, second) if name not in classes]:
-        raise ValueError(f"the model knows no {', '.join(unknown)}; its classes are {', '.join(classes)}")
+    (first, second), classes = two_emotions(clips, clip_a, clip_b, label), list(model.config.classes)
     found = pd.DataFrame(product("ab", repeat=2), columns=["frames_of", "flow_of"])
     both, (of_frames, of_flow) = clips.select([clip_a, clip_b]), (found == "b").to_numpy(dtype=int).T
     mixed = pd.DataFrame({"clip_id": found["frames_of"] + found["flow_of"], "subject": "mixed"})
@@ -207,10 +202,8 @@ def swap_branches(model: MEDN, clips: Clips, *, clip_a: str, clip_b: str, label:
     found = found.assign(margin=(of_first - of_second).astype(np.float64), predicted=predictions.predicted)
     found[[f"p_{name}" for name in classes]] = predictions.probabilities
     aa, ab, ba, bb = found["margin"]
-    found.attrs = {
-        "clip_a": clip_a, "clip_b": clip_b, "label_a": first, "label_b": second,
-        "motion": float(0.5 * ((aa - ab) + (ba - bb))), "emotion": float(0.5 * ((aa - ba) + (ab - bb)))
-    }  # fmt: skip
+    added = {"motion": (aa - ab + ba - bb) / 2, "emotion": (aa - ba + ab - bb) / 2}
+    found.attrs = {"clip_a": clip_a, "clip_b": clip_b, "label_a": first, "label_b": second, **added}
     return found
 
 
@@ -263,7 +256,7 @@ def erasure_effect(
     model: MEDN,
     clips: Clips,
     *,
-    what: str = MEAN_OF_AUS,
+    what: str = "AUs",
     n_directions: Sequence[int | None] = (1, 2, 4, 8, None),
     n_draws: int = 50,
     label: str = "label",
@@ -306,8 +299,8 @@ def erasure_effect(
         share of the feature's squared covariance with the concept that is left in the persons that the eraser was not
         fitted to, without bias, so that it may fall outside [0, 1]; near 1 nothing was erased and the row says little),
         ``accuracy, accuracy_erased``, ``change, change_low, change_high`` (in [-1, 1], with its interval over
-        subjects), ``flipped, flipped_low, flipped_high`` (the share of answers that change), ``random_change`` (the
-        mean of the random erasures), ``random_low, random_high`` (95 % of them), ``random_flipped``, ``excess,
+        subjects), ``flipped`` (the share of answers that change), ``random_change`` (the
+        mean of the random erasures), ``random_low, random_high`` (95 % of them), ``excess,
         excess_low, excess_high`` (change minus mean random change, with its interval over subjects), ``p`` (how often a
         random erasure lowers the accuracy as much), ``n_draws, n_clips, n_subjects``, ``n_fitted`` (the fewest clips
         that an eraser was fitted to), ``direction`` (``higher``: an excess below 0 says that the network uses what was
@@ -372,7 +365,7 @@ def erasure_effect(
 
     def interval(name: str, values: np.ndarray) -> dict[str, float]:
         means, n = person_means(clips.table, values, n_resamples=1000, seed=seed)
-        low, high = t_bounds(means, n_units=n, level=LEVEL, n_clips=len(values), share=name == "flipped")
+        low, high = t_bounds(means, n_units=n, level=LEVEL, n_clips=len(values))
         return {name: float(means[0]), f"{name}_low": low, f"{name}_high": high}
 
     right, few = 1.0 * (before == true), CLIPS_A_DIRECTION * width
@@ -407,9 +400,8 @@ def erasure_effect(
         rows_of[rank] = {
             "what": what, "rank": rank, "width": width, "left": float(ratio(covariances[1], covariances[0])),
             "accuracy": right.mean(), "accuracy_erased": float((after == true).mean()),
-            **interval("change", change), **interval("flipped", 1.0 * (after != before)),
+            **interval("change", change), "flipped": float((after != before).mean()),
             "random_change": drawn.mean(), "random_low": low, "random_high": high,
-            "random_flipped": float((np.stack(random) != before).mean()),
             **interval("excess", change - by_chance.mean(axis=0) if not reason else np.full(len(true), np.nan)),
             "p": np.nan if reason else (1 + (drawn <= change.mean() + 1e-9).sum()) / (1 + n_draws),
             "n_draws": n_draws, "n_clips": len(true), "n_subjects": person.max() + 1, "n_fitted": n_fitted,

@@ -100,11 +100,11 @@ def check_attribution(
     >>> sorted(check_attribution(maps, model=model, clips=clips, n_draws=1).sanity)[:3]
     ['infidelity', 'random_draws', 'random_infidelity']
     """
+    scores = require(attribution.scores, otherwise="the attribution holds no scores, by which its model is recognised")
     method, params = find_method(attribution.method, attribution.params)
     found = completeness(attribution) if method.complete else {}
     clips = clips.select(attribution.table["clip_id"])
     check_clips(model.config, clips)
-    scores = require(attribution.scores, otherwise="the attribution holds no scores, by which its model is recognised")
     how: dict[str, Any] = {"target": attribution.target, "method": attribution.method, "params": params}
     random = [attribute(random_model(model, seed=seed + draw), clips, **how) for draw in range(n_draws)]
     score, rows = TargetFunction(model, attribution.target, clips), []
@@ -124,14 +124,12 @@ def check_attribution(
                     stacked = np.stack([getattr(one, name)[row] for one in (attribution, *random)])
                     maps[name] = torch.tensor(stacked).to(value.device).movedim(-1, CHANNELS[name]).contiguous()
             with torch.enable_grad():
-                again = method.compute(score, tuple(noisy), _copies(fixed, N_NOISY), **params)
-            changes = [
-                float((value.detach() - maps[name][0]).flatten(1).norm(dim=1).max() / maps[name][0].norm())
-                for name, value in zip(score.reads, again, strict=True)
-                if name in maps
-            ]
+                noisy_maps = method.compute(score, tuple(noisy), _copies(fixed, N_NOISY), **params)
+            again = dict(zip(score.reads, noisy_maps, strict=True))
+            pairs = [(again[name].detach(), own[0]) for name, own in maps.items()]
+            change = max(float((value - own).flatten(1).norm(dim=1).max() / own.norm()) for value, own in pairs)
             infidelity = _infidelity(score, inputs, fixed, maps, slopes=method.slopes, seed=seed)
-            rows.append([max(changes) if np.isfinite(max(changes)) else np.nan, *infidelity])
+            rows.append([change if np.isfinite(change) else np.nan, *infidelity])
     median = pd.DataFrame(rows, columns=["sensitivity", "infidelity", *range(n_draws)]).median()  # over clips
     found |= median[["infidelity", "sensitivity"]].dropna().to_dict()
     if n_draws and "infidelity" in found:
@@ -273,10 +271,9 @@ def similarity(own: Attribution, others: Sequence[Attribution]) -> pd.DataFrame:
         for other in of_others:
             signed = _rank_correlation(mine.sum(axis=axes), other.sum(axis=axes))
             rows.append((name, signed, _rank_correlation(np.abs(mine).sum(axis=axes), np.abs(other).sum(axis=axes))))
-    found = pd.DataFrame(rows, columns=["input", "spearman", "spearman_absolute"])
-    found = found.groupby("input", sort=False).mean().reset_index()
-    survives = found[["spearman", "spearman_absolute"]].max(axis=1) >= THRESHOLD
-    return found.assign(survives=survives, n_clips=len(own), n_draws=len(others))
+    names = ["spearman", "spearman_absolute"]
+    found = pd.DataFrame(rows, columns=["input", *names]).groupby("input", sort=False, as_index=False).mean()
+    return found.assign(survives=found[names].max(axis=1) >= THRESHOLD, n_clips=len(own), n_draws=len(others))
 
 
 def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -332,15 +329,12 @@ def planted_mass(
     >>> planted_mass(maps, truth=clips.truth, of="frames")[["chance", "planted"]].round(2).to_dict("list")
     {'chance': [0.04, 0.04], 'planted': [True, False]}
     """
-    values = getattr(attribution, of)
-    if values is None:
-        raise ValueError(f"the attribution has no {of}; it was made of a model or clips without them")
+    lacking = f"the attribution has no {of}; it was made of a model or clips without them"
+    values = require(getattr(attribution, of), otherwise=lacking)
     if region is None:
         region = "cue" if of == "frames" else attribution.target if attribution.target in truth.aus else "AUs"
     masks, planted = planted_regions(attribution.table, truth=truth, region=region)
     heat = np.abs(values).sum(axis=(1, 4) if of == "frames" else 3, dtype=np.float64)  # (n, h, w)
-    if heat.shape != masks.shape:
-        raise ValueError(f"the maps are {heat.shape[1:]} px but the truth {masks.shape[1:]}; give the clips' own truth")
     total, inside = (one.sum(axis=(1, 2)) for one in (heat, heat * masks))
     shares = {"share": np.nan_to_num(ratio(inside, total)), "chance": masks.mean(axis=(1, 2))}
     found = attribution.table.assign(**shares, planted=planted)

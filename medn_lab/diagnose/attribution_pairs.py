@@ -114,8 +114,7 @@ def pair_attributor(
     (2, 64, 64, 2)
     """
     find_method(method, params)
-    how: dict[str, Any] = {"label": label, "method": method, "params": params}
-    return lambda clip_a, clip_b: attribute_pair(model, clips, clip_a=clip_a, clip_b=clip_b, **how)
+    return lambda a, b: attribute_pair(model, clips, clip_a=a, clip_b=b, label=label, method=method, params=params)
 
 
 class Attributor:
@@ -202,8 +201,6 @@ class Attributor:
         ValueError
             If there is no such clip, target or method, or the method says nothing of the target.
         """
-        if method not in self.methods:
-            raise ValueError(f"there is no method {method!r} for this model; there are {', '.join(self.methods)}")
         key = (clip_id, "" if partner else target, method, partner)
         if key not in self._made:
             how: dict[str, Any] = {"method": method, "params": self._params.get(method)}

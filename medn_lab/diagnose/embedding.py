@@ -143,11 +143,8 @@ def warm_umap(*, aligned: bool = False) -> threading.Thread:
     points = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
     params = _parameters(40, "umap", 5, 0.1, "euclidean", 0)
 
-    def compile_all() -> None:
-        for several in [[points], [points, points]] if aligned else [[points]]:
-            _place_by_umap(several, params)
-
-    thread = threading.Thread(target=compile_all, daemon=True, name="warm-umap")
+    maps = [[points], [points, points]] if aligned else [[points]]
+    thread = threading.Thread(target=lambda: [_place_by_umap(each, params) for each in maps], daemon=True)
     thread.start()
     return thread
 
@@ -309,7 +306,7 @@ def aligned_umap(
     Parameters
     ----------
     checkpoints : dict of BranchFeatures
-        By name, at least two, of the same model or of different ones; the first is the reference. Joined by clip_id:
+        By name, two or more, of the same model or of different ones; the first is the reference. Joined by clip_id:
         the maps show the clips that all of them have, in the order of the first.
     method : {"aligned_umap", "procrustes", "pca"}
     branches : sequence of {"motion", "emotion", "fused"}, optional
@@ -327,7 +324,7 @@ def aligned_umap(
     Raises
     ------
     ValueError
-        If fewer than two checkpoints are given, they share fewer than 5 clips, or as :func:`umap`.
+        If they share fewer than 5 clips, or as :func:`umap`.
 
     See Also
     --------
@@ -348,8 +345,6 @@ def aligned_umap(
     >>> maps["late"].emotion_xy.shape
     (40, 2)
     """
-    if len(checkpoints) < 2:
-        raise ValueError(f"alignment needs at least 2 checkpoints; got {len(checkpoints)}: map one with umap()")
     if method not in ("aligned_umap", "procrustes", "pca"):
         raise ValueError(f"no method {method!r}; there are aligned_umap, procrustes, pca")
     names, given = list(checkpoints), list(checkpoints.values())

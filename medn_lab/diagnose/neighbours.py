@@ -219,11 +219,10 @@ def _kept(x: np.ndarray, y: np.ndarray, k: int, x_metric: str, y_metric: str) ->
     for (_, own), (_, other) in zip(*both, strict=True):
         near = other <= np.partition(other, k - 1, axis=1)[:, k - 1 : k] + _slack_of(other)
         slack, n = _slack_of(own), len(x)
-        for distance, members in zip(own, near, strict=True):
-            size, reach = members.sum(), distance[members] - slack
+        for row, members in zip(own, near, strict=True):
+            size, reach = members.sum(), row[members] - slack
             # Few are counted in less time than the row is sorted.
-            few = size <= 50
-            nearer = np.sum(distance < reach[:, None], axis=1) if few else np.searchsorted(np.sort(distance), reach)
+            nearer = np.sum(row < reach[:, None], axis=1) if size <= 50 else np.searchsorted(np.sort(row), reach)
             most = np.arange(max(n - size, size + 1), n) - size  # the same where the neighbours are the farthest of all
             if len(most):  # to a clip that all others are equally near to, no map does wrong
                 shares.append(np.maximum(1 + nearer - size, 0).sum() / most.sum())

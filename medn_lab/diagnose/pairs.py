@@ -33,8 +33,6 @@ __all__ = ["confusable_pairs", "confusable_sets", "pair_separation", "rank_pairs
 
 Subjects = Literal["all", "same", "different"]
 
-_LEVEL = 0.95
-
 _SUBJECTS = {"all": "", "same": "; pairs of one subject", "different": "; pairs of two subjects"}
 
 # How each ranking counts the separation in the emotion branch, and what comes first.
@@ -259,8 +257,8 @@ def pair_separation(
         that lie nearer together, a tie counts half, .5 for a branch that does not know the emotion beyond its AUs;
         ``low, high`` (95 % bounds over subjects, NaN with one); ``direction`` (which way is good; of a branch without a
         value, that it is constant); ``n_pairs, n_controls, n_clips, n_subjects``. ``.attrs`` holds ``rule``, what makes
-        a pair and what was measured; ``level``; ``none``, why there is no figure, or empty; and ``summary``, a
-        sentence, which counts the confusable pairs left out because their AU set has no pair of one emotion.
+        a pair and what was measured; ``level``, 0.95; ``none``, why there is no figure, or empty; and ``n_left_out``,
+        the confusable pairs left out because their AU set has no pair of one emotion.
 
     Raises
     ------
@@ -281,8 +279,8 @@ def pair_separation(
     >>> found = pair_separation(table, features=features, n_resamples=50)
     >>> found.set_index("branch")["value"].round(2).to_dict()
     {'motion': 0.51, 'emotion': 1.0, 'fused': 1.0}
-    >>> found.attrs["summary"]
-    'motion 0.506 [0.272, 0.737], emotion 1.000 [0.784, 1.000], fused 1.000 [0.784, 1.000]; ...'
+    >>> found.loc[0, ["low", "high"]].round(2).tolist()
+    [0.27, 0.74]
     """
     known, pairs = _same_set_pairs(table, label=label, keep_side=keep_side, subjects=subjects)
     rule, none = f"{pairs.attrs['rule']}; standardised distance", pairs.attrs["none"]
@@ -305,14 +303,11 @@ def pair_separation(
         # A pair of two persons counts as often as both were drawn together, a pair of one as often as that person.
         weights = (np.where(same, n[:, None], np.outer(n, n)).ravel() for n in counts)
         drawn = np.array([mean for _, mean in nearer_controls(pair_distance(values, a, b), weights, **how)])
-        bounds = t_bounds(drawn, n_units=len(names), level=_LEVEL, n_clips=len(confusable), share=True)
+        bounds = t_bounds(drawn, n_units=len(names), level=0.95, n_clips=len(confusable), share=True)
         rows.append([branch, drawn[0], *bounds, reason or _DIRECTION[branch], *sizes])
     columns = ["branch", "value", "low", "high", "direction", "n_pairs", "n_controls", "n_clips", "n_subjects"]
     found = pd.DataFrame(rows, columns=columns)
-    figures = [f"{row.branch} {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in found.itertuples()]
-    left_out = f"; pairs left out without a control: {n_pairs - sizes[0]}" if rows and n_pairs > sizes[0] else ""
-    summary = f"{none or ', '.join(figures)}{left_out}; {rule}"
-    found.attrs = {"rule": rule, "level": _LEVEL, "none": none, "summary": summary}
+    found.attrs = {"rule": rule, "level": 0.95, "none": none, "n_left_out": n_pairs - sizes[0]}
     return found
 
 
@@ -358,7 +353,6 @@ def _same_set_pairs(
 
 def _rows_of(features: BranchFeatures, clip_ids: pd.Series, branch: str) -> np.ndarray:
     """A branch's features of these clips, (n, d), checked."""
-    advice = "; rank by='motion'" if branch == "emotion" else ""
-    values = require(getattr(features, branch), otherwise=f"these features have no {branch} branch{advice}")
+    values = require(getattr(features, branch), otherwise=f"these features have no {branch} branch")
     rows = positions(features.table, clip_ids, owner="these BranchFeatures")
     return check_features(values[rows], owner=f"the {branch} features")
