@@ -346,10 +346,11 @@ def attribute(
         if not arrays[name].any():
             sentence = f"the {method} map of the {name} is 0 everywhere in all {len(clips)} clips: {named!r} does not"
             warnings.warn(f"{sentence} depend on the {name} here", UserWarning, stacklevel=3)
-    branch = {("frames",): "emotion", ("flow",): "motion"}.get(score.reads, "both")
+    branch = "both" if len(score.reads) == 2 else {"frames": "emotion", "flow": "motion"}[score.reads[0]]
     source = source_of(model, clips, call="attribute", batch_size=batch_size)
-    maps, about = {"frames": None, "flow": None} | arrays, {"method": method, "params": own, "source": source}
-    found = Attribution(**maps, table=clips.table, target=named, branch=branch, **about)
+    made_by: dict[str, Any] = {"method": method, "params": own, "source": source}
+    arrays = {"frames": None, "flow": None, **arrays}
+    found = Attribution(**arrays, **made_by, table=clips.table, target=named, branch=branch)
     finite = np.isfinite(found.totals + arrays["scores"] + arrays["baseline_scores"])
     if not finite.all():
         first = clips.table["clip_id"].iloc[int(finite.argmin())]

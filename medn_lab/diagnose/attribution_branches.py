@@ -101,7 +101,7 @@ def kept_tokens(
     check_clips(model.config, clips)
     how: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
     masks, scores, mix = _rank_positions(model, clips, **how)
-    table, measured = clips.table, {}
+    table, measured = clips.table, dict[str, Any]()
     if truth is not None:
         regions, planted = planted_regions(table, truth=truth, region=region)
         regions = (regions & planted[:, None, None])[:, None]
@@ -390,7 +390,6 @@ def erasure_effect(
         change, by_chance = (after == true) - right, (np.stack(random) == true) - right
         drawn = by_chance.mean(axis=1)
         reasons = {
-            "the emotion branch is constant": width == 0,
             f"all {width} directions are erased, so that no others can be": rank >= width,
             f"needs {few} clips to fit {width} directions, has {n_fitted}": n_fitted < few,
             f"no covariance with {what} is found in pairs of other persons of a fold": covariances[0] <= 0,

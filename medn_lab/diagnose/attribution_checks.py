@@ -24,7 +24,7 @@ from medn_lab.diagnose.attribution import (
 )
 from medn_lab.diagnose.interventions import person_means
 from medn_lab.evaluate.resampling import ratio, t_bounds
-from medn_lab.model import MEDN, check_clips
+from medn_lab.model import MEDN
 from medn_lab.records import Attribution, Clips, Truth, au_columns, positions, require
 
 # Stilled squares of a clip, whose side is a quarter of the crop, and noisy copies of it.
@@ -104,7 +104,6 @@ def check_attribution(
     method, params = find_method(attribution.method, attribution.params)
     found = completeness(attribution) if method.complete else {}
     clips = clips.select(attribution.table["clip_id"])
-    check_clips(model.config, clips)
     how: dict[str, Any] = {"target": attribution.target, "method": attribution.method, "params": params}
     random = [attribute(random_model(model, seed=seed + draw), clips, **how) for draw in range(n_draws)]
     score, rows = TargetFunction(model, attribution.target, clips), []

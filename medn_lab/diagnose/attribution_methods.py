@@ -183,7 +183,7 @@ def grad_cam(score: TargetFunction, inputs: Tensors, fixed: Tensors) -> Tensors:
     """
     inputs = tuple(value.detach().clone().requires_grad_() for value in inputs)
     layers = {"flow": ["motion_branch.stem"], "frames": ["emotion_branch.norm", "emotion_branch"]}
-    parts, branches, made = [], [], {}
+    parts, branches, made = list[Any](), list[Any](), dict[str, Tensor]()
 
     def keep(_: object, __: object, out: Any) -> None:
         if torch.is_grad_enabled():  # a contribution also runs the model without its branch, which is not meant

@@ -205,8 +205,8 @@ class Attributor:
         if key not in self._made:
             how: dict[str, Any] = {"method": method, "params": self._params.get(method)}
             if partner:
-                pair = {"clip_a": clip_id, "clip_b": partner, "label": self._label}
-                found = attribute_pair(self._model, self._clips, **pair, **how)
+                how |= {"clip_a": clip_id, "clip_b": partner, "label": self._label}
+                found = attribute_pair(self._model, self._clips, **how)
             else:
                 found = attribute(self._model, self._clips.select([clip_id]), target=target, batch_size=1, **how)
             inputs: tuple[Literal["frames", "flow"], ...] = ("frames", "flow")
