@@ -200,21 +200,15 @@ class TestPlantedMass:
     @pytest.mark.slow
     def test_of_the_shipped_model_maps_lie_on_what_was_planted(self, shipped):
         drawn = medn.synthetic_clips(n_subjects=3, clips_per_subject=12, seed=1, n_jobs=1)
-        for target, rule, of in (("AU12", {"AU12": 1.0}, "flow"), ("disgust", {"cue": "flush"}, "frames")):
-            clips = drawn.where(**rule)
-            clips = clips if of == "flow" else clips.where(label="disgust")
-            how = {
-                "methods": ["integrated_gradients", "bare_change"],
-                "params": {"integrated_gradients": {"n_steps": 8}},
-            }
+        how = {"methods": ["integrated_gradients", "bare_change"], "params": {"integrated_gradients": {"n_steps": 8}}}
+        flushed = drawn.where(cue="flush").where(label="disgust")
+        for target, clips, of in (("AU12", drawn.where(AU12=1.0), "flow"), ("disgust", flushed, "frames")):
             table = compare_attributions(shipped, clips, target=target, truth=drawn.truth, n_draws=2, **how)
             found, change = (row for _, row in table[table["input"] == of].iterrows())
             # More than its area, and more than the method reaches on any random model.
-            assert found["share"] > 1.5 * found["area"]
-            assert found["share"] > 1.3 * found["random_high"]
+            assert found["share"] > max(1.5 * found["area"], 1.3 * found["random_high"], 1.3 * change["share"])
             # A map without a network has the same value as its control, and shows where something moves.
             assert [change["random_low"], change["random_high"]] == pytest.approx([change["share"]] * 2)
-            assert found["share"] > 1.3 * change["share"]
 
     def test_it_looks_where_the_clips_own_kind_of_cue_lies(self):
         cue = {"cue": "colour+brightness", "n_frames": 6}
@@ -256,7 +250,7 @@ class TestPlantedMass:
         for maps, options, facts in (
             (even, {"of": "frames"}, "no frames"),
             (even, {"region": "AU99"}, "'AU99'.*cue, AUs, AU1"),
-            (small, {}, r"\(32, 32\).*\(64, 64\)"),
+            (small, {}, "32,32.*64,64"),
         ):
             with pytest.raises(ValueError, match=facts):
                 planted_mass(maps, **{"truth": faces.truth, "region": "cue", "of": "flow", **options})
