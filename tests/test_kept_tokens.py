@@ -122,14 +122,13 @@ def test_an_emotion_branch_alone_will_do_and_a_dense_one_covers_everything(clips
     np.testing.assert_array_equal(found.cover, 1)
     np.testing.assert_array_equal(found.random_cover, 1)  # whatever the weights
     assert alone.training
-    motion = MEDN(replace(config, branches="motion"))
-    for given, options, facts in (
-        ((motion, clips), {}, "motion branch"),
-        ((alone, replace(clips, frames=None)), {}, "no frames"),
-        ((alone, clips), {"truth": clips.truth, "region": "AU99"}, "'AU99'.*cue, AUs, AU12, AU14"),
+    for model, given, options, facts in (
+        (MEDN(replace(config, branches="motion")), clips, {}, "motion branch"),
+        (alone, replace(clips, frames=None), {}, "no frames"),
+        (alone, clips, {"truth": clips.truth, "region": "AU99"}, "'AU99'.*cue, AUs, AU12, AU14"),
     ):
         with pytest.raises(ValueError, match=facts):
-            kept_tokens(*given, **options)
+            kept_tokens(model, given, **options)
 
 
 def test_the_picture_darkens_dropped_positions_and_draws_a_line_around_the_region(found, model, clips):

@@ -342,10 +342,9 @@ def attribute(
             made |= {name: maps[name].detach().movedim(CHANNELS[name], -1) for name in attributed}
             parts.append({name: value.float().cpu().numpy() for name, value in made.items()})
     arrays: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    for name in attributed:
-        if not arrays[name].any():
-            sentence = f"the {method} map of the {name} is 0 everywhere in all {len(clips)} clips: {named!r} does not"
-            warnings.warn(f"{sentence} depend on the {name} here", UserWarning, stacklevel=3)
+    for name in [one for one in attributed if not arrays[one].any()]:
+        sentence = f"the {method} map of the {name} is 0 everywhere in all {len(clips)} clips: {named!r} does not"
+        warnings.warn(f"{sentence} depend on the {name} here", UserWarning, stacklevel=3)
     branch = "both" if len(score.reads) == 2 else {"frames": "emotion", "flow": "motion"}[score.reads[0]]
     source = source_of(model, clips, call="attribute", batch_size=batch_size)
     made_by: dict[str, Any] = {"method": method, "params": own, "source": source}

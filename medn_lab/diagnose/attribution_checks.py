@@ -123,7 +123,8 @@ def check_attribution(
                     stacked = np.stack([getattr(one, name)[row] for one in (attribution, *random)])
                     maps[name] = torch.tensor(stacked).to(value.device).movedim(-1, CHANNELS[name]).contiguous()
             with torch.enable_grad():
-                noisy_maps = method.compute(score, tuple(noisy), _copies(fixed, N_NOISY), **params)
+                copies = tuple(value.expand(N_NOISY, *value.shape[1:]) for value in fixed)
+                noisy_maps = method.compute(score, tuple(noisy), copies, **params)
             again = dict(zip(score.reads, noisy_maps, strict=True))
             pairs = [(again[name].detach(), own[0]) for name, own in maps.items()]
             change = max(float((value - own).flatten(1).norm(dim=1).max() / own.norm()) for value, own in pairs)
@@ -136,11 +137,6 @@ def check_attribution(
         found |= {"random_infidelity": float(draws.mean()), "random_draws": float(n_draws)}
         found |= {"random_infidelity_low": float(draws.min()), "random_infidelity_high": float(draws.max())}
     return attribution.with_sanity(found)
-
-
-def _copies(inputs: Tensors, n: int) -> Tensors:
-    """Inputs of one clip as those of n."""
-    return tuple(value.expand(n, *value.shape[1:]) for value in inputs)
 
 
 def _infidelity(
@@ -162,7 +158,8 @@ def _infidelity(
         of_squares = mask.expand(N_SQUARES, *value.shape[1:]).flatten(1).to(effect)
         predicted = predicted.to(value.device) + (effect.flatten(1) @ of_squares.T).double()
     with torch.no_grad():
-        lost = (score(*inputs, *fixed) - score(*stilled, *_copies(fixed, N_SQUARES))).double()
+        copies = (value.expand(N_SQUARES, *value.shape[1:]) for value in fixed)
+        lost = (score(*inputs, *fixed) - score(*stilled, *copies)).double()
     size = predicted.square().sum(dim=1)
     scale = torch.where(size > 0, (predicted @ lost) / size, 0)  # the best multiple of each map
     return ((lost - scale[:, None] * predicted).square().sum(dim=1) / lost.square().sum()).cpu().numpy()
@@ -268,17 +265,14 @@ def similarity(own: Attribution, others: Sequence[Attribution]) -> pd.DataFrame:
         first = 1 if name == "frames" else 0  # all frames are measured against the onset: its slope takes back theirs
         mine, *of_others = (getattr(one, name)[:, first:].astype(np.float64) for one in (own, *others))
         for other in of_others:
-            signed = _rank_correlation(mine.sum(axis=axes), other.sum(axis=axes))
-            rows.append((name, signed, _rank_correlation(np.abs(mine).sum(axis=axes), np.abs(other).sum(axis=axes))))
+            found: list[Any] = [name]
+            for pair in ((mine, other), (np.abs(mine), np.abs(other))):
+                x, y = (pd.DataFrame(one.sum(axis=axes).reshape(len(one), -1).T).rank() for one in pair)
+                found.append(float(x.corrwith(y).mean()))  # over clips, where neither picture is the same everywhere
+            rows.append(found)
     names = ["spearman", "spearman_absolute"]
-    found = pd.DataFrame(rows, columns=["input", *names]).groupby("input", sort=False, as_index=False).mean()
-    return found.assign(survives=found[names].max(axis=1) >= THRESHOLD, n_clips=len(own), n_draws=len(others))
-
-
-def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """The mean over clips of the rank correlation of two pictures, where neither is the same everywhere."""
-    x, y = (pd.DataFrame(pictures.reshape(len(pictures), -1).T).rank() for pictures in (a, b))
-    return float(x.corrwith(y).mean())
+    alike = pd.DataFrame(rows, columns=["input", *names]).groupby("input", sort=False, as_index=False).mean()
+    return alike.assign(survives=alike[names].max(axis=1) >= THRESHOLD, n_clips=len(own), n_draws=len(others))
 
 
 def planted_mass(

@@ -263,7 +263,7 @@ def _place_by_umap(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> 
         warnings.simplefilter("ignore")
         # Loads OpenMP where torch has not yet: only what is loaded has its threads set back.
         with suppress(ImportError):
-            import numba.np.ufunc.omppool  # noqa: F401
+            import numba.np.ufunc.omppool  # type: ignore[import-not-found]  # noqa: F401
         with threadpool_limits(limits=1, user_api="openmp"):
             from umap import UMAP, AlignedUMAP
 

@@ -189,7 +189,6 @@ def rank_pairs(
         raise ValueError(f"no ranking {by!r}; there are {', '.join(_ORDER)}")
     known, every = _same_set_pairs(table, label=label, keep_side=keep_side, subjects=subjects)
     differ, none = every["_differ"].to_numpy(), every.attrs["none"]
-    n_controls = (~every["_differ"]).groupby(every["action_units"]).transform("sum")
     pairs = every[differ].drop(columns="_differ").reset_index(drop=True)
     sign, order = _ORDER[by]
     rule = f"{every.attrs['rule']}; standardised distance; {order}, opposite valence first"
@@ -207,7 +206,7 @@ def rank_pairs(
             nearer = share_nearer(values, distance[differ])
             found = np.stack([distance[differ], 1 - nearer if branch == "motion" else nearer, beyond])
         pairs[[f"{branch}_distance", place, f"{branch}_beyond"]] = found.T
-    pairs["n_controls"] = n_controls[differ].to_numpy()
+    pairs["n_controls"] = (~every["_differ"]).groupby(every["action_units"]).transform("sum").to_numpy()[differ]
     if predictions is not None and len(pairs):
         both = (positions(predictions.table, pairs[name], owner="these Predictions") for name in ("clip_a", "clip_b"))
         a, b = (predictions.predicted[rows] for rows in both)
