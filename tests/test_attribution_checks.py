@@ -211,17 +211,6 @@ class TestPlantedMass:
             # A map without a network has the same value as its control, and shows where something moves.
             assert [change["random_low"], change["random_high"]] == pytest.approx([change["share"]] * 2)
 
-    def test_it_looks_where_the_clips_own_kind_of_cue_lies(self):
-        cue = {"cue": "colour+brightness", "n_frames": 6}
-        clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=8, seed=4, n_jobs=1, **cue)
-        kinds = clips.truth.table["cue_kind"]
-        assert set(kinds) == {"colour", "brightness"}
-        of_brightness = clips.truth.cue_mask[[0] * 8, clips.truth.cue_kinds.index("brightness")]
-        heat = np.zeros(clips.frames.shape, np.float32) + of_brightness[:, None, :, :, None]
-        found = planted_mass(made_of(clips, frames=heat), truth=clips.truth, region="cue", of="frames")
-        np.testing.assert_allclose(found["share"], kinds == "brightness")
-        np.testing.assert_array_equal(found["planted"], clips.table["cue"] != "still")
-
     def test_its_closed_forms(self, faces):
         clips = faces.select(faces.table["clip_id"][:3])
         masks = np.stack([faces.truth.cue_region(name) for name in clips.table["clip_id"]]).astype(np.float32)

@@ -77,15 +77,15 @@ class TestOnDemand:
     def test_the_planted_mass_is_measured_with_its_area(self):
         clips = synthetic_clips(n_subjects=1, clips_per_subject=3, seed=2, n_jobs=1)
         make = Attributor(MEDN(MEDNConfig(dim=32), seed=1), clips)
-        flowing = clips.table.loc[clips.table["cue"] != "still", "clip_id"].iloc[0]
-        au = next(au for au in clips.aus if clips.table.set_index("clip_id").loc[flowing, au] == 1)
-        found, of_au = (make(flowing, target=target, method="saliency") for target in ("happiness", au))
+        row = clips.table[clips.table["cue"] != "still"].iloc[0]
+        au = next(au for au in clips.aus if row[au] == 1)
+        found, of_au = (make(row["clip_id"], target=target, method="saliency") for target in ("happiness", au))
         for maps, of, region in ((found, "frames", "cue"), (found, "flow", "AUs"), (of_au, "flow", au)):
             mass = diagnose.planted_mass(maps, truth=clips.truth, region=region, of=of)
-            assert maps.sanity[f"planted_{of}"] == pytest.approx(mass["share"][0])
-            assert maps.sanity[f"area_{of}"] == pytest.approx(mass["chance"][0])
-        assert "planted_frames" not in make(flowing, target="happiness", method="frame_ablation").sanity
-        assert make.kept(flowing).cover is not None
+            figures = (maps.sanity[f"planted_{of}"], maps.sanity[f"area_{of}"])
+            assert figures == pytest.approx((mass["share"][0], mass["chance"][0]))
+        assert "planted_frames" not in make(row["clip_id"], target="happiness", method="frame_ablation").sanity
+        assert make.kept(row["clip_id"]).cover is not None
 
     def test_a_model_or_clips_of_one_input_have_their_methods_alone_and_others_are_refused(self, make, model, clips):
         clip_id = clips.table["clip_id"][0]

@@ -232,11 +232,6 @@ class TestSeparation:
         assert found.loc["emotion", "value"] > 0.99
         assert found.loc["emotion", "low"] > 0.95
         assert found.loc["motion", "low"] > 0.6
-        cue = table["cue"].astype("category").cat.codes.to_numpy()  # a code of few values is below one by its ties
-        code = (np.random.default_rng(1).normal(size=(3, 8)) + 50).astype(np.float32)
-        knows = BranchFeatures(features_of(table).motion, code[cue], None, table)
-        expected = shares_of(table, (cue[:, None] != cue).astype(float))  # clips of one emotion have one cue
-        assert separation(table, knows).loc["emotion", "value"] == pytest.approx(expected.mean(), abs=1e-9)
 
     def test_pairs_without_a_control_are_left_out_and_counted_and_one_subject_has_no_interval(self):
         rows = [("1", "12", "happiness"), ("2", "12", "happiness"), ("1", "12", "others"), ("1", "4", "disgust")]
