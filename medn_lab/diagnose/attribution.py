@@ -305,7 +305,7 @@ def find_method(name: str, params: Mapping[str, Any] | None = None) -> tuple[Met
     """A method and its own arguments, those of `params` and its defaults; ValueError for a name that is not known."""
     methods = registered_methods()
     if name not in methods:
-        raise ValueError(f"there is no attribution method {name!r}; there are {', '.join(methods)}")
+        raise ValueError(f"there is no method {name!r}; there are {', '.join(methods)}")
     own = methods[name].defaults
     if unknown := sorted(set(params or ()) - set(own)):
         raise ValueError(f"{name} has no {', '.join(unknown)}; it takes {', '.join(own) or 'no arguments'}")

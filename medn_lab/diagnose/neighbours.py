@@ -75,7 +75,8 @@ def trustworthiness(x: ArrayLike, xy: ArrayLike, *, n_neighbors: int = 5, metric
     >>> trustworthiness(x, x, n_neighbors=2)
     1.0
     """
-    return _kept(*_checked(n_neighbors, metric, x=x, xy=xy), n_neighbors, metric, "euclidean")
+    x, xy = _checked(n_neighbors, metric, x=x, xy=xy)
+    return _kept(x, xy, n_neighbors, metric, "euclidean")
 
 
 def continuity(x: ArrayLike, xy: ArrayLike, *, n_neighbors: int = 5, metric: Metric = "euclidean") -> float:
