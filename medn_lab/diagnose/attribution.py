@@ -164,8 +164,7 @@ class TargetFunction:
 
     def tensors(self, clips: Clips, rows: np.ndarray) -> tuple[Tensors, Tensors]:
         """The inputs `reads` and the inputs `fixed` of some clips."""
-        device = next(self.model.parameters()).device
-        inputs = as_inputs(self.model.config, clips, rows=rows, device=device)
+        inputs = as_inputs(self.model.config, clips, rows=rows, device=next(self.model.parameters()).device)
         # A convolution's backward pass needs a contiguous input.
         parts = [[getattr(inputs, name).contiguous() for name in names] for names in (self.reads, self.fixed)]
         return tuple(parts[0]), tuple(parts[1])

@@ -113,8 +113,7 @@ def kept_tokens(
         random_cover = np.stack(covers[1:], axis=2) if n_draws else None
         measured = {"cover": covers[0], "random_cover": random_cover, "region": region}
         if region == "cue" and "cue_kind" in truth.table:
-            rows = positions(truth.table, table["clip_id"], owner="Truth")
-            table = table.assign(cue_kind=truth.table["cue_kind"].to_numpy()[rows])
+            table = table.assign(cue_kind=table["clip_id"].map(truth.table.set_index("clip_id")["cue_kind"]))
     shares = tuple(float(share) for share in masks[0].mean(axis=(1, 2)))
     source = source_of(model, clips, call="kept_tokens", batch_size=batch_size, n_draws=n_draws, seed=seed)
     return KeptTokens(masks, scores, mix, table, model.config.keep_rates, shares, **measured, source=source)

@@ -322,8 +322,7 @@ def planted_mass(
     >>> planted_mass(maps, truth=clips.truth, of="frames")[["chance", "planted"]].round(2).to_dict("list")
     {'chance': [0.04, 0.04], 'planted': [True, False]}
     """
-    lacking = f"the attribution has no {of}; it was made of a model or clips without them"
-    values = require(getattr(attribution, of), otherwise=lacking)
+    values = require(getattr(attribution, of), otherwise=f"the attribution has no {of}, so that nothing can lie on it")
     if region is None:
         region = "cue" if of == "frames" else attribution.target if attribution.target in truth.aus else "AUs"
     masks, planted = planted_regions(attribution.table, truth=truth, region=region)

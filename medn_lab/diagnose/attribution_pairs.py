@@ -274,5 +274,4 @@ class Attributor:
         """
         if self._model.config.branches == "motion" or self._clips.frames is None:
             return None
-        one = self._clips.select([clip_id])
-        return kept_tokens(self._model, one, truth=one.truth, n_draws=0)
+        return kept_tokens(self._model, self._clips.select([clip_id]), truth=self._clips.truth, n_draws=0)

@@ -155,8 +155,7 @@ def chance_trustworthiness(n: int, *, n_neighbors: int = 5) -> float:
     _check_neighbors(n_neighbors, n, (n - 1) // 2)
     k = n_neighbors
     # Each of the nearest on the map has a rank that is uniform on 1 ... n - 1.
-    penalty = (n - 1 - k) * (n - k) / (2 * (n - 1))
-    return 1 - 2 * penalty / (2 * n - 3 * k - 1)
+    return 1 - (n - 1 - k) * (n - k) / ((n - 1) * (2 * n - 3 * k - 1))
 
 
 def neighbour_overlap(x: ArrayLike, y: ArrayLike, *, n_neighbors: int = 15, metric: Metric = "euclidean") -> float:
