@@ -164,24 +164,25 @@ class TestRandomisation:
         assert abs(found["spearman"].iloc[0]) < 1
 
     def test_a_cascade_goes_from_the_output_down_to_all_weights_of_a_model_that_is_left_as_it_was(self, model, clips):
-        before, state, how = weights_sha256(model), torch.get_rng_state(), {"method": "saliency", "n_draws": 1}
-        found = randomisation_check(model, clips, target="AU12", randomise="modules", seed=5, **how)
+        before, state = weights_sha256(model), torch.get_rng_state()
+        how = {"target": "AU12", "method": "saliency", "n_draws": 1}
+        found = randomisation_check(model, clips, randomise="modules", seed=5, **how)
         by_stage = found.set_index("stage")["spearman"]
         assert (by_stage.index[0], by_stage.index[-1], len(by_stage)) == ("head", "all weights", 4)
         np.testing.assert_allclose(by_stage.iloc[:-1], 1, atol=1e-6)  # head, fusion and emotion branch are not used
         assert by_stage.iloc[-1] < 0.5
         # All weights at once: the rank correlation of the two maps by scipy; the same seed repeats.
-        at_once, other = (randomisation_check(model, clips, target="AU12", seed=s, **how)["spearman"] for s in (5, 6))
+        at_once, other = (randomisation_check(model, clips, seed=seed, **how)["spearman"][0] for seed in (5, 6))
         maps = [saliency(one, clips, target="AU12").flow.sum(axis=3) for one in (model, random_model(model, seed=5))]
         expected = np.mean([spearmanr(a, b, axis=None).statistic for a, b in zip(*maps, strict=True)])
-        np.testing.assert_allclose([by_stage.iloc[-1], at_once[0]], expected, atol=1e-6)
-        assert other[0] != at_once[0]
+        assert [by_stage.iloc[-1], at_once] == pytest.approx([expected] * 2, abs=1e-6)
+        assert other != at_once
         assert weights_sha256(model) == before
         assert torch.equal(torch.get_rng_state(), state)
         curve = next(trace for trace in plot_randomisation(found).data if trace.meta == "flow spearman_absolute")
         np.testing.assert_allclose(curve.y, [1, *found["spearman_absolute"]])  # begins at the map itself
         with pytest.raises(ValueError, match=r"all or modules.*'half'"):
-            randomisation_check(model, clips, target="AU12", randomise="half")
+            randomisation_check(model, clips, randomise="half", **how)
 
     def test_every_weight_is_drawn_anew_also_by_the_seed_of_the_network(self, clips):
         own = MEDN(MEDNConfig.for_clips(clips, dim=32, branches="motion"), seed=0)
@@ -200,32 +201,15 @@ class TestPlantedMass:
     @pytest.mark.slow
     def test_of_the_shipped_model_maps_lie_on_what_was_planted(self, shipped):
         drawn = medn.synthetic_clips(n_subjects=3, clips_per_subject=12, seed=1, n_jobs=1)
-        for target, rule, of in (("AU12", {"AU12": 1.0}, "flow"), ("disgust", {"cue": "flush"}, "frames")):
-            clips = drawn.where(**rule)
-            clips = clips if of == "flow" else clips.where(label="disgust")
-            how = {
-                "methods": ["integrated_gradients", "bare_change"],
-                "params": {"integrated_gradients": {"n_steps": 8}},
-            }
+        how = {"methods": ["integrated_gradients", "bare_change"], "params": {"integrated_gradients": {"n_steps": 8}}}
+        flushed = drawn.where(cue="flush").where(label="disgust")
+        for target, clips, of in (("AU12", drawn.where(AU12=1.0), "flow"), ("disgust", flushed, "frames")):
             table = compare_attributions(shipped, clips, target=target, truth=drawn.truth, n_draws=2, **how)
             found, change = (row for _, row in table[table["input"] == of].iterrows())
             # More than its area, and more than the method reaches on any random model.
-            assert found["share"] > 1.5 * found["area"]
-            assert found["share"] > 1.3 * found["random_high"]
+            assert found["share"] > max(1.5 * found["area"], 1.3 * found["random_high"], 1.3 * change["share"])
             # A map without a network has the same value as its control, and shows where something moves.
             assert [change["random_low"], change["random_high"]] == pytest.approx([change["share"]] * 2)
-            assert found["share"] > 1.3 * change["share"]
-
-    def test_it_looks_where_the_clips_own_kind_of_cue_lies(self):
-        cue = {"cue": "colour+brightness", "n_frames": 6}
-        clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=8, seed=4, n_jobs=1, **cue)
-        kinds = clips.truth.table["cue_kind"]
-        assert set(kinds) == {"colour", "brightness"}
-        of_brightness = clips.truth.cue_mask[[0] * 8, clips.truth.cue_kinds.index("brightness")]
-        heat = np.zeros(clips.frames.shape, np.float32) + of_brightness[:, None, :, :, None]
-        found = planted_mass(made_of(clips, frames=heat), truth=clips.truth, region="cue", of="frames")
-        np.testing.assert_allclose(found["share"], kinds == "brightness")
-        np.testing.assert_array_equal(found["planted"], clips.table["cue"] != "still")
 
     def test_its_closed_forms(self, faces):
         clips = faces.select(faces.table["clip_id"][:3])
@@ -256,7 +240,7 @@ class TestPlantedMass:
         for maps, options, facts in (
             (even, {"of": "frames"}, "no frames"),
             (even, {"region": "AU99"}, "'AU99'.*cue, AUs, AU1"),
-            (small, {}, r"\(32, 32\).*\(64, 64\)"),
+            (small, {}, "32,32.*64,64"),
         ):
             with pytest.raises(ValueError, match=facts):
                 planted_mass(maps, **{"truth": faces.truth, "region": "cue", "of": "flow", **options})

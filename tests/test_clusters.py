@@ -21,18 +21,17 @@ pytestmark = [
 
 
 def test_folds_and_prepared_clips_on_two_workers_are_those_made_here(tmp_path):
-    clips = tiny_clips()
-    config, training = MEDNConfig.for_clips(clips, dim=16, branches="motion"), TrainConfig(epochs=2, batch_size=8)
+    clips, how = tiny_clips(), {"training": TrainConfig(epochs=2, batch_size=8), "progress": False}
+    config = MEDNConfig.for_clips(clips, dim=16, branches="motion")
     written(tmp_path / "originals", "casme2")
     whole = read_casme2(tmp_path / "originals")
     index = ClipIndex(whole.table.iloc[:6].reset_index(drop=True), whole.problems)
-    here = evaluate_loso(config, clips, training=training, n_jobs=1, progress=False).predictions
+    here = evaluate_loso(config, clips, n_jobs=1, **how).predictions
     prepared = prepare(index, tmp_path / "here", progress=False)
-    local = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=str(tmp_path / "dask")
-    )
-    with local, distributed.Client(local), joblib.parallel_config(backend="dask"):
-        there = evaluate_loso(config, clips, training=training, n_jobs=2, progress=False).predictions
+    folder = str(tmp_path / "dask")
+    workers = distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None, local_directory=folder)
+    with workers, distributed.Client(workers), joblib.parallel_config(backend="dask"):
+        there = evaluate_loso(config, clips, n_jobs=2, **how).predictions
         again = prepare(index, tmp_path / "there", n_jobs=2, progress=False)
     assert there.table["clip_id"].tolist() == here.table["clip_id"].tolist()
     np.testing.assert_array_equal(there.logits, here.logits)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from figure_contents import pictures, words
-from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
 
 import medn_lab as medn
@@ -67,16 +66,15 @@ def test_cover_is_the_share_of_the_region_in_kept_patches_where_it_is_planted(fo
     assert of_au["n_clips"].tolist() == [4, 4, 4]
 
 
-@pytest.mark.parametrize("patch", mostly_slow([4, 16]))
-def test_cover_and_picture_follow_the_size_of_a_position(clips, patch):
-    small, grid = MEDN(MEDNConfig.for_clips(clips, dim=32, patch=patch, keep_rates=(0.25,)), seed=1), 32 // patch
+def test_cover_and_picture_follow_the_size_of_a_position(clips):
+    small = MEDN(MEDNConfig.for_clips(clips, dim=32, patch=4, keep_rates=(0.25,)), seed=1)
     found = kept_tokens(small, clips, truth=clips.truth, n_draws=0)
     region = np.zeros((32, 32), dtype=bool)
     region[8:16, 12:20] = True
-    kept = np.kron(found.masks[:7, 0], np.ones((1, patch, patch))) > 0
+    kept = np.kron(found.masks[:7, 0], np.ones((1, 4, 4))) > 0
     np.testing.assert_allclose(found.cover[:7, 0], (kept & region).sum(axis=(1, 2)) / region.sum())
     text = words(view.plot_kept_tokens(found, "tiny0_s00_c01", clips=clips))
-    assert f"<b>keep 0.25</b> · {grid * grid // 4} of {grid * grid}" in text
+    assert "<b>keep 0.25</b> · 16 of 64" in text
     assert f"weight 1.00<br>{found.cover[1, 0]:.0%} of the cue, chance 25%" in text
 
 
@@ -124,39 +122,28 @@ def test_an_emotion_branch_alone_will_do_and_a_dense_one_covers_everything(clips
     np.testing.assert_array_equal(found.cover, 1)
     np.testing.assert_array_equal(found.random_cover, 1)  # whatever the weights
     assert alone.training
-    motion = MEDN(replace(config, branches="motion"))
-    for given, options, facts in (
-        ((motion, clips), {}, "motion branch"),
-        ((alone, replace(clips, frames=None)), {}, "no frames"),
-        ((alone, clips), {"truth": clips.truth, "region": "AU99"}, "'AU99'.*cue, AUs, AU12, AU14"),
+    for model, given, options, facts in (
+        (MEDN(replace(config, branches="motion")), clips, {}, "motion branch"),
+        (alone, replace(clips, frames=None), {}, "no frames"),
+        (alone, clips, {"truth": clips.truth, "region": "AU99"}, "'AU99'.*cue, AUs, AU12, AU14"),
     ):
         with pytest.raises(ValueError, match=facts):
-            kept_tokens(*given, **options)
+            kept_tokens(model, given, **options)
 
 
-class TestPicture:
-    def test_dropped_positions_are_dark_and_kept_ones_are_the_face(self, found, clips):
-        figure = view.plot_kept_tokens(found, "tiny0_s00_c01", clips=clips)
-        shown = pictures(figure)
-        assert len(shown) == 1 + 3
-        for scale, picture in enumerate(shown[1:]):
-            side = picture.shape[0] // 4
-            cells = picture.astype(float).mean(axis=2).reshape(4, side, 4, side).mean(axis=(1, 3))
-            mask = found.masks[1, scale]
-            assert cells[mask].min() > cells[~mask].max() + 30
-
-    def test_cover_is_given_with_chance_and_the_region_has_a_line_around_it(self, found, model, clips):
-        last = words(view.plot_kept_tokens(found, "tiny0_s01_c03", clips=clips))
-        assert any(text.endswith("no cue in this clip") for text in last)
-        without = words(view.plot_kept_tokens(kept_tokens(model, clips), "tiny0_s00_c01", clips=clips))
-        assert not any("chance" in text for text in without)
-        bare = replace(clips, truth=None)
-        with_line = pictures(view.plot_kept_tokens(found, "tiny0_s00_c01", clips=clips))[1]
-        without = pictures(view.plot_kept_tokens(found, "tiny0_s00_c01", clips=bare))[1]
-        changed = np.abs(with_line.astype(int) - without.astype(int)).max(axis=2) > 60
-        edges = [values[place] for values in np.nonzero(changed) for place in (values.argmin(), values.argmax())]
-        assert np.array(edges) / (with_line.shape[0] / 32) == pytest.approx([8, 16, 12, 20], abs=1)
-
-    def test_clips_without_faces_are_refused(self, found, clips):
-        with pytest.raises(ValueError, match="no frames"):
-            view.plot_kept_tokens(found, "tiny0_s00_c01", clips=replace(clips, frames=None))
+def test_the_picture_darkens_dropped_positions_and_draws_a_line_around_the_region(found, clips):
+    shown = pictures(view.plot_kept_tokens(found, "tiny0_s00_c01", clips=clips))
+    assert len(shown) == 1 + 3
+    for picture, mask in zip(shown[1:], found.masks[1], strict=True):
+        side = picture.shape[0] // 4
+        cells = picture.astype(float).mean(axis=2).reshape(4, side, 4, side).mean(axis=(1, 3))
+        assert cells[mask].min() > cells[~mask].max() + 30
+    bare = replace(clips, truth=None)
+    without = pictures(view.plot_kept_tokens(found, "tiny0_s00_c01", clips=bare))[1]
+    changed = np.abs(shown[1].astype(int) - without.astype(int)).max(axis=2) > 60
+    edges = [values[place] for values in np.nonzero(changed) for place in (values.argmin(), values.argmax())]
+    assert np.array(edges) / (shown[1].shape[0] / 32) == pytest.approx([8, 16, 12, 20], abs=1)
+    last = words(view.plot_kept_tokens(found, "tiny0_s01_c03", clips=clips))
+    assert any(text.endswith("no cue in this clip") for text in last)
+    with pytest.raises(ValueError, match="no frames"):
+        view.plot_kept_tokens(found, "tiny0_s00_c01", clips=replace(clips, frames=None))

@@ -49,7 +49,7 @@ def of_a_bare_table(table):
     features = BranchFeatures(*np.random.default_rng(0).normal(size=(2, 6, 3)), None, table)
     ranked = diagnose.rank_pairs(table, features=features)[["clip_a", "clip_b", "label_a"]]
     pairs, sets = diagnose.confusable_pairs(table), diagnose.confusable_sets(table)
-    separated = diagnose.pair_separation(table, features=features, n_resamples=20).attrs["summary"]
+    separated = diagnose.pair_separation(table, features=features, n_resamples=20)["value"].tolist()
     return [*(one.to_numpy().tolist() for one in (pairs, sets, ranked)), separated]
 
 

@@ -17,7 +17,6 @@ from .attribution_methods import saliency as saliency
 from .attribution_pairs import Attributor as Attributor
 from .attribution_pairs import attribute_pair as attribute_pair
 from .attribution_pairs import pair_attributor as pair_attributor
-from .embedding import MapStability as MapStability
 from .embedding import aligned_umap as aligned_umap
 from .embedding import map_stability as map_stability
 from .embedding import sample_clips as sample_clips

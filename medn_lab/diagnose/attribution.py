@@ -24,7 +24,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import wraps
-from importlib import import_module
 from itertools import permutations
 from typing import Any, Literal, NamedTuple
 
@@ -36,7 +35,7 @@ from tqdm.auto import tqdm
 from medn_lab.evaluate.prediction import source_of
 from medn_lab.model import MEDN, MEDNConfig, as_inputs, check_clips
 from medn_lab.model.inputs import eval_mode
-from medn_lab.records import Attribution, Clips, require
+from medn_lab.records import Attribution, Clips
 
 Tensors = tuple[Tensor, ...]
 
@@ -119,9 +118,8 @@ class TargetFunction:
         named = {target.text.replace(" ", ""): target for target in _all_targets(model.config)[::-1]}
         target = named.get("".join(text.split()))
         if target is None:
-            listed, (first, second, *_) = ", ".join(attribution_targets(model)), model.config.classes
-            differences = f"and differences of two emotions such as '{first} - {second}'"
-            raise ValueError(f"{text!r} is no target of this model; there are {listed}, {differences}")
+            listed = ", ".join(attribution_targets(model))
+            raise ValueError(f"{text!r} is no target of this model; there are {listed} and differences of two emotions")
         self.model, self.target = model, target
         given = [name for name in INPUT_OF.values() if getattr(clips, name) is not None]
         own = [name for branch, name in INPUT_OF.items() if target.through in ("both", branch)]
@@ -137,7 +135,7 @@ class TargetFunction:
         """The target's value (b,) for the inputs of `reads` and then `fixed`, as the model takes them."""
         with torch.no_grad():  # the value without the branch does not depend on the inputs that are attributed to
             without = self.faded(*inputs) if self.target.contribution else 0.0
-        return self._value(dict(zip((*self.reads, *self.fixed), inputs, strict=True))) - without
+        return self._value(*inputs) - without
 
     def faded(self, *inputs: Tensor) -> Tensor:
         """The limit of the model's value as what happens in the inputs `reads` fades away.
@@ -145,15 +143,15 @@ class TargetFunction:
         In perfect stillness all positions of the face tie, and what the emotion branch keeps depends on their order; a
         clip that fades away keeps its own positions to the end.
         """
-        named = dict(zip((*self.reads, *self.fixed), inputs, strict=True))
-        still = named | dict(zip(self.reads, self.baselines(inputs[: len(self.reads)]), strict=True))
+        still, fixed = self.baselines(inputs[: len(self.reads)]), inputs[len(self.reads) :]
         if "frames" not in self.reads:
-            return self._value(still)
-        change = FADED_SHARE * (named["frames"] - still["frames"])
-        near, nearer = (self._value({**still, "frames": still["frames"] + k * change}) for k in (2, 1))
+            return self._value(*still, *fixed)
+        (onset, *others), change = still, FADED_SHARE * (inputs[0] - still[0])  # frames come first
+        near, nearer = (self._value(onset + k * change, *others, *fixed) for k in (2, 1))
         return 2 * nearer - near  # linear extrapolation through both
 
-    def _value(self, named: Mapping[str, Tensor]) -> Tensor:
+    def _value(self, *inputs: Tensor) -> Tensor:
+        named = dict(zip((*self.reads, *self.fixed), inputs, strict=True))
         output: Any = self.model(named.get("frames"), named.get("flow"))
         target, config = self.target, self.model.config
         if target.kind == "gate":
@@ -166,11 +164,10 @@ class TargetFunction:
 
     def tensors(self, clips: Clips, rows: np.ndarray) -> tuple[Tensors, Tensors]:
         """The inputs `reads` and the inputs `fixed` of some clips."""
-        device = next(self.model.parameters()).device
-        inputs = as_inputs(self.model.config, clips, rows=rows, device=device)
+        inputs = as_inputs(self.model.config, clips, rows=rows, device=next(self.model.parameters()).device)
         # A convolution's backward pass needs a contiguous input.
-        named = {name: getattr(inputs, name).contiguous() for name in (*self.reads, *self.fixed)}
-        return tuple(named[name] for name in self.reads), tuple(named[name] for name in self.fixed)
+        parts = [[getattr(inputs, name).contiguous() for name in names] for names in (self.reads, self.fixed)]
+        return tuple(parts[0]), tuple(parts[1])
 
     def baselines(self, inputs: Tensors) -> Tensors:
         """The same clips in which nothing happens: all frames (b, t, 3, h, w) are the onset, the flow is zero."""
@@ -275,24 +272,22 @@ def attribution_method(
     """
 
     def register(compute: Callable[..., Tensors]) -> Callable[..., Attribution]:
-        name = compute.__name__
+        name, shared = compute.__name__, inspect.signature(attribute).parameters
         own = [one for one in inspect.signature(compute).parameters.values() if one.kind is one.KEYWORD_ONLY]
         known = _METHODS.get(name)
         if known is not None and known.compute.__module__ != compute.__module__:
             raise ValueError(f"{known.compute.__module__} has an attribution method {name!r}; take another name")
         _METHODS[name] = Method(compute, {one.name: one.default for one in own}, reads, slopes, places, complete)
 
-        def run(
-            model: MEDN, clips: Clips, *, target: str, batch_size: int = 16, progress: bool = False, **params: Any
-        ) -> Attribution:
-            how: dict[str, Any] = {"target": target, "batch_size": batch_size, "progress": progress}
-            return attribute(model, clips, method=name, params=params, **how)
+        def run(model: MEDN, clips: Clips, **given: Any) -> Attribution:
+            params = {one.name: given.pop(one.name) for one in own if one.name in given}
+            return attribute(model, clips, method=name, params=params, **given)
 
-        *shared, batch, bar, _ = inspect.signature(run).parameters.values()
+        model, clips, target, _, _, *others = shared.values()
+        shown = [model, clips, target, *own, *others]
         public: Any = wraps(compute)(run)
-        public.__signature__ = inspect.Signature([*shared, *own, batch, bar], return_annotation="Attribution")
-        public.__annotations__ = {one.name: one.annotation for one in (*shared, *own, batch, bar)}
-        public.__annotations__["return"] = "Attribution"
+        public.__signature__ = inspect.Signature(shown, return_annotation="Attribution")
+        public.__annotations__ = {one.name: one.annotation for one in shown} | {"return": "Attribution"}
         return public
 
     return register
@@ -300,7 +295,8 @@ def attribution_method(
 
 def registered_methods() -> dict[str, Method]:
     """The registered methods by name, those of this library first."""
-    import_module("medn_lab.diagnose.attribution_methods")
+    from medn_lab.diagnose import attribution_methods  # noqa: F401  # registers them
+
     return _METHODS
 
 
@@ -308,7 +304,7 @@ def find_method(name: str, params: Mapping[str, Any] | None = None) -> tuple[Met
     """A method and its own arguments, those of `params` and its defaults; ValueError for a name that is not known."""
     methods = registered_methods()
     if name not in methods:
-        raise ValueError(f"there is no attribution method {name!r}; there are {', '.join(methods)}")
+        raise ValueError(f"there is no method {name!r}; there are {', '.join(methods)}")
     own = methods[name].defaults
     if unknown := sorted(set(params or ()) - set(own)):
         raise ValueError(f"{name} has no {', '.join(unknown)}; it takes {', '.join(own) or 'no arguments'}")
@@ -332,12 +328,10 @@ def attribute(
     named = score.target.text
     attributed = [name for name in score.reads if name in registered.reads]
     if not attributed:
-        alone = " and ".join(registered.reads)
-        raise ValueError(f"{method} attributes to {alone} alone; {named!r} reads {' and '.join(score.reads)} here")
+        raise ValueError(f"{method} attributes to {registered.reads[0]} alone, which {named!r} does not read here")
     parts: list[dict[str, np.ndarray]] = []
     with differentiable(model):
-        starts = range(0, len(clips), batch_size)
-        for start in tqdm(starts, desc="attributing", unit="batch", disable=not progress):
+        for start in tqdm(range(0, len(clips), batch_size), desc="attributing", unit="batch", disable=not progress):
             inputs, fixed = score.tensors(clips, np.arange(start, min(start + batch_size, len(clips))))
             with torch.no_grad():
                 made = {"scores": score(*inputs, *fixed)}
@@ -347,24 +341,19 @@ def attribute(
             made |= {name: maps[name].detach().movedim(CHANNELS[name], -1) for name in attributed}
             parts.append({name: value.float().cpu().numpy() for name, value in made.items()})
     arrays: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    for name in attributed:
-        if not arrays[name].any():
-            sentence = f"the {method} map of the {name} is 0 everywhere in all {len(clips)} clips: {named!r} does not"
-            warnings.warn(f"{sentence} depend on the {name} here", UserWarning, stacklevel=3)
-    finite = np.all([np.isfinite(one.reshape(len(clips), -1)).all(axis=1) for one in arrays.values()], axis=0)
+    for name in [one for one in attributed if not arrays[one].any()]:
+        sentence = f"the {method} map of the {name} is 0 everywhere in all {len(clips)} clips: {named!r} does not"
+        warnings.warn(f"{sentence} depend on the {name} here", UserWarning, stacklevel=3)
+    branch = "both" if len(score.reads) == 2 else {"frames": "emotion", "flow": "motion"}[score.reads[0]]
+    source = source_of(model, clips, call="attribute", batch_size=batch_size)
+    made_by: dict[str, Any] = {"method": method, "params": own, "source": source}
+    arrays = {"frames": None, "flow": None, **arrays}
+    found = Attribution(**arrays, **made_by, table=clips.table, target=named, branch=branch)
+    finite = np.isfinite(found.totals + arrays["scores"] + arrays["baseline_scores"])
     if not finite.all():
         first = clips.table["clip_id"].iloc[int(finite.argmin())]
         fault = f"{method}: {(~finite).sum()} of {len(clips)} maps are not finite, such as of {first!r}"
         raise ValueError(f"{fault}; look at those clips for extreme flow")
-    found = Attribution(
-        **{"frames": None, "flow": None} | arrays,
-        table=clips.table,
-        target=named,
-        branch="both" if len(score.reads) == 2 else next(one for one, name in INPUT_OF.items() if name in score.reads),
-        method=method,
-        params=own,
-        source=source_of(model, clips, call="attribute", batch_size=batch_size),
-    )
     return found.with_sanity(completeness(found)) if registered.complete else found
 
 
@@ -375,15 +364,11 @@ def completeness(attribution: Attribution) -> dict[str, float]:
     the differences; 0 is a complete map, 1 a map of zeros. ``completeness_gap_95``: the 95th percentile over clips of
     the part not explained, in the target's unit.
     """
-    parts = (attribution.scores, attribution.baseline_scores)
-    scores, baseline = (require(part, otherwise="this attribution holds no scores of its clips") for part in parts)
-    difference = scores.astype(np.float64) - baseline
-    gap = np.abs(attribution.totals - difference)
-    whole = np.abs(difference).sum()
-    return {
-        "completeness_error": float(gap.sum() / whole) if whole > 0 else float(gap.sum() > 0),
-        "completeness_gap_95": float(np.quantile(gap, 0.95)),
-    }
+    both: Any = (attribution.scores, attribution.baseline_scores)
+    difference = np.subtract(*both, dtype=np.float64)
+    gap, whole = np.abs(attribution.totals - difference), np.abs(difference).sum()
+    error = gap.sum() / whole if whole > 0 else gap.sum() > 0
+    return {"completeness_error": float(error), "completeness_gap_95": float(np.quantile(gap, 0.95))}
 
 
 def random_model(model: MEDN, *, seed: int) -> MEDN:

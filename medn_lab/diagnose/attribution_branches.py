@@ -16,7 +16,6 @@ from tqdm.auto import tqdm
 from medn_lab.diagnose.attribution import random_model
 from medn_lab.diagnose.attribution_checks import planted_regions
 from medn_lab.diagnose.interventions import Whitened, concept_columns, person_means
-from medn_lab.diagnose.leaks import MEAN_OF_AUS
 from medn_lab.diagnose.probing import LEVEL, subject_folds
 from medn_lab.diagnose.similarity import check_features
 from medn_lab.evaluate.metrics import true_and_predicted
@@ -98,52 +97,40 @@ def kept_tokens(
     >>> kept.masks.shape, kept.keep_rates
     ((1, 2, 16, 16), (0.25, 0.125))
     """
-    if clips.frames is None:
-        raise ValueError("these clips have no frames, of which the emotion branch would keep positions")
+    require(clips.frames, otherwise="these clips have no frames, of which the emotion branch would keep positions")
     check_clips(model.config, clips)
-    masks, scores, mix = _rank_positions(model, clips, batch_size=batch_size, progress=progress)
-    table, covers = clips.table, []
+    how: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
+    masks, scores, mix = _rank_positions(model, clips, **how)
+    table, measured = clips.table, dict[str, Any]()
     if truth is not None:
         regions, planted = planted_regions(table, truth=truth, region=region)
         regions = (regions & planted[:, None, None])[:, None]
-        drawn = (random_model(model, seed=seed + draw) for draw in range(n_draws))
+        drawn, covers = (random_model(model, seed=seed + draw) for draw in range(n_draws)), []
         side = regions.shape[-1] // masks.shape[-1]
-        how: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
         for kept in (masks, *(_rank_positions(one, clips, **how)[0] for one in drawn)):
             inside = (kept.repeat(side, axis=2).repeat(side, axis=3) & regions).sum(axis=(2, 3))
             covers.append(ratio(inside, regions.sum(axis=(2, 3))).astype(np.float32))
+        random_cover = np.stack(covers[1:], axis=2) if n_draws else None
+        measured = {"cover": covers[0], "random_cover": random_cover, "region": region}
         if region == "cue" and "cue_kind" in truth.table:
-            rows = positions(truth.table, table["clip_id"], owner="Truth")
-            table = table.assign(cue_kind=truth.table["cue_kind"].to_numpy()[rows])
-    return KeptTokens(
-        masks=masks,
-        scores=scores,
-        mix=mix,
-        table=table,
-        keep_rates=model.config.keep_rates,
-        kept_shares=tuple(float(share) for share in masks[0].mean(axis=(1, 2))),
-        cover=covers[0] if covers else None,
-        random_cover=np.stack(covers[1:], axis=2) if len(covers) > 1 else None,
-        region="" if truth is None else region,
-        source=source_of(model, clips, call="kept_tokens", batch_size=batch_size, n_draws=n_draws, seed=seed),
-    )
+            table = table.assign(cue_kind=table["clip_id"].map(truth.table.set_index("clip_id")["cue_kind"]))
+    shares = tuple(float(share) for share in masks[0].mean(axis=(1, 2)))
+    source = source_of(model, clips, call="kept_tokens", batch_size=batch_size, n_draws=n_draws, seed=seed)
+    return KeptTokens(masks, scores, mix, table, model.config.keep_rates, shares, **measured, source=source)
 
 
 def _rank_positions(model: MEDN, clips: Clips, *, batch_size: int, progress: bool) -> list[np.ndarray]:
     """The masks, ranking scores and mix of :class:`KeptTokens`."""
     config, device = model.config, next(model.parameters()).device
     branch = require(model.emotion_branch, otherwise="this model has only a motion branch, which keeps all positions")
-    grid = config.size // config.patch
-    parts = []
+    parts, grid = [], (config.size // config.patch,) * 2
     with eval_mode(model), torch.no_grad():
         for start in tqdm(range(0, len(clips), batch_size), desc="reading clips", unit="batch", disable=not progress):
             rows = np.arange(start, min(start + batch_size, len(clips)))
             output = branch(as_inputs(config, clips, rows=rows, device=device).frames)
-            kept = torch.zeros(len(output.kept), len(rows), grid * grid, dtype=torch.bool, device=device)
-            for mask, places in zip(kept, output.kept, strict=True):
-                mask.scatter_(1, places, True)
-            masks = kept.movedim(0, 1).unflatten(2, (grid, grid))
-            made = (masks, output.scores.float().view(-1, grid, grid), output.mix.float())
+            nowhere = torch.zeros_like(output.scores, dtype=torch.bool)
+            masks = torch.stack([nowhere.scatter(1, places, True) for places in output.kept], dim=1)
+            made = (masks.unflatten(2, grid), output.scores.unflatten(1, grid).float(), output.mix.float())
             parts.append([one.cpu().numpy() for one in made])
     return [np.concatenate(batches) for batches in zip(*parts, strict=True)]
 
@@ -204,10 +191,7 @@ def swap_branches(model: MEDN, clips: Clips, *, clip_a: str, clip_b: str, label:
         raise ValueError(f"this model has the {model.config.branches} branch alone; there is no other to swap it with")
     if lacking := [name for name in ("frames", "flow") if getattr(clips, name) is None]:
         raise ValueError(f"these clips have no {lacking[0]}, so one branch reads nothing that could be swapped")
-    first, second = two_emotions(clips, clip_a, clip_b, label)
-    classes = list(model.config.classes)
-    if unknown := [name for name in (first, second) if name not in classes]:
-        raise ValueError(f"the model knows no {', '.join(unknown)}; its classes are {', '.join(classes)}")
+    (first, second), classes = two_emotions(clips, clip_a, clip_b, label), list(model.config.classes)
     found = pd.DataFrame(product("ab", repeat=2), columns=["frames_of", "flow_of"])
     both, (of_frames, of_flow) = clips.select([clip_a, clip_b]), (found == "b").to_numpy(dtype=int).T
     mixed = pd.DataFrame({"clip_id": found["frames_of"] + found["flow_of"], "subject": "mixed"})
@@ -217,10 +201,8 @@ def swap_branches(model: MEDN, clips: Clips, *, clip_a: str, clip_b: str, label:
     found = found.assign(margin=(of_first - of_second).astype(np.float64), predicted=predictions.predicted)
     found[[f"p_{name}" for name in classes]] = predictions.probabilities
     aa, ab, ba, bb = found["margin"]
-    found.attrs = {
-        "clip_a": clip_a, "clip_b": clip_b, "label_a": first, "label_b": second,
-        "motion": float(0.5 * ((aa - ab) + (ba - bb))), "emotion": float(0.5 * ((aa - ba) + (ab - bb)))
-    }  # fmt: skip
+    added = {"motion": (aa - ab + ba - bb) / 2, "emotion": (aa - ba + ab - bb) / 2}
+    found.attrs = {"clip_a": clip_a, "clip_b": clip_b, "label_a": first, "label_b": second, **added}
     return found
 
 
@@ -273,11 +255,9 @@ def erasure_effect(
     model: MEDN,
     clips: Clips,
     *,
-    what: str = MEAN_OF_AUS,
+    what: str = "AUs",
     n_directions: Sequence[int | None] = (1, 2, 4, 8, None),
     n_draws: int = 50,
-    n_folds: int = 5,
-    n_resamples: int = 1000,
     label: str = "label",
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -286,11 +266,11 @@ def erasure_effect(
     :func:`leakage` says what a reader finds in the emotion feature; the network need not use it. Here the concept is
     erased (:func:`erase`) from everything that the fusion reads of the emotion branch, its feature and its tokens, and
     the rest of the trained network, fusion and classifier, answers again. Each person's clips are erased by an eraser
-    that was fitted to other persons. Any erasure damages a feature, so the control erases as many random directions of
-    the whitened feature in the same way, many times. If the accuracy falls more than with random directions (an
-    ``excess_high`` below 0 for other persons, and a small ``p`` for other directions), the network uses what was
-    erased. What the motion branch holds is not touched. In a simulation of a feature without the concept (12 persons,
-    20 clips each) `p` was .05 or less in .03 of 300 samples, and ``excess_high`` below 0 as well in .02.
+    that was fitted to other persons, in five folds. Any erasure damages a feature, so the control erases as many random
+    directions of the whitened feature in the same way, many times. If the accuracy falls more than with random
+    directions (an ``excess_high`` below 0 for other persons, and a small ``p`` for other directions), the network uses
+    what was erased. What the motion branch holds is not touched. In a simulation of a feature without the concept (12
+    persons, 20 clips each) `p` was .05 or less in .03 of 300 samples, and ``excess_high`` below 0 as well in .02.
 
     Parameters
     ----------
@@ -306,14 +286,10 @@ def erasure_effect(
         all that covary with it. Sizes that come to the same as an earlier one are left out.
     n_draws : int
         Random erasures, at least 20.
-    n_folds : int
-        Folds of persons, at least 2.
-    n_resamples : int
-        Draws of subjects for the 95 % intervals, at least 2.
     label : str
         Column of the true class.
     seed : int
-        Of folds, random directions and draws.
+        Of folds, random directions and the 1,000 draws of subjects.
 
     Returns
     -------
@@ -322,8 +298,8 @@ def erasure_effect(
         share of the feature's squared covariance with the concept that is left in the persons that the eraser was not
         fitted to, without bias, so that it may fall outside [0, 1]; near 1 nothing was erased and the row says little),
         ``accuracy, accuracy_erased``, ``change, change_low, change_high`` (in [-1, 1], with its interval over
-        subjects), ``flipped, flipped_low, flipped_high`` (the share of answers that change), ``random_change`` (the
-        mean of the random erasures), ``random_low, random_high`` (95 % of them), ``random_flipped``, ``excess,
+        subjects), ``flipped, flipped_low, flipped_high`` (the share of answers that change), ``random_flipped,
+        random_change`` (the means of the random erasures), ``random_low, random_high`` (95 % of them), ``excess,
         excess_low, excess_high`` (change minus mean random change, with its interval over subjects), ``p`` (how often a
         random erasure lowers the accuracy as much), ``n_draws, n_clips, n_subjects``, ``n_fitted`` (the fewest clips
         that an eraser was fitted to), ``direction`` (``higher``: an excess below 0 says that the network uses what was
@@ -354,9 +330,8 @@ def erasure_effect(
     >>> erasure_effect(model, clips, what="cue", n_directions=[1], n_draws=20)[["rank", "width"]].to_dict("list")
     {'rank': [1], 'width': [2]}
     """
-    if min(n_draws - 20, n_folds - 2, n_resamples - 2, *(k - 1 for k in n_directions if k is not None)) < 0:
-        given = f"{n_draws}, {n_folds}, {n_resamples} and {', '.join(map(str, n_directions))}"
-        raise ValueError(f"n_draws must be at least 20, n_folds and n_resamples 2 and n_directions 1; got {given}")
+    if n_draws < 20 or any(k is not None and k < 1 for k in n_directions):
+        raise ValueError(f"n_draws must be at least 20 and n_directions 1; got {n_draws} and {list(n_directions)}")
     model = copy.deepcopy(model).eval()
     fusion = require(model.fusion, otherwise=f"a model with branches {model.config.branches!r} has no fusion to answer")
     read: list[tuple[Tensor, ...]] = []
@@ -365,17 +340,16 @@ def erasure_effect(
     if not read:
         raise ValueError("the clips lack frames or flow, so that nothing is fused; give clips with both")
     true, before = true_and_predicted(predictions, label=label)
-    names, person = np.unique(people(clips.table).to_numpy(dtype=str), return_inverse=True)
+    person = np.unique(people(clips.table).to_numpy(dtype=str), return_inverse=True)[1]
     motion, motion_tokens, emotion, tokens = (torch.cat(batches) for batches in zip(*read, strict=True))
     parts = [check_features(part.cpu().numpy(), owner="the emotion features") for part in (emotion, *tokens.unbind(1))]
     concept = concept_columns(clips.table, what)
-    known, folds = np.isfinite(concept[:, 0]), subject_folds(person, n_folds=n_folds, seed=seed)
+    known, folds = np.isfinite(concept[:, 0]), subject_folds(person, n_folds=5, seed=seed)
     fitted = []
     for fold in range(folds.max() + 1):
         rows = known & (folds != fold)
         fitted.append((folds == fold, [Whitened(part[rows]) for part in parts], Whitened(concept[rows])))
-    width = min(own[0].width for _, own, _ in fitted)
-    n_fitted = min(len(z.coordinates) for *_, z in fitted)
+    width, n_fitted = min(own[0].width for _, own, _ in fitted), min(len(z.coordinates) for *_, z in fitted)
 
     def answers_without(concepts: Sequence[Whitened]) -> np.ndarray:
         """The answers after a concept of each fold was erased from the feature and from each token."""
@@ -389,11 +363,11 @@ def erasure_effect(
         return np.asarray(predictions.classes, dtype=object)[logits.argmax(dim=1).cpu().numpy()]
 
     def interval(name: str, values: np.ndarray) -> dict[str, float]:
-        means, n = person_means(clips.table, values, n_resamples=n_resamples, seed=seed)
+        means, n = person_means(clips.table, values, n_resamples=1000, seed=seed)
         low, high = t_bounds(means, n_units=n, level=LEVEL, n_clips=len(values), share=name == "flipped")
         return {name: float(means[0]), f"{name}_low": low, f"{name}_high": high}
 
-    right = 1.0 * (before == true)
+    right, few = 1.0 * (before == true), CLIPS_A_DIRECTION * width
     rows_of: dict[int, dict[str, Any]] = {}
     for most in n_directions:
         axes_of = [own[0].shared(z, most=most) for _, own, z in fitted]
@@ -413,25 +387,23 @@ def erasure_effect(
             held = (own[0].coordinates @ generator.normal(size=axes.shape) for (_, own, _), axes in pairs)
             random.append(answers_without([Whitened(one) for one in held]))
         change, by_chance = (after == true) - right, (np.stack(random) == true) - right
-        drawn, few = by_chance.mean(axis=1), CLIPS_A_DIRECTION * width
+        drawn = by_chance.mean(axis=1)
         reasons = {
-            "the emotion branch is constant": width == 0,
             f"all {width} directions are erased, so that no others can be": rank >= width,
             f"needs {few} clips to fit {width} directions, has {n_fitted}": n_fitted < few,
             f"no covariance with {what} is found in pairs of other persons of a fold": covariances[0] <= 0,
         }
         reason = next((text for text, holds in reasons.items() if holds), "")
-        excess = np.full(len(true), np.nan) if reason else change - by_chance.mean(axis=0)
         low, high = np.quantile(drawn, [0.025, 0.975])
         rows_of[rank] = {
-            "what": what, "rank": rank, "width": width,
-            "left": covariances[1] / covariances[0] if covariances[0] > 0 else np.nan,
+            "what": what, "rank": rank, "width": width, "left": float(ratio(covariances[1], covariances[0])),
             "accuracy": right.mean(), "accuracy_erased": float((after == true).mean()),
             **interval("change", change), **interval("flipped", 1.0 * (after != before)),
+            "random_flipped": float((np.stack(random) != before).mean()),
             "random_change": drawn.mean(), "random_low": low, "random_high": high,
-            "random_flipped": float((np.stack(random) != before).mean()), **interval("excess", excess),
+            **interval("excess", change - by_chance.mean(axis=0) if not reason else np.full(len(true), np.nan)),
             "p": np.nan if reason else (1 + (drawn <= change.mean() + 1e-9).sum()) / (1 + n_draws),
-            "n_draws": n_draws, "n_clips": len(true), "n_subjects": len(names), "n_fitted": n_fitted,
+            "n_draws": n_draws, "n_clips": len(true), "n_subjects": person.max() + 1, "n_fitted": n_fitted,
             "direction": "higher", "reason": reason
         }  # fmt: skip
     return pd.DataFrame(rows_of.values())

@@ -21,12 +21,11 @@ from medn_lab.diagnose.attribution import (
     differentiable,
     find_method,
     random_model,
-    registered_methods,
 )
 from medn_lab.diagnose.interventions import person_means
 from medn_lab.evaluate.resampling import ratio, t_bounds
-from medn_lab.model import MEDN, check_clips
-from medn_lab.records import Attribution, Clips, Truth, au_columns, require
+from medn_lab.model import MEDN
+from medn_lab.records import Attribution, Clips, Truth, au_columns, positions, require
 
 # Stilled squares of a clip, whose side is a quarter of the crop, and noisy copies of it.
 N_SQUARES, N_NOISY = 32, 4
@@ -101,11 +100,10 @@ def check_attribution(
     >>> sorted(check_attribution(maps, model=model, clips=clips, n_draws=1).sanity)[:3]
     ['infidelity', 'random_draws', 'random_infidelity']
     """
+    scores = require(attribution.scores, otherwise="the attribution holds no scores, by which its model is recognised")
     method, params = find_method(attribution.method, attribution.params)
     found = completeness(attribution) if method.complete else {}
     clips = clips.select(attribution.table["clip_id"])
-    check_clips(model.config, clips)
-    scores = require(attribution.scores, otherwise="the attribution holds no scores, by which its model is recognised")
     how: dict[str, Any] = {"target": attribution.target, "method": attribution.method, "params": params}
     random = [attribute(random_model(model, seed=seed + draw), clips, **how) for draw in range(n_draws)]
     score, rows = TargetFunction(model, attribution.target, clips), []
@@ -125,14 +123,13 @@ def check_attribution(
                     stacked = np.stack([getattr(one, name)[row] for one in (attribution, *random)])
                     maps[name] = torch.tensor(stacked).to(value.device).movedim(-1, CHANNELS[name]).contiguous()
             with torch.enable_grad():
-                again = method.compute(score, tuple(noisy), _copies(fixed, N_NOISY), **params)
-            changes = [
-                float((value.detach() - maps[name][0]).flatten(1).norm(dim=1).max() / maps[name][0].norm())
-                for name, value in zip(score.reads, again, strict=True)
-                if name in maps
-            ]
+                copies = tuple(value.expand(N_NOISY, *value.shape[1:]) for value in fixed)
+                noisy_maps = method.compute(score, tuple(noisy), copies, **params)
+            again = dict(zip(score.reads, noisy_maps, strict=True))
+            pairs = [(again[name].detach(), own[0]) for name, own in maps.items()]
+            change = max(float((value - own).flatten(1).norm(dim=1).max() / own.norm()) for value, own in pairs)
             infidelity = _infidelity(score, inputs, fixed, maps, slopes=method.slopes, seed=seed)
-            rows.append([max(changes) if np.isfinite(max(changes)) else np.nan, *infidelity])
+            rows.append([change if np.isfinite(change) else np.nan, *infidelity])
     median = pd.DataFrame(rows, columns=["sensitivity", "infidelity", *range(n_draws)]).median()  # over clips
     found |= median[["infidelity", "sensitivity"]].dropna().to_dict()
     if n_draws and "infidelity" in found:
@@ -142,11 +139,6 @@ def check_attribution(
     return attribution.with_sanity(found)
 
 
-def _copies(inputs: Tensors, n: int) -> Tensors:
-    """Inputs of one clip as those of n."""
-    return tuple(value.expand(n, *value.shape[1:]) for value in inputs)
-
-
 def _infidelity(
     score: TargetFunction, inputs: Tensors, fixed: Tensors, maps: dict[str, Tensor], *, slopes: bool, seed: int
 ) -> np.ndarray:
@@ -154,11 +146,10 @@ def _infidelity(
     stilled: list[Tensor] = []
     generator, predicted = torch.Generator().manual_seed(seed), torch.zeros(1, dtype=torch.float64)
     for name, value, base in zip(score.reads, inputs, score.baselines(inputs), strict=True):
-        side = value.shape[-1]
-        patch = max(1, side // 4)
-        top, left = (torch.randint(side - patch + 1, (N_SQUARES, 1, 1), generator=generator) for _ in range(2))
-        rows, columns = torch.arange(side).view(1, -1, 1), torch.arange(side).view(1, 1, -1)
-        mask = (rows >= top) & (rows < top + patch) & (columns >= left) & (columns < left + patch)
+        side, patch = value.shape[-1], max(1, value.shape[-1] // 4)
+        place, first = torch.arange(side), torch.randint(side - patch + 1, (2, N_SQUARES, 1), generator=generator)
+        rows, columns = (place >= first) & (place < first + patch)  # (N_SQUARES, side) each
+        mask = rows.unsqueeze(2) & columns.unsqueeze(1)
         mask = mask.view(N_SQUARES, *[1] * (value.ndim - 3), side, side).to(value.device)
         stilled.append(torch.where(mask & (name in maps), base, value))  # an input without a map stays as it is
         if name not in maps:
@@ -167,7 +158,8 @@ def _infidelity(
         of_squares = mask.expand(N_SQUARES, *value.shape[1:]).flatten(1).to(effect)
         predicted = predicted.to(value.device) + (effect.flatten(1) @ of_squares.T).double()
     with torch.no_grad():
-        lost = (score(*inputs, *fixed) - score(*stilled, *_copies(fixed, N_SQUARES))).double()
+        copies = (value.expand(N_SQUARES, *value.shape[1:]) for value in fixed)
+        lost = (score(*inputs, *fixed) - score(*stilled, *copies)).double()
     size = predicted.square().sum(dim=1)
     scale = torch.where(size > 0, (predicted @ lost) / size, 0)  # the best multiple of each map
     return ((lost - scale[:, None] * predicted).square().sum(dim=1) / lost.square().sum()).cpu().numpy()
@@ -183,7 +175,6 @@ def randomisation_check(
     randomise: Literal["all", "modules"] = "all",
     n_draws: int = 2,
     seed: int = 0,
-    progress: bool = False,
 ) -> pd.DataFrame:
     """Compare a method's maps with those that it gives when the network's weights are random.
 
@@ -210,8 +201,6 @@ def randomisation_check(
         Sets of random weights.
     seed : int
         Of the random weights.
-    progress
-        As in :func:`saliency`.
 
     Returns
     -------
@@ -249,10 +238,10 @@ def randomisation_check(
     """
     if randomise not in ("all", "modules") or n_draws < 1:
         raise ValueError(f"randomise must be all or modules, n_draws at least 1; got {randomise!r} and {n_draws}")
-    how: dict[str, Any] = {"target": target, "method": method, "params": params, "progress": progress}
+    how: dict[str, Any] = {"target": target, "method": method, "params": params}
     own, fresh = attribute(model, clips, **how), [random_model(model, seed=seed + draw) for draw in range(n_draws)]
     modules = list(dict.fromkeys(name.partition(".")[0] for name in model.state_dict()))[::-1]
-    stages = []
+    stages = {}
     for place in range(0 if randomise == "modules" else len(modules) - 1, len(modules)):
         maps, random = [], set(modules[: place + 1])
         for one in fresh:
@@ -261,9 +250,8 @@ def randomisation_check(
             changed.load_state_dict(weights, strict=False)
             maps.append(attribute(changed, clips, **how))
         stage = "all weights" if place == len(modules) - 1 else f"{modules[place]}{' and above' if place else ''}"
-        stages.append(similarity(own, maps).assign(stage=stage))
-    found = pd.concat(stages, ignore_index=True)
-    found.insert(0, "stage", found.pop("stage"))
+        stages[stage] = similarity(own, maps)
+    found = pd.concat(stages, names=["stage"]).reset_index("stage").reset_index(drop=True)
     found.attrs = {"threshold": THRESHOLD}
     return found
 
@@ -277,22 +265,14 @@ def similarity(own: Attribution, others: Sequence[Attribution]) -> pd.DataFrame:
         first = 1 if name == "frames" else 0  # all frames are measured against the onset: its slope takes back theirs
         mine, *of_others = (getattr(one, name)[:, first:].astype(np.float64) for one in (own, *others))
         for other in of_others:
-            signed = _rank_correlation(mine.sum(axis=axes), other.sum(axis=axes))
-            rows.append((name, signed, _rank_correlation(np.abs(mine).sum(axis=axes), np.abs(other).sum(axis=axes))))
-    found = pd.DataFrame(rows, columns=["input", "spearman", "spearman_absolute"])
-    found = found.groupby("input", sort=False).mean().reset_index()
-    survives = found[["spearman", "spearman_absolute"]].max(axis=1) >= THRESHOLD
-    return found.assign(survives=survives, n_clips=len(own), n_draws=len(others))
-
-
-def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """The mean over clips of the rank correlation of two pictures, where neither is the same everywhere."""
-    from scipy.stats import rankdata
-
-    x, y = (rankdata(pictures.reshape(len(pictures), -1), axis=1) for pictures in (a, b))
-    x, y = (ranks - ranks.mean(axis=1, keepdims=True) for ranks in (x, y))
-    found = ratio((x * y).sum(axis=1), np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1)))
-    return float(pd.Series(found).mean())
+            found: list[Any] = [name]
+            for pair in ((mine, other), (np.abs(mine), np.abs(other))):
+                x, y = (pd.DataFrame(one.sum(axis=axes).reshape(len(one), -1).T).rank() for one in pair)
+                found.append(float(x.corrwith(y).mean()))  # over clips, where neither picture is the same everywhere
+            rows.append(found)
+    names = ["spearman", "spearman_absolute"]
+    alike = pd.DataFrame(rows, columns=["input", *names]).groupby("input", sort=False, as_index=False).mean()
+    return alike.assign(survives=alike[names].max(axis=1) >= THRESHOLD, n_clips=len(own), n_draws=len(others))
 
 
 def planted_mass(
@@ -342,15 +322,11 @@ def planted_mass(
     >>> planted_mass(maps, truth=clips.truth, of="frames")[["chance", "planted"]].round(2).to_dict("list")
     {'chance': [0.04, 0.04], 'planted': [True, False]}
     """
-    values = getattr(attribution, of)
-    if values is None:
-        raise ValueError(f"the attribution has no {of}; it was made of a model or clips without them")
+    values = require(getattr(attribution, of), otherwise=f"the attribution has no {of}, so that nothing can lie on it")
     if region is None:
         region = "cue" if of == "frames" else attribution.target if attribution.target in truth.aus else "AUs"
     masks, planted = planted_regions(attribution.table, truth=truth, region=region)
     heat = np.abs(values).sum(axis=(1, 4) if of == "frames" else 3, dtype=np.float64)  # (n, h, w)
-    if heat.shape != masks.shape:
-        raise ValueError(f"the maps are {heat.shape[1:]} px but the truth {masks.shape[1:]}; give the clips' own truth")
     total, inside = (one.sum(axis=(1, 2)) for one in (heat, heat * masks))
     shares = {"share": np.nan_to_num(ratio(inside, total)), "chance": masks.mean(axis=(1, 2))}
     found = attribution.table.assign(**shares, planted=planted)
@@ -362,18 +338,17 @@ def planted_regions(table: pd.DataFrame, *, truth: Truth, region: str) -> tuple[
     """Where `region` was planted, (n, h, w) bool, and whether each clip shows the AU or its cue changes, (n,) bool."""
     if region not in ("cue", "AUs", *truth.aus):
         raise ValueError(f"no region {region!r} was planted; there are cue, AUs, {', '.join(truth.aus)}")
-    cues = dict(zip(truth.table["clip_id"], np.abs(truth.cue_course).max(axis=1) > 0, strict=True))
+    ids = table["clip_id"]
+    if region == "cue":
+        changes = np.abs(truth.cue_course).max(axis=1) > 0
+        return np.stack([truth.cue_region(one) for one in ids]), changes[positions(truth.table, ids, owner="Truth")]
     aus = [name for name in au_columns(table) if name in truth.aus] if region == "AUs" else [region]
-    masks, planted = [], []
-    for row in table.to_dict("records"):
-        clip_id, shown = row["clip_id"], [name for name in aus if row.get(name) == 1]
-        if region == "cue":
-            of_each = [truth.cue_region(clip_id)]
-        else:
-            of_each = [truth.au_mask(clip_id, name) for name in (shown if region == "AUs" else aus)]
-        masks.append(np.any(of_each or [np.zeros(truth.au_masks.shape[2:], dtype=bool)], axis=0))
-        planted.append(cues[clip_id] if region == "cue" else bool(shown))
-    return np.stack(masks), np.array(planted)
+    shown = [[name for name in aus if row.get(name) == 1] for row in table.to_dict("records")]
+    masks = np.zeros((len(table), *truth.au_masks.shape[2:]), dtype=bool)
+    for mask, clip_id, own in zip(masks, ids, shown, strict=True):
+        for name in own if region == "AUs" else aus:
+            mask |= truth.au_mask(clip_id, name)
+    return masks, np.array([bool(own) for own in shown])
 
 
 def compare_attributions(
@@ -381,12 +356,11 @@ def compare_attributions(
     clips: Clips,
     *,
     target: str,
-    methods: Sequence[str] | None = None,
+    methods: Sequence[str],
     params: Mapping[str, Mapping[str, Any]] | None = None,
     truth: Truth | None = None,
     n_draws: int = 3,
     seed: int = 0,
-    progress: bool = False,
 ) -> pd.DataFrame:
     """Compare methods on the same clips and the same target, and each with its maps of random models.
 
@@ -403,8 +377,8 @@ def compare_attributions(
         One dozen to two that show the target: clips of that emotion, or with that AU.
     target : str
         As in :func:`saliency`.
-    methods : sequence of str, optional
-        Methods by their functions' names; all that tell places apart where None, `bare_change` first.
+    methods : sequence of str
+        Methods by their functions' names, `bare_change` among them.
     params : mapping of str to mapping, optional
         A method's own arguments, by its name.
     truth : Truth, optional
@@ -415,8 +389,6 @@ def compare_attributions(
         models is 0.01 to 0.07 on SynthME, so 3 give its mean to 0.04 and the run takes four times that of the maps.
     seed : int
         Of the random weights.
-    progress : bool
-        Show a progress bar.
 
     Returns
     -------
@@ -452,15 +424,12 @@ def compare_attributions(
     >>> table.loc[table["method"] == "bare_change", "survives"].tolist()
     [True, True]
     """
-    if methods is None:
-        known = registered_methods().items()
-        methods = sorted((name for name, one in known if one.places), key=lambda name: name != "bare_change")
     models = [model, *(random_model(model, seed=seed + draw) for draw in range(n_draws))]
     rows: list[dict[str, Any]] = []
     for method in methods:
         began = time.perf_counter()
-        how: dict[str, Any] = {"method": method, "params": (params or {}).get(method), "progress": progress}
-        own, *random = (attribute(one, clips, target=target, **how) for one in models)
+        how: dict[str, Any] = {"target": target, "method": method, "params": (params or {}).get(method)}
+        own, *random = (attribute(one, clips, **how) for one in models)
         alike, error = similarity(own, random), own.sanity.get("completeness_error", np.nan)
         about = {"threshold": THRESHOLD, "seconds": time.perf_counter() - began, "completeness_error": error}
         for row in alike.to_dict("records"):

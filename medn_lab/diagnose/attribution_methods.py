@@ -11,12 +11,20 @@ from typing import Any
 
 import torch
 from einops import repeat
+from torch import Tensor
 from torch.nn import functional as F
 
 from medn_lab.diagnose.attribution import TargetFunction, Tensors, attribution_method
 
 # Inputs a forward pass: steps of a path, or patches, are run together.
 ROWS_AT_ONCE = 64
+
+
+def _of_captum(method: str, score: TargetFunction, inputs: Tensor | Tensors, fixed: Tensors, **options: Any) -> Any:
+    """The maps of captum's method of this name."""
+    import captum.attr
+
+    return getattr(captum.attr, method)(score).attribute(inputs, additional_forward_args=fixed or None, **options)
 
 
 @attribution_method(slopes=True)
@@ -68,10 +76,8 @@ def saliency(score: TargetFunction, inputs: Tensors, fixed: Tensors) -> Tensors:
     >>> maps.frames.shape, maps.flow.shape
     ((1, 8, 64, 64, 3), (1, 64, 64, 2))
     """
-    from captum.attr import Saliency
-
     inputs = tuple(value.detach().clone().requires_grad_() for value in inputs)
-    return Saliency(score).attribute(inputs, abs=False, additional_forward_args=fixed or None)
+    return _of_captum("Saliency", score, inputs, fixed, abs=False)
 
 
 @attribution_method(complete=True)
@@ -125,15 +131,8 @@ def integrated_gradients(score: TargetFunction, inputs: Tensors, fixed: Tensors,
     >>> maps.frames.shape, sorted(maps.sanity)
     ((1, 8, 64, 64, 3), ['completeness_error', 'completeness_gap_95'])
     """
-    from captum.attr import IntegratedGradients
-
-    return IntegratedGradients(score).attribute(
-        inputs,
-        baselines=score.baselines(inputs),
-        additional_forward_args=fixed or None,
-        n_steps=n_steps,
-        internal_batch_size=max(ROWS_AT_ONCE, len(inputs[0])),
-    )
+    how = {"n_steps": n_steps, "internal_batch_size": max(ROWS_AT_ONCE, len(inputs[0]))}
+    return _of_captum("IntegratedGradients", score, inputs, fixed, baselines=score.baselines(inputs), **how)
 
 
 @attribution_method()
@@ -183,26 +182,19 @@ def grad_cam(score: TargetFunction, inputs: Tensors, fixed: Tensors) -> Tensors:
     ((1, 8, 64, 64, 3), (1, 64, 64, 2))
     """
     inputs = tuple(value.detach().clone().requires_grad_() for value in inputs)
-    model: Any = score.model  # what a target reads, the model has
-    layers: list[Any] = []
-    kept: list[Any] = []
+    layers = {"flow": ["motion_branch.stem"], "frames": ["emotion_branch.norm", "emotion_branch"]}
+    parts, branches, made = list[Any](), list[Any](), dict[str, Tensor]()
 
-    def keep(seen: list[Any], found: Any) -> None:
+    def keep(_: object, __: object, out: Any) -> None:
         if torch.is_grad_enabled():  # a contribution also runs the model without its branch, which is not meant
-            seen.append(found)
+            (parts if isinstance(out, Tensor) else branches).append(out)
 
     with ExitStack() as hooks:
-        if "flow" in score.reads:
-            stem = model.motion_branch.stem
-            hooks.enter_context(stem.register_forward_hook(lambda _, __, out: keep(layers, out)))
-        if "frames" in score.reads:
-            branch = model.emotion_branch
-            hooks.enter_context(branch.norm.register_forward_hook(lambda _, __, out: keep(layers, out)))
-            hooks.enter_context(branch.register_forward_hook(lambda _, __, out: keep(kept, out.kept)))
+        for name in [layer for read in score.reads for layer in layers[read]]:
+            hooks.enter_context(score.model.get_submodule(name).register_forward_hook(keep))
         value = score(*inputs, *fixed)
-    slopes = torch.autograd.grad(value.sum(), layers, allow_unused=True, materialize_grads=True)
-    products = [layer.detach() * slope for layer, slope in zip(layers, slopes, strict=True)]
-    made = {}
+    slopes = torch.autograd.grad(value.sum(), parts, allow_unused=True, materialize_grads=True)
+    products = [part.detach() * slope for part, slope in zip(parts, slopes, strict=True)]
     for name, given in zip(score.reads, inputs, strict=True):
         if name == "flow":
             cells = next(one for one in products if one.ndim == 4).sum(dim=1, keepdim=True)
@@ -210,11 +202,10 @@ def grad_cam(score: TargetFunction, inputs: Tensors, fixed: Tensors) -> Tensors:
             made[name] = (enlarged * cells[0].numel() / given[0].numel()).expand_as(given)
             continue
         (b, t, _, h, w), patch = given.shape, score.model.config.patch
-        places = {scale.shape[1]: scale for scale in kept[0]}
+        places = {scale.shape[1]: scale for scale in branches[0].kept}
         on_grid = given.new_zeros(b, (h // patch) * (w // patch))
-        for tokens in products:
-            if tokens.ndim == 3:
-                on_grid.scatter_add_(1, places[tokens.shape[1]], tokens.sum(dim=2))
+        for tokens in [one for one in products if one.ndim == 3]:
+            on_grid.scatter_add_(1, places[tokens.shape[1]], tokens.sum(dim=2))
         spread = repeat(on_grid, "b (gh gw) -> b t c (gh p) (gw q)", gh=h // patch, t=t, c=3, p=patch, q=patch)
         made[name] = spread / (3 * t * patch**2)
     return tuple(made[name] for name in score.reads)
@@ -263,20 +254,13 @@ def occlusion(score: TargetFunction, inputs: Tensors, fixed: Tensors, *, patch: 
     >>> maps.frames.shape, maps.params["patch"]
     ((1, 8, 64, 64, 3), 32)
     """
-    from captum.attr import Occlusion
-
     side = inputs[0].shape[-1]
     if not 1 <= patch <= side:
         raise ValueError(f"a patch of {patch} px does not fit into a crop of {side} px")
     windows = tuple((*value.shape[1:-2], patch, patch) for value in inputs)
-    losses = Occlusion(score).attribute(
-        inputs,
-        sliding_window_shapes=windows,
-        strides=windows,
-        baselines=score.baselines(inputs),
-        additional_forward_args=fixed or None,
-        perturbations_per_eval=max(1, ROWS_AT_ONCE // len(inputs[0])),
-    )
+    how = {"sliding_window_shapes": windows, "strides": windows, "baselines": score.baselines(inputs)}
+    at_once = max(1, ROWS_AT_ONCE // len(inputs[0]))
+    losses = _of_captum("Occlusion", score, inputs, fixed, perturbations_per_eval=at_once, **how)
     for name, value in zip(score.reads, losses, strict=True):
         if name == "frames":
             value[:, 0] = 0  # the onset stands in for the others and is itself never changed
@@ -322,18 +306,11 @@ def frame_ablation(score: TargetFunction, inputs: Tensors, fixed: Tensors) -> Te
     >>> bool(abs(maps.frames[0, 0]).max() < 1e-6 < abs(maps.frames[0, 4]).max())
     True
     """
-    from captum.attr import FeatureAblation
-
     frames, *others = inputs  # frames come first
     # One feature a frame; the other inputs stay as they are.
     moments = torch.arange(frames.shape[1], device=frames.device).view(1, -1, 1, 1, 1).expand(1, *frames.shape[1:])
-    losses = FeatureAblation(score).attribute(
-        frames,
-        baselines=score.baselines(inputs)[0],
-        feature_mask=moments,
-        additional_forward_args=(*others, *fixed) or None,
-        perturbations_per_eval=frames.shape[1],
-    )
+    how = {"baselines": score.baselines(inputs)[0], "feature_mask": moments, "perturbations_per_eval": frames.shape[1]}
+    losses = _of_captum("FeatureAblation", score, frames, (*others, *fixed), **how)
     return (losses / frames[0, 0].numel(), *(torch.zeros_like(value) for value in others))
 
 

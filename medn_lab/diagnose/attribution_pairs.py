@@ -114,8 +114,7 @@ def pair_attributor(
     (2, 64, 64, 2)
     """
     find_method(method, params)
-    how: dict[str, Any] = {"label": label, "method": method, "params": params}
-    return lambda clip_a, clip_b: attribute_pair(model, clips, clip_a=clip_a, clip_b=clip_b, **how)
+    return lambda a, b: attribute_pair(model, clips, clip_a=a, clip_b=b, label=label, method=method, params=params)
 
 
 class Attributor:
@@ -172,6 +171,7 @@ class Attributor:
         reads = {name for name in ("frames", "flow") if getattr(clips, name) is not None} - {unread}
         self.methods = tuple(name for name, one in registered_methods().items() if reads & set(one.reads))
         self.targets = tuple(attribution_targets(model))
+        self._label = "label" if "label" in clips.table else "emotion"
         self._made: dict[tuple[str, ...], Attribution] = {}
         self._random: dict[tuple[str, str], dict[str, float]] = {}
 
@@ -201,35 +201,27 @@ class Attributor:
         ValueError
             If there is no such clip, target or method, or the method says nothing of the target.
         """
-        if method not in self.methods:
-            raise ValueError(f"there is no method {method!r} for this model; there are {', '.join(self.methods)}")
         key = (clip_id, "" if partner else target, method, partner)
-        if key in self._made:
-            return self._remember(key, self._made[key])
-        how: dict[str, Any] = {"method": method, "params": self._params.get(method)}
-        if partner:
-            column = "label" if "label" in self._clips.table else "emotion"
-            found = attribute_pair(self._model, self._clips, clip_a=clip_id, clip_b=partner, label=column, **how)
-        else:
-            found = attribute(self._model, self._clips.select([clip_id]), target=target, batch_size=1, **how)
-        inputs: tuple[Literal["frames", "flow"], ...] = ("frames", "flow")
-        for of in inputs if find_method(method)[0].places else ():
-            if self._clips.truth is None or getattr(found, of) is None:
-                continue
-            mass = planted_mass(found, truth=self._clips.truth, of=of).query("planted")
-            if len(mass):
-                found = found.with_sanity({f"planted_{of}": mass["share"].mean(), f"area_{of}": mass["chance"].mean()})
-        return self._remember(key, found)
-
-    def is_made(self, clip_id: str, *, target: str = "", method: str = DEFAULT, partner: str = "") -> bool:
-        """Whether this map is remembered, so that it comes at once.
-
-        Parameters
-        ----------
-        clip_id, target, method, partner : str
-            As in a call.
-        """
-        return (clip_id, "" if partner else target, method, partner) in self._made
+        if key not in self._made:
+            how: dict[str, Any] = {"method": method, "params": self._params.get(method)}
+            if partner:
+                how |= {"clip_a": clip_id, "clip_b": partner, "label": self._label}
+                found = attribute_pair(self._model, self._clips, **how)
+            else:
+                found = attribute(self._model, self._clips.select([clip_id]), target=target, batch_size=1, **how)
+            inputs: tuple[Literal["frames", "flow"], ...] = ("frames", "flow")
+            for of in inputs if find_method(method)[0].places else ():
+                if self._clips.truth is None or getattr(found, of) is None:
+                    continue
+                mass = planted_mass(found, truth=self._clips.truth, of=of).query("planted")
+                if len(mass):
+                    figures = {f"planted_{of}": mass["share"].mean(), f"area_{of}": mass["chance"].mean()}
+                    found = found.with_sanity(figures)
+            self._made[key] = found
+        self._made[key] = self._made.pop(key)  # the last that was shown goes to the end
+        if len(self._made) > REMEMBERED:
+            del self._made[next(iter(self._made))]
+        return self._made[key]
 
     def check(self, clip_id: str, *, target: str = "", method: str = DEFAULT, partner: str = "") -> Attribution:
         """The same map with the slow figures in ``sanity``.
@@ -253,19 +245,19 @@ class Attributor:
         if which not in self._random:
             # The clips of the map, and others of the same emotion until there are enough; other persons first.
             table, own = self._clips.table, list(found.table["clip_id"])
-            others, name = table[~table["clip_id"].isin(own)], "label" if "label" in table else "emotion"
-            if name in table:
-                others = others[others[name].isin(found.table[name].dropna())]
+            others = table[~table["clip_id"].isin(own)]
+            if self._label in table:
+                others = others[others[self._label].isin(found.table[self._label].dropna())]
             turn = others.groupby("subject").cumcount().sort_values(kind="stable")
             few = [*own, *others["clip_id"][turn.index][: max(0, self._n_checked - len(own))]]
             how: dict[str, Any] = {"target": found.target, "method": method, "params": self._params.get(method)}
             alike = randomisation_check(self._model, self._clips.select(few), n_draws=1, **how)
-            largest = alike.set_index("input")[["spearman", "spearman_absolute"]].max(axis=1)
-            figures = {f"randomised_{name}": float(value) for name, value in largest.items()}
+            largest = alike.set_index("input")[["spearman", "spearman_absolute"]].max(axis=1).add_prefix("randomised_")
             sizes = {"randomised_threshold": alike.attrs["threshold"], "randomised_clips": float(len(few))}
-            self._random[which] = figures | sizes
+            self._random[which] = largest.to_dict() | sizes
         key = (clip_id, "" if partner else target, method, partner)
-        return self._remember(key, found.with_sanity(self._random[which]))
+        self._made[key] = found.with_sanity(self._random[which])
+        return self._made[key]
 
     def kept(self, clip_id: str) -> KeptTokens | None:
         """The places that the emotion branch kept of a clip, with their cover of the cue where the truth is known.
@@ -282,12 +274,4 @@ class Attributor:
         """
         if self._model.config.branches == "motion" or self._clips.frames is None:
             return None
-        one = self._clips.select([clip_id])
-        return kept_tokens(self._model, one, truth=one.truth, n_draws=0)
-
-    def _remember(self, key: tuple[str, ...], found: Attribution) -> Attribution:
-        self._made.pop(key, None)  # the last that was shown goes to the end
-        self._made[key] = found
-        if len(self._made) > REMEMBERED:
-            del self._made[next(iter(self._made))]
-        return found
+        return kept_tokens(self._model, self._clips.select([clip_id]), truth=self._clips.truth, n_draws=0)

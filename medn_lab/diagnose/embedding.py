@@ -5,15 +5,14 @@ from __future__ import annotations
 import itertools
 import threading
 import warnings
+from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from importlib import import_module
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from tqdm.auto import tqdm
 
 from medn_lab.diagnose.neighbours import Metric, chance_trustworthiness, continuity, shared_neighbours, trustworthiness
 from medn_lab.diagnose.similarity import check_features
@@ -108,19 +107,18 @@ def umap(
     """
     if method not in ("umap", "pca"):
         raise ValueError(f"no method {method!r}; there are umap, pca")
-    spaces = feature_spaces(features, layers=layers, branches=branches)
-    mapped, drawn_from = features, {}
-    if len(features) > most_clips:
-        mapped = features.select(sample_clips(features.table, most=most_clips, seed=seed))
-        rows = positions(features.table, mapped.table["clip_id"], owner="these features")
-        spaces, drawn_from = {name: values[rows] for name, values in spaces.items()}, {"drawn_from": len(features)}
-    params = parameters_of(len(mapped), method, n_neighbors, min_dist, metric, seed) | drawn_from
-    maps = {name: place(values, params) for name, values in spaces.items()}
+    spaces = _feature_spaces(features, layers=layers, branches=branches)
+    made = run_record("umap", table=features.table, branches=list(branches) if branches is not None else None)
+    drawn = sample_clips(features.table, most=most_clips, seed=seed)
+    rows = positions(features.table, drawn, owner="these features")
+    spaces = {name: values[rows] for name, values in spaces.items()}
+    params = _parameters(len(drawn), method, n_neighbors, min_dist, metric, seed)
+    params |= {"drawn_from": len(features)} if len(drawn) < len(features) else {}
+    maps = {name: _place(values, params) for name, values in spaces.items()}
     if method == "pca":
         spread = {name: values.var(axis=0).sum() for name, values in spaces.items() if not is_constant(values)}
         params["variance"] = {name: round(float(maps[name].var(axis=0).sum() / of), 4) for name, of in spread.items()}
-    made = run_record("umap", table=features.table, branches=list(branches) if branches is not None else None)
-    return judged(maps, spaces, mapped, params, made)
+    return _judged(maps, spaces, features.select(drawn), params, made)
 
 
 def warm_umap(*, aligned: bool = False) -> threading.Thread:
@@ -143,13 +141,10 @@ def warm_umap(*, aligned: bool = False) -> threading.Thread:
     from umap import UMAP, AlignedUMAP  # noqa: F401  # not in the background: importing threads can lock each other out
 
     points = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
-    params = parameters_of(40, "umap", 5, 0.1, "euclidean", 0)
+    params = _parameters(40, "umap", 5, 0.1, "euclidean", 0)
 
-    def compile_all() -> None:
-        for several in [[points], [points, points]] if aligned else [[points]]:
-            place_by_umap(several, params)
-
-    thread = threading.Thread(target=compile_all, daemon=True, name="warm-umap")
+    maps = [[points], [points, points]] if aligned else [[points]]
+    thread = threading.Thread(target=lambda: [_place_by_umap(each, params) for each in maps], daemon=True)
     thread.start()
     return thread
 
@@ -193,7 +188,7 @@ def sample_clips(table: pd.DataFrame, *, most: int, seed: int = 0) -> list[str]:
     return table["clip_id"].astype(str).iloc[drawn].tolist()
 
 
-def feature_spaces(
+def _feature_spaces(
     features: BranchFeatures, *, layers: Mapping[str, ArrayLike | pd.DataFrame] | None, branches: Sequence[str] | None
 ) -> dict[str, np.ndarray]:
     """What is to be mapped by name, (n, d) each, checked: the branches in their order, then the layers."""
@@ -215,19 +210,18 @@ def feature_spaces(
     return spaces
 
 
-def parameters_of(n: int, method: str, n_neighbors: int, min_dist: float, metric: str, seed: int) -> dict[str, Any]:
+def _parameters(n: int, method: str, n_neighbors: int, min_dist: float, metric: str, seed: int) -> dict[str, Any]:
     """The parameters as used, for the record and the picture: neighbours lowered where clips are too few."""
+    used, judged_by = max(2, min(n_neighbors, (n - 1) // 2)), min(5, (n - 1) // 2)
     params: dict[str, Any] = {"method": method, "metric": metric}
     if method != "pca":
-        used = max(2, min(n_neighbors, (n - 1) // 2))
         asked = {} if used == n_neighbors else {"n_neighbors_asked": n_neighbors}
         params = {"method": method, "n_neighbors": used, **asked, "min_dist": min_dist, "metric": metric, "seed": seed}
-    judged_by = min(5, (n - 1) // 2)
     chance = round(chance_trustworthiness(n, n_neighbors=judged_by), 4)
     return params | {"n_clips": n, "quality_neighbors": judged_by, "quality_chance": chance}
 
 
-def judged(
+def _judged(
     maps: Arrays, spaces: Arrays, features: BranchFeatures, params: Mapping[str, Any], run: Mapping[str, Any]
 ) -> Embedding:
     """The record of finished maps, each with its trustworthiness and continuity, and how it was made."""
@@ -242,19 +236,19 @@ def judged(
     return Embedding(motion, emotion, fused, features.table, params, trust, kept, layers=single, source=source)
 
 
-def place(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
+def _place(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
     """One map, (n, 2); all clips on one spot where the features are constant."""
     if is_constant(values):
         return np.zeros((len(values), 2))
     if params["method"] != "pca":
-        return place_by_umap([values], params)[0]
+        return _place_by_umap([values], params)[0]
     from sklearn.decomposition import PCA
 
     scores = PCA(min(2, values.shape[1]), svd_solver="full").fit_transform(values)
     return np.pad(scores, ((0, 0), (0, 2 - scores.shape[1])))
 
 
-def place_by_umap(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> list[np.ndarray]:
+def _place_by_umap(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> list[np.ndarray]:
     """The map of a space, or those of several spaces of the same clips, held together while they are made, (n, 2)."""
     from sklearn.neighbors import NearestNeighbors
     from threadpoolctl import threadpool_limits
@@ -269,7 +263,7 @@ def place_by_umap(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> l
         warnings.simplefilter("ignore")
         # Loads OpenMP where torch has not yet: only what is loaded has its threads set back.
         with suppress(ImportError):
-            import_module("numba.np.ufunc.omppool")
+            import numba.np.ufunc.omppool  # type: ignore[import-not-found]  # noqa: F401
         with threadpool_limits(limits=1, user_api="openmp"):
             from umap import UMAP, AlignedUMAP
 
@@ -312,7 +306,7 @@ def aligned_umap(
     Parameters
     ----------
     checkpoints : dict of BranchFeatures
-        By name, at least two, of the same model or of different ones; the first is the reference. Joined by clip_id:
+        By name, two or more, of the same model or of different ones; the first is the reference. Joined by clip_id:
         the maps show the clips that all of them have, in the order of the first.
     method : {"aligned_umap", "procrustes", "pca"}
     branches : sequence of {"motion", "emotion", "fused"}, optional
@@ -330,7 +324,7 @@ def aligned_umap(
     Raises
     ------
     ValueError
-        If fewer than two checkpoints are given, they share fewer than 5 clips, or as :func:`umap`.
+        If they share fewer than 5 clips, or as :func:`umap`.
 
     See Also
     --------
@@ -351,8 +345,6 @@ def aligned_umap(
     >>> maps["late"].emotion_xy.shape
     (40, 2)
     """
-    if len(checkpoints) < 2:
-        raise ValueError(f"alignment needs at least 2 checkpoints; got {len(checkpoints)}: map one with umap()")
     if method not in ("aligned_umap", "procrustes", "pca"):
         raise ValueError(f"no method {method!r}; there are aligned_umap, procrustes, pca")
     names, given = list(checkpoints), list(checkpoints.values())
@@ -361,8 +353,8 @@ def aligned_umap(
     given = [each.select(ids) for each in given]
     if branches is None:
         branches = [name for name in get_args(Branch) if all(getattr(each, name) is not None for each in given)]
-    spaces = [feature_spaces(each, layers=None, branches=branches) for each in given]
-    params = parameters_of(len(ids), method, n_neighbors, min_dist, metric, seed)
+    spaces = [_feature_spaces(each, layers=None, branches=branches) for each in given]
+    params = _parameters(len(ids), method, n_neighbors, min_dist, metric, seed)
     placed = {branch: _place_all([each[branch] for each in spaces], params) for branch in spaces[0]}
     sources = {name: dict(each.source) for name, each in zip(names, given, strict=True)}
     made = run_record("aligned_umap", table=given[0].table, branches=list(placed), checkpoints=sources)
@@ -371,12 +363,11 @@ def aligned_umap(
         maps, shift = {branch: several[number] for branch, several in placed.items()}, {}
         for branch, xy in maps.items():
             first = placed[branch][0]
-            radius = np.sqrt(((first - first.mean(axis=0)) ** 2).sum(axis=1).mean())
-            constant = is_constant(xy) or is_constant(first)
-            moved = float(np.median(np.linalg.norm(xy - first, axis=1)))
-            shift[branch] = np.nan if constant else round(moved / float(radius), 4)
+            radius = np.linalg.norm(first - first.mean(axis=0)) / np.sqrt(len(first))
+            moved = np.median(np.linalg.norm(xy - first, axis=1))
+            shift[branch] = np.nan if is_constant(xy) or is_constant(first) else round(float(moved / radius), 4)
         own, run = params | {"aligned_to": names[0], "shift": shift}, made | {"checkpoint": name}
-        found[name] = judged(maps, spaces[number], given[number], own, run)
+        found[name] = _judged(maps, spaces[number], given[number], own, run)
     return found
 
 
@@ -386,9 +377,9 @@ def _place_all(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> list
 
     live = [values for values in several if not is_constant(values)]
     if params["method"] == "aligned_umap" and len(live) > 1:
-        maps = place_by_umap(live, params)
+        maps = _place_by_umap(live, params)
     else:
-        maps = [place(values, params) for values in live]
+        maps = [_place(values, params) for values in live]
         for number in range(1, len(maps)):
             # Shifted, turned, mirrored and scaled so that it lies nearest on the first, in its units.
             first = maps[0].astype(np.float64)
@@ -398,29 +389,7 @@ def _place_all(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> list
     return [np.zeros((len(values), 2)) if is_constant(values) else next(placed) for values in several]
 
 
-class MapStability(NamedTuple):
-    """How far maps of the same features agree that differ in their seed alone.
-
-    Attributes
-    ----------
-    table : DataFrame
-        One row a map and pair of seeds: ``map, seed_a, seed_b``; ``overlap``, the share of nearest clips that both have
-        in common, in [0, 1], 1 is best, with its ``chance``; ``disparity``, the share of the squared spread that is
-        left between the two after the best shift, turn, reflection and scale (Gower's Procrustes), in [0, 1], 0 is
-        best; ``n_neighbors, n_clips``; ``reason``, why there is no value (a constant branch).
-    clips : DataFrame
-        One row a clip: ``clip_id`` and, a column a map, the mean overlap of its neighbours: where it is low, the place
-        of that clip is the seed's doing.
-
-    Examples
-    --------
-    >>> clips = pd.DataFrame({"clip_id": ["a", "b"], "motion": [0.9, 0.4]})
-    >>> MapStability(pd.DataFrame(), clips).clips["motion"].idxmin()
-    1
-    """
-
-    table: pd.DataFrame
-    clips: pd.DataFrame
+MapStability = namedtuple("MapStability", ["table", "clips"])
 
 
 def map_stability(
@@ -431,7 +400,6 @@ def map_stability(
     n_neighbors: int = 15,
     min_dist: float = 0.1,
     metric: Metric = "euclidean",
-    progress: bool = False,
 ) -> MapStability:
     """How far UMAP's maps of these features depend on the seed.
 
@@ -448,12 +416,17 @@ def map_stability(
         At least two, all different. Each costs one map a branch.
     branches, n_neighbors, min_dist, metric
         As in :func:`umap`; `n_neighbors`, lowered where the clips are few, is also how many neighbours are compared.
-    progress : bool
-        Show a progress bar.
 
     Returns
     -------
-    MapStability
+    table : DataFrame
+        One row a map and pair of seeds: ``map, seed_a, seed_b``; ``overlap``, the share of nearest clips that both have
+        in common, in [0, 1], 1 is best, with its ``chance``; ``disparity``, the share of the squared spread that is
+        left between the two after the best shift, turn, reflection and scale (Gower's Procrustes), in [0, 1], 0 is
+        best; ``n_neighbors, n_clips``; ``reason``, why there is no value (a constant branch).
+    clips : DataFrame
+        One row a clip: ``clip_id`` and, a column a map, the mean overlap of its neighbours: where it is low, the place
+        of that clip is the seed's doing. Both are fields of the named tuple that is returned.
 
     Raises
     ------
@@ -479,21 +452,16 @@ def map_stability(
         raise ValueError(f"stability needs at least 2 different seeds; got {', '.join(map(str, seeds)) or 'none'}")
     n = len(features)
     how: dict[str, Any] = {"branches": branches, "n_neighbors": n_neighbors, "min_dist": min_dist, "metric": metric}
-    bar = tqdm(seeds, desc="mapping", unit="seed", disable=not progress)
-    made = {seed: umap(features, seed=seed, most_clips=n, **how) for seed in bar}
+    made = {seed: umap(features, seed=seed, most_clips=n, **how) for seed in seeds}
     k = min(made[seeds[0]].params["n_neighbors"], n - 2)
-    pairs, clips = [], {"clip_id": features.table["clip_id"].to_numpy(dtype=object)}
+    rows, clips = [], {"clip_id": features.table["clip_id"].to_numpy(dtype=object)}
     for name in made[seeds[0]].maps:
         reason, each = constant_reason({name: getattr(features, name)}), []
         for a, b in itertools.combinations(seeds, 2):
-            one, other = (made[seed].maps[name] for seed in (a, b))
-            each.append(shared_neighbours(one, other, n_neighbors=k, metric="euclidean"))
-            pairs.append(
-                {
-                    "map": name, "seed_a": a, "seed_b": b, "overlap": float(each[-1].mean()), "chance": k / (n - 1),
-                    "disparity": np.nan if reason else float(procrustes(one, other)[2]), "n_neighbors": k,
-                    "n_clips": n, "reason": reason,
-                }
-            )  # fmt: skip
+            both = (made[a].maps[name], made[b].maps[name])
+            each.append(shared_neighbours(*both, n_neighbors=k, metric="euclidean"))
+            disparity = np.nan if reason else float(procrustes(*both)[2])
+            rows.append([name, a, b, float(each[-1].mean()), k / (n - 1), disparity, k, n, reason])
         clips[name] = np.mean(each, axis=0)
-    return MapStability(pd.DataFrame(pairs), pd.DataFrame(clips))
+    columns = ["map", "seed_a", "seed_b", "overlap", "chance", "disparity", "n_neighbors", "n_clips", "reason"]
+    return MapStability(pd.DataFrame(rows, columns=columns), pd.DataFrame(clips))

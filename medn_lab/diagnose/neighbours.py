@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal, get_args
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from medn_lab.diagnose.similarity import same_clips, unit_rows
@@ -13,8 +14,6 @@ from medn_lab.evaluate.resampling import ratio
 from medn_lab.records import constant_columns, is_constant
 
 Metric = Literal["euclidean", "cosine", "correlation"]
-
-PairMetric = Literal["standardised", "cosine"]
 
 # Of the scale: two distances that differ by less than this are equal.
 TIE = 1e-9
@@ -156,8 +155,7 @@ def chance_trustworthiness(n: int, *, n_neighbors: int = 5) -> float:
     _check_neighbors(n_neighbors, n, (n - 1) // 2)
     k = n_neighbors
     # Each of the nearest on the map has a rank that is uniform on 1 ... n - 1.
-    penalty = (n - 1 - k) * (n - k) / (2 * (n - 1))
-    return 1 - 2 * penalty / (2 * n - 3 * k - 1)
+    return 1 - (n - 1 - k) * (n - k) / ((n - 1) * (2 * n - 3 * k - 1))
 
 
 def neighbour_overlap(x: ArrayLike, y: ArrayLike, *, n_neighbors: int = 15, metric: Metric = "euclidean") -> float:
@@ -220,12 +218,10 @@ def _kept(x: np.ndarray, y: np.ndarray, k: int, x_metric: str, y_metric: str) ->
     for (_, own), (_, other) in zip(*both, strict=True):
         near = other <= np.partition(other, k - 1, axis=1)[:, k - 1 : k] + _slack_of(other)
         slack, n = _slack_of(own), len(x)
-        for distance, members in zip(own, near, strict=True):
-            size, reach = members.sum(), distance[members] - slack
+        for row, members in zip(own, near, strict=True):
+            size, reach = members.sum(), row[members] - slack
             # Few are counted in less time than the row is sorted.
-            nearer = (
-                np.searchsorted(np.sort(distance), reach) if size > 50 else np.sum(distance < reach[:, None], axis=1)
-            )
+            nearer = np.sum(row < reach[:, None], axis=1) if size <= 50 else np.searchsorted(np.sort(row), reach)
             most = np.arange(max(n - size, size + 1), n) - size  # the same where the neighbours are the farthest of all
             if len(most):  # to a clip that all others are equally near to, no map does wrong
                 shares.append(np.maximum(1 + nearer - size, 0).sum() / most.sum())
@@ -277,73 +273,54 @@ def _checked(k: int, metric: str, *, half: bool = True, **spaces: ArrayLike) -> 
     return found
 
 
-class NearerControls:
-    """The controls of each confusable pair that lie nearer together; a tie counts half.
+def nearer_controls(
+    distance: np.ndarray, weights: Iterable[np.ndarray], *, sets: pd.Series, differ: np.ndarray, who: np.ndarray
+) -> Iterator[tuple[np.ndarray, float]]:
+    """For each weight, the share of its set's controls that lie nearer than each confusable pair, and their mean.
 
-    `who` numbers the persons of each pair: pairs of the same persons have the same weight.
+    A tie counts half. `who` numbers the persons of each pair, and `weight[who]` says how often the pair counts. NaN
+    where no control counts.
     """
-
-    def __init__(self, distance: np.ndarray, *, sets: np.ndarray, differ: np.ndarray, who: np.ndarray) -> None:
-        controls, pairs = np.flatnonzero(~differ), np.flatnonzero(differ)
-        controls = controls[np.lexsort((distance[controls], sets[controls]))]
-        bounds = np.searchsorted(sets[controls], np.arange(sets.max(initial=0) + 2))
-        self._set_of, self._start, self._stop = sets[pairs], bounds[:-1], bounds[1:]
-        self._who_of_controls, self._who_of_pairs = who[controls], who[pairs]
-        self._known = ~np.isnan(distance[pairs])
-        # One search for all sets: each set has its range of keys, in which no distance leaves its own.
-        apart = 4 * (1 + np.nan_to_num(distance).max(initial=0.0))
-        keys, own = distance[controls] + apart * sets[controls], distance[pairs] + apart * self._set_of
-        self._below = np.searchsorted(keys, own - PAIR_TIE, side="left")
-        self._upto = np.searchsorted(keys, own + PAIR_TIE, side="right")
-
-    def shares(self, weight: np.ndarray) -> np.ndarray:
-        """The share of its set's controls, by the `weight` of who is in them, that lie nearer together than each pair.
-
-        NaN without a control that has weight.
-        """
-        so_far = np.concatenate([[0.0], np.cumsum(weight[self._who_of_controls])])
-        nearer = 0.5 * (so_far[self._below] + so_far[self._upto]) - so_far[self._start][self._set_of]
-        whole = (so_far[self._stop] - so_far[self._start])[self._set_of]
-        return ratio(nearer, np.where(self._known, whole, 0.0))
-
-    def mean(self, weight: np.ndarray) -> float:
-        """The mean of the shares, pairs and controls weighted by `who`; NaN where no pair with a control is left."""
-        shares, of_pairs = self.shares(weight), weight[self._who_of_pairs]
-        known = np.isfinite(shares) & (of_pairs > 0)
-        return float(np.average(shares[known], weights=of_pairs[known])) if known.any() else float("nan")
+    codes, names = pd.factorize(sets)
+    controls, pairs = np.flatnonzero(~differ), np.flatnonzero(differ)
+    controls = controls[np.lexsort((distance[controls], codes[controls]))]
+    bounds = np.searchsorted(codes[controls], np.arange(len(names) + 1))
+    start, stop = bounds[codes[pairs]], bounds[codes[pairs] + 1]
+    # One search for all sets: each set has its range of keys, in which no distance leaves its own.
+    keys = distance + 4 * (1 + np.nan_to_num(distance).max(initial=0.0)) * codes
+    below, upto = (np.searchsorted(keys[controls], keys[pairs] + tie) for tie in (-PAIR_TIE, PAIR_TIE))
+    of_controls, of_pairs, known = who[controls], who[pairs], ~np.isnan(distance[pairs])
+    for weight in weights:
+        so_far = np.concatenate([[0.0], np.cumsum(weight[of_controls])])
+        nearer, whole = 0.5 * (so_far[below] + so_far[upto]) - so_far[start], so_far[stop] - so_far[start]
+        shares = ratio(nearer, np.where(known, whole, 0.0))
+        counts = np.where(np.isnan(shares), 0.0, weight[of_pairs])
+        yield shares, float(ratio(np.nansum(shares * counts), counts.sum()))
 
 
-def share_nearer(x: np.ndarray, distance: np.ndarray, *, metric: str) -> np.ndarray:
+def share_nearer(x: np.ndarray, distance: np.ndarray) -> np.ndarray:
     """The share of all pairs of rows that lie nearer than each distance, a tie counts half; NaN where that is NaN."""
     below, upto = np.zeros((2, len(distance)))
-    for rows, block in _distance_blocks(_space(x, metric), "cosine" if metric == "cosine" else "euclidean"):
+    for rows, block in _distance_blocks(_standardised(x), "euclidean"):
         later = np.arange(len(x)) > rows[:, None]  # each pair of clips once
-        others = np.sort(block[later] if metric == "cosine" else np.sqrt(np.maximum(block[later], 0.0)))
+        others = np.sort(np.sqrt(np.maximum(block[later], 0.0)))
         below += np.searchsorted(others, distance - PAIR_TIE, side="left")
         upto += np.searchsorted(others, distance + PAIR_TIE, side="right")
     return np.where(np.isnan(distance), np.nan, 0.5 * (below + upto) / (len(x) * (len(x) - 1) / 2))
 
 
-def pair_distance(x: np.ndarray, a: np.ndarray, b: np.ndarray, *, metric: str) -> np.ndarray:
+def pair_distance(x: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The distance of each pair of rows; 1 is the distance of unrelated clips, NaN that of constant features."""
-    space, found = _space(x, metric), np.full(len(a), np.nan)
+    space, found = _standardised(x), np.full(len(a), np.nan)
     step = max(1, _BLOCK // max(space.shape[1], 1))
     for start in range(0, 0 if is_constant(x) else len(a), step):
-        one, other = (space[rows[start : start + step]] for rows in (a, b))
-        angular = metric == "cosine"
-        apart = 1 - np.einsum("ij,ij->i", one, other) if angular else np.linalg.norm(one - other, axis=1)
-        found[start : start + step] = apart
+        rows = slice(start, start + step)
+        found[rows] = np.linalg.norm(space[a[rows]] - space[b[rows]], axis=1)
     return found
 
 
-def _space(x: np.ndarray, metric: str) -> np.ndarray:
-    """Features in which the metric is the euclidean distance or the cosine."""
-    if metric not in get_args(PairMetric):
-        raise ValueError(f"no metric {metric!r}; there are {', '.join(get_args(PairMetric))}")
-    centred = np.asarray(x, dtype=np.float64) - np.mean(x, axis=0, dtype=np.float64)
-    alive = ~constant_columns(x)
-    if metric == "cosine":
-        return unit_rows(centred * alive)
+def _standardised(x: np.ndarray) -> np.ndarray:
+    """Each dimension that varies at unit variance, in units of the root mean squared distance of all pairs of rows."""
+    x, n = np.asarray(x, dtype=np.float64)[:, ~constant_columns(x)], len(x)
     # All pairs of n rows with unit variance have a mean squared distance of 2 n / (n - 1) a dimension.
-    unit = np.sqrt(2 * max(alive.sum(), 1) * len(x) / max(len(x) - 1, 1))
-    return centred[:, alive] / centred.std(axis=0)[alive] / unit
+    return (x - x.mean(axis=0)) / x.std(axis=0) / np.sqrt(2 * max(x.shape[1], 1) * n / max(n - 1, 1))

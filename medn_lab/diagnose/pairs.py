@@ -6,12 +6,12 @@ Every number of a pair of clips goes back to one table, all pairs of one AU set.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from medn_lab.diagnose.neighbours import NearerControls, PairMetric, pair_distance, share_nearer
+from medn_lab.diagnose.neighbours import nearer_controls, pair_distance, share_nearer
 from medn_lab.diagnose.similarity import check_features
 from medn_lab.evaluate.pairs import aus_unknown, confusable_pairs
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
@@ -27,6 +27,7 @@ from medn_lab.records import (
     positions,
     require,
 )
+from medn_lab.records.table import counted
 
 __all__ = ["confusable_pairs", "confusable_sets", "pair_separation", "rank_pairs"]
 
@@ -34,17 +35,15 @@ Subjects = Literal["all", "same", "different"]
 
 _SUBJECTS = {"all": "", "same": "; pairs of one subject", "different": "; pairs of two subjects"}
 
+# How each ranking counts the separation in the emotion branch, and what comes first.
 _ORDER = {
-    "separated": "most alike in motion and apart in emotion first",
-    "missed": "most alike in motion and least apart in emotion first",
-    "motion": "most alike in motion first",
+    "separated": (1, "most alike in motion and apart in emotion first"),
+    "missed": (-1, "most alike in motion and least apart in emotion first"),
+    "motion": (0, "most alike in motion first"),
 }
 
-_DIRECTION = {
-    "motion": "0.5 is good: motion cannot know",
-    "emotion": "1 is good: kept apart",
-    "fused": "1 is good: kept apart",
-}
+_APART = "1 is good: kept apart"
+_DIRECTION = {"motion": "0.5 is good: motion cannot know", "emotion": _APART, "fused": _APART}
 
 
 def confusable_sets(table: pd.DataFrame, *, label: str = "label", keep_side: bool = False) -> pd.DataFrame:
@@ -92,7 +91,6 @@ def confusable_sets(table: pd.DataFrame, *, label: str = "label", keep_side: boo
     '1 of 2 AU sets have more than one emotion, 2 of 3 clips; opposite valence in 1 of 1 pairs, one subject in 1; ...'
     """
     known, pairs = _same_set_pairs(table, label=label, keep_side=keep_side)
-    rule, none = pairs.attrs["rule"], pairs.attrs["none"]
     sums = {"n_pairs": ("clip_a", "size"), "n_opposite": ("opposite", "sum"), "n_same_subject": ("same_subject", "sum")}
     kinds = pairs[pairs["_differ"]].groupby("action_units", sort=False).agg(**sums)
     own = known[known["_aus"].isin(kinds.index)].assign(_person=people)
@@ -103,10 +101,10 @@ def confusable_sets(table: pd.DataFrame, *, label: str = "label", keep_side: boo
     found = found.sort_values(["n_clips", "n_pairs"], ascending=False, kind="stable", ignore_index=True)
     n_sets, n_left_out, total = known["_aus"].nunique(), len(table) - len(known), found.sum()
     sets = f"{len(found)} of {n_sets} AU sets have more than one emotion, {total['n_clips']} of {len(known)} clips"
-    kinds = f"opposite valence in {total['n_opposite']} of {total['n_pairs']} pairs, one subject in"
-    summary = none or f"{sets}; {kinds} {total['n_same_subject']}"
+    kinds = f"opposite valence in {total['n_opposite']} of {total['n_pairs']} pairs"
+    summary = pairs.attrs["none"] or f"{sets}; {kinds}, one subject in {total['n_same_subject']}"
     left_out = f"; clips left out in all: {n_left_out}" if n_left_out else ""
-    found.attrs = {"rule": rule, "none": none, "summary": f"{summary}; {rule}{left_out}"}
+    found.attrs = {**pairs.attrs, "summary": f"{summary}; {pairs.attrs['rule']}{left_out}"}
     return found
 
 
@@ -117,7 +115,6 @@ def rank_pairs(
     predictions: Predictions | None = None,
     by: Literal["separated", "missed", "motion"] = "separated",
     subjects: Subjects = "all",
-    metric: PairMetric = "standardised",
     label: str = "label",
     keep_side: bool = False,
 ) -> pd.DataFrame:
@@ -144,10 +141,6 @@ def rank_pairs(
         and *not* apart in emotion first; ``motion``: alike in motion first.
     subjects : {"all", "same", "different"}
         Pairs of one person, of two, or all.
-    metric : {"standardised", "cosine"}
-        Distance in feature space. ``standardised``: the euclidean one with each dimension at unit variance, so that all
-        count alike, those that carry nothing too; ``cosine``: one minus the cosine about the mean, where a dimension
-        counts as it spreads.
     label : str
         Column of the emotion.
     keep_side : bool
@@ -158,9 +151,10 @@ def rank_pairs(
     DataFrame
         One row a pair, index the rank from 1. ``clip_a, clip_b, action_units, label_a, label_b``; ``opposite`` (bool),
         one emotion is positive and the other negative; ``same_subject`` (bool); ``motion_distance`` and
-        ``emotion_distance``, where 1 is what unrelated clips have; ``motion_similarity``, the share of all pairs of
-        clips that move less alike, and ``emotion_separation``, the share of all pairs that the emotion branch keeps
-        less far apart, both in [0, 1] with .5 for a pair drawn at random; ``motion_beyond`` and ``emotion_beyond``, the
+        ``emotion_distance``, euclidean with each dimension at unit variance, where 1 is what unrelated clips have;
+        ``motion_similarity``, the share of all pairs of clips that move less alike, and ``emotion_separation``, the
+        share of all pairs that the emotion branch keeps less far apart, both in [0, 1] with .5 for a pair drawn at
+        random; ``motion_beyond`` and ``emotion_beyond``, the
         share of its controls (pairs of the same AU set and the *same* emotion, ``n_controls`` of them) that the branch
         holds nearer together, .5 for a branch that knows the AUs alone and NaN without a control. With predictions also
         ``predicted_a, predicted_b`` and ``verdict``: both right, one right, swapped, both wrong. ``.attrs`` holds
@@ -195,24 +189,24 @@ def rank_pairs(
         raise ValueError(f"no ranking {by!r}; there are {', '.join(_ORDER)}")
     known, every = _same_set_pairs(table, label=label, keep_side=keep_side, subjects=subjects)
     differ, none = every["_differ"].to_numpy(), every.attrs["none"]
-    n_controls = (~every["_differ"]).groupby(every["action_units"]).transform("sum")
     pairs = every[differ].drop(columns="_differ").reset_index(drop=True)
-    rule = f"{every.attrs['rule']}; {metric} distance; {_ORDER[by]}, opposite valence first"
+    sign, order = _ORDER[by]
+    rule = f"{every.attrs['rule']}; standardised distance; {order}, opposite valence first"
     ids = table["clip_id"].astype(str)
     a, b = (pd.Index(ids).get_indexer(every[name]) for name in ("clip_a", "clip_b"))
+    how: dict[str, Any] = {"sets": every["action_units"], "differ": differ, "who": np.zeros(len(every), dtype=int)}
     for branch, place in (("motion", "motion_similarity"), ("emotion", "emotion_separation")):
         found = np.full((3, len(pairs)), np.nan)
         if len(pairs) and (branch == "motion" or by != "motion" or features.emotion is not None):
             values = _rows_of(features, ids, branch)
             constant = constant_reason({branch: values})
             rule += f"; {constant}" if constant else ""
-            of_all, sets = pair_distance(values, a, b, metric=metric), pd.factorize(every["action_units"])[0]
-            alone = np.zeros(len(of_all), dtype=int)
-            beyond = NearerControls(of_all, sets=sets, differ=differ, who=alone).shares(np.ones(1))
-            nearer = share_nearer(values, of_all[differ], metric=metric)
-            found = np.stack([of_all[differ], 1 - nearer if branch == "motion" else nearer, beyond])
+            distance = pair_distance(values, a, b)
+            beyond, _ = next(nearer_controls(distance, [np.ones(1)], **how))
+            nearer = share_nearer(values, distance[differ])
+            found = np.stack([distance[differ], 1 - nearer if branch == "motion" else nearer, beyond])
         pairs[[f"{branch}_distance", place, f"{branch}_beyond"]] = found.T
-    pairs["n_controls"] = n_controls[differ].to_numpy()
+    pairs["n_controls"] = (~every["_differ"]).groupby(every["action_units"]).transform("sum").to_numpy()[differ]
     if predictions is not None and len(pairs):
         both = (positions(predictions.table, pairs[name], owner="these Predictions") for name in ("clip_a", "clip_b"))
         a, b = (predictions.predicted[rows] for rows in both)
@@ -220,11 +214,9 @@ def rank_pairs(
         right, swapped = np.add(a == label_a, b == label_b, dtype=int), (a == label_b) & (b == label_a)
         verdict = np.select([swapped, right == 2, right == 1], ["swapped", "both right", "one right"], "both wrong")
         pairs = pairs.assign(predicted_a=a, predicted_b=b, verdict=verdict)
-    sign = {"separated": 1, "missed": -1, "motion": 0}[by]
-    score = pairs["motion_similarity"] + sign * pairs["emotion_separation"].fillna(0)
-    order = ["opposite", "_score", "clip_a", "clip_b"]
-    pairs = pairs.assign(_score=score).sort_values(order, ascending=[False, False, True, True]).drop(columns="_score")
-    pairs = pairs.set_axis(pd.RangeIndex(1, len(pairs) + 1, name="rank"))
+    pairs["_score"] = pairs["motion_similarity"] + sign * pairs["emotion_separation"].fillna(0)
+    pairs = pairs.sort_values(["opposite", "_score", "clip_a", "clip_b"], ascending=[False, False, True, True])
+    pairs = pairs.drop(columns="_score").set_axis(pd.RangeIndex(1, len(pairs) + 1, name="rank"))
     used = known[known["clip_id"].isin({*pairs["clip_a"], *pairs["clip_b"]})]
     sizes = f"pairs: {len(pairs)}, of {len(used)} clips and {people(used).nunique()} subjects"
     kinds = f"{pairs['opposite'].sum()} of opposite valence, {pairs['same_subject'].sum()} of one subject"
@@ -237,10 +229,8 @@ def pair_separation(
     *,
     features: BranchFeatures,
     subjects: Subjects = "all",
-    metric: PairMetric = "standardised",
     label: str = "label",
     keep_side: bool = False,
-    level: float = 0.95,
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -253,10 +243,8 @@ def pair_separation(
 
     Parameters
     ----------
-    table, features, subjects, metric, label, keep_side
+    table, features, subjects, label, keep_side
         As in :func:`rank_pairs`. All branches that the features have get a row; `subjects` counts for controls too.
-    level : float
-        Coverage of the interval, in (0, 1).
     n_resamples : int
         Resamples of whole subjects; a pair of two counts as often as both were drawn together.
     seed : int
@@ -266,10 +254,10 @@ def pair_separation(
     DataFrame
         One row a branch: ``branch``; ``value`` in [0, 1], the mean over the pairs of the share of its AU set's controls
         that lie nearer together, a tie counts half, .5 for a branch that does not know the emotion beyond its AUs;
-        ``low, high`` (bounds over subjects, NaN with one); ``direction`` (which way is good; of a branch without a
+        ``low, high`` (95 % bounds over subjects, NaN with one); ``direction`` (which way is good; of a branch without a
         value, that it is constant); ``n_pairs, n_controls, n_clips, n_subjects``. ``.attrs`` holds ``rule``, what makes
-        a pair and what was measured; ``level``; ``none``, why there is no figure, or empty; and ``summary``, a
-        sentence, which counts the confusable pairs left out because their AU set has no pair of one emotion.
+        a pair and what was measured; ``level``, 0.95; ``none``, why there is no figure, or empty; and ``n_left_out``,
+        the confusable pairs left out because their AU set has no pair of one emotion.
 
     Raises
     ------
@@ -290,45 +278,35 @@ def pair_separation(
     >>> found = pair_separation(table, features=features, n_resamples=50)
     >>> found.set_index("branch")["value"].round(2).to_dict()
     {'motion': 0.51, 'emotion': 1.0, 'fused': 1.0}
-    >>> found.attrs["summary"]
-    'motion 0.506 [0.272, 0.737], emotion 1.000 [0.784, 1.000], fused 1.000 [0.784, 1.000]; ...'
+    >>> found.loc[0, ["low", "high"]].round(2).tolist()
+    [0.27, 0.74]
     """
     known, pairs = _same_set_pairs(table, label=label, keep_side=keep_side, subjects=subjects)
-    rule, none = f"{pairs.attrs['rule']}; {metric} distance", pairs.attrs["none"]
+    rule, none = f"{pairs.attrs['rule']}; standardised distance", pairs.attrs["none"]
     n_pairs = int(pairs["_differ"].sum())
     pairs = pairs[pairs.groupby("action_units")["_differ"].transform("nunique") > 1]
     differ = pairs["_differ"].to_numpy()
     if not none and not len(pairs):
         none = f"none here, because no AU set of the confusable pairs ({n_pairs}) has a pair of one emotion"
-    branches = [name for name in _DIRECTION if getattr(features, name) is not None and not none]
-    ids = known["clip_id"]
-    a, b = (pd.Index(ids).get_indexer(pairs[name]) for name in ("clip_a", "clip_b"))
+    a, b = (pd.Index(known["clip_id"]).get_indexer(pairs[name]) for name in ("clip_a", "clip_b"))
     names, person = np.unique(people(known).to_numpy(dtype=str), return_inverse=True)
     confusable = np.union1d(a[differ], b[differ])
     sizes = (int(differ.sum()), int((~differ).sum()), len(confusable), len(set(person[confusable])))
-    reasons, controls = [], []
-    for branch in branches:
-        values = _rows_of(features, ids, branch)
-        reasons.append(constant_reason({branch: values}))
-        distance, sets = pair_distance(values, a, b, metric=metric), pd.factorize(pairs["action_units"])[0]
-        who = person[a] * len(names) + person[b]
-        controls.append(NearerControls(distance, sets=sets, differ=differ, who=who))
-    counts = draw_counts(len(names), n_draws=n_resamples, seed=seed) if branches else np.empty((0, 0))
-    # A pair of two persons counts as often as both were drawn together, a pair of one as often as that person.
-    weights = (np.where(np.eye(len(n), dtype=bool), n[:, None], np.outer(n, n)).ravel() for n in counts)
-    drawn = np.array([[one.mean(weight) for one in controls] for weight in weights])
+    how: dict[str, Any] = {"sets": pairs["action_units"], "differ": differ, "who": person[a] * len(names) + person[b]}
+    counts, same = draw_counts(max(len(names), 1), n_draws=n_resamples, seed=seed), np.eye(len(names), dtype=bool)
     rows = []
-    for branch, reason, values in zip(branches, reasons, drawn.T, strict=True):
-        values = np.full(len(counts), np.nan) if reason else values
-        bounds = t_bounds(values, n_units=len(names), level=level, n_clips=len(confusable), share=True)
-        rows.append([branch, values[0], *bounds, reason or _DIRECTION[branch], *sizes])
+    for branch in [name for name in _DIRECTION if getattr(features, name) is not None and not none]:
+        values = _rows_of(features, known["clip_id"], branch)
+        reason = constant_reason({branch: values})
         rule += f"; {reason}" if reason else ""
+        # A pair of two persons counts as often as both were drawn together, a pair of one as often as that person.
+        weights = (np.where(same, n[:, None], np.outer(n, n)).ravel() for n in counts)
+        drawn = np.array([mean for _, mean in nearer_controls(pair_distance(values, a, b), weights, **how)])
+        bounds = t_bounds(drawn, n_units=len(names), level=0.95, n_clips=len(confusable), share=True)
+        rows.append([branch, drawn[0], *bounds, reason or _DIRECTION[branch], *sizes])
     columns = ["branch", "value", "low", "high", "direction", "n_pairs", "n_controls", "n_clips", "n_subjects"]
     found = pd.DataFrame(rows, columns=columns)
-    figures = [f"{row.branch} {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in found.itertuples()]
-    left_out = f"; pairs left out without a control: {n_pairs - sizes[0]}" if rows and n_pairs > sizes[0] else ""
-    summary = f"{none or ', '.join(figures)}{left_out}; {rule}"
-    found.attrs = {"rule": rule, "level": level, "none": none, "summary": summary}
+    found.attrs = {"rule": rule, "level": 0.95, "none": none, "n_left_out": n_pairs - sizes[0]}
     return found
 
 
@@ -349,8 +327,8 @@ def _same_set_pairs(
     a, b = np.concatenate([np.empty((2, 0), dtype=int), *rows], axis=1)
     ids, aus, labels = (known[name].to_numpy(dtype=object) for name in ("clip_id", "_aus", label))
     person, _ = pd.factorize(people(known))
-    pairs = pd.DataFrame({"clip_a": ids[a], "clip_b": ids[b], "action_units": aus[a]})
-    pairs = pairs.assign(label_a=labels[a], label_b=labels[b])
+    parts = {"clip_a": ids[a], "clip_b": ids[b], "action_units": aus[a], "label_a": labels[a], "label_b": labels[b]}
+    pairs = pd.DataFrame(parts)
     opposite = confusable_pairs(table, label=label, keep_side=keep_side, opposite=True)
     of_pairs, of_opposite = (pd.MultiIndex.from_frame(one[["label_a", "label_b"]]) for one in (pairs, opposite))
     pairs = pairs.assign(opposite=of_pairs.isin(of_opposite.unique()), same_subject=person[a] == person[b])
@@ -359,9 +337,7 @@ def _same_set_pairs(
     if subjects != "all":
         pairs = pairs[pairs["same_subject"] == (subjects == "same")].reset_index(drop=True)
     rule = "AU sets with side, without intensity" if keep_side else "AU sets without side and intensity"
-    rule += _SUBJECTS[subjects] + f"; {n_doubtful} clip{'s' * (n_doubtful > 1)} with AUs in doubt left out" * (
-        n_doubtful > 0
-    )
+    in_doubt = f"; {counted(n_doubtful, 'clip')} with AUs in doubt left out" if n_doubtful else ""
     why = "no two clips share an AU set and differ in emotion"
     if not len(known):
         why = aus_unknown(table, keep_side=keep_side) or f"no clip has both known AUs and a {label}"
@@ -369,13 +345,13 @@ def _same_set_pairs(
         why = f"all clips ({len(known)}) are labelled {labels[0]!r}"
     elif n_confusable:
         why = f"all confusable pairs ({n_confusable}) are of {'two subjects' if subjects == 'same' else 'one subject'}"
-    pairs.attrs = {"rule": rule, "none": "" if pairs["_differ"].any() else f"none here, because {why}"}
+    none = "" if pairs["_differ"].any() else f"none here, because {why}"
+    pairs.attrs = {"rule": rule + _SUBJECTS[subjects] + in_doubt, "none": none}
     return known, pairs
 
 
 def _rows_of(features: BranchFeatures, clip_ids: pd.Series, branch: str) -> np.ndarray:
     """A branch's features of these clips, (n, d), checked."""
-    advice = "; rank by='motion'" if branch == "emotion" else ""
-    values = require(getattr(features, branch), otherwise=f"these features have no {branch} branch{advice}")
+    values = require(getattr(features, branch), otherwise=f"these features have no {branch} branch")
     rows = positions(features.table, clip_ids, owner="these BranchFeatures")
     return check_features(values[rows], owner=f"the {branch} features")
