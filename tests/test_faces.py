@@ -230,8 +230,8 @@ def tilted_face(degrees: float) -> tuple[list[np.ndarray], np.ndarray]:
     """A drawn face turned in its frame, and its eyes, nose tip and mouth corners."""
     face = draw_face(Identity(3, 0), size=200)
     marks = face.landmarks
-    places = [marks.right["eye"], marks.left["eye"], marks.left["nose_tip"]]
-    places += [marks.right["mouth_corner"], marks.left["mouth_corner"]]
+    places = [marks["right"]["eye"], marks["left"]["eye"], marks["left"]["nose_tip"]]
+    places += [marks["right"]["mouth_corner"], marks["left"]["mouth_corner"]]
     turn = cv2.getRotationMatrix2D((100, 100), degrees, 1.0)
     moved = (move_face(face, actions) for actions in ({}, {"AU12": 1.2}))
     frames = [cv2.warpAffine(one, turn, (200, 200), borderMode=cv2.BORDER_REPLICATE) for one in moved]

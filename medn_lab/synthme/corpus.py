@@ -118,25 +118,25 @@ def draw_clips(
     """The scripts of each person, played by that person of the recipe's seed, or by the face that `face` makes."""
     from tqdm.auto import tqdm
 
-    size, n_frames, kinds = recipe["size"], recipe["n_frames"], act.cue_kinds(recipe["cue"])
+    size, large, kinds = recipe["size"], render_size(recipe["size"]), act.cue_kinds(recipe["cue"])
 
     def play(person: int) -> list[np.ndarray]:
         """Frames, flow, displacement and course of the cue of each clip; the masks of AUs and cue."""
         # Not from the cache: a person is needed once here, and the cache is for calls of render_frames.
-        make = face or partial(cached_face.__wrapped__, recipe["seed"], person)
-        drawn, rows = make(render_size(size)), []
+        drawn = face(large) if face else draw_face(Identity(recipe["seed"], person), size=large)
+        rows, still = [], np.zeros((large, large, 2), np.float32)
         # Eyeballs do not move, the lids over them do.
-        bare = 0 if drawn.lids is None else shrunk((drawn.lids.min(axis=-1) > 0).astype(np.float32), drawn.size)
+        bare = 0 if drawn.lids is None else shrunk((drawn.lids.min(axis=-1) > 0).astype(np.float32), large)
         skin = (drawn.mask * (1 - bare))[..., None]
         for script in scripts[person]:
-            onset, apex = script.row["onset"], script.row["apex"]
-            numbers = frame_numbers(**script.marks, n_frames=n_frames).tolist()
-            large = {number: script.frame(drawn, number) for number in {*numbers, apex}}
-            frames = np.stack([shrunk(large[number], size) for number in numbers])
-            flow = optical_flow(large[onset], large[apex], size=size, mask=drawn.mask)
-            moved = shrunk(act.expression_field(drawn, script.pixels) * skin, size) * (size / drawn.size)
-            course = script.strength * np.array([script.cue_at(number) for number in numbers])
-            rows.append((frames, flow, moved.astype(np.float16), course))
+            numbers = frame_numbers(**script.marks, n_frames=recipe["n_frames"]).tolist()
+            pictures = {number: script.frame(drawn, number) for number in {*numbers, script.row["apex"]}}
+            frames = np.stack([shrunk(pictures[number], size) for number in numbers])
+            flow = optical_flow(pictures[numbers[0]], pictures[script.row["apex"]], size=size, mask=drawn.mask)
+            peaks = script.pixels.items()
+            moved = sum((np.float32(peak * large / 128) * act.unit_field(drawn, *au) for au, peak in peaks), still)
+            course = script.truth["cue_strength"] * np.array([script.cue_at(number) for number in numbers])
+            rows.append((frames, flow, (shrunk(moved * skin, size) * (size / large)).astype(np.float16), course))
         played = [np.stack(arrays) for arrays in zip(*rows, strict=True)]
         return [*played, _masks(drawn, size, AUS), _masks(drawn, size, kinds)]
 
@@ -149,10 +149,11 @@ def draw_clips(
     drawn = table[["clip_id", "subject"]].join(pd.DataFrame([script.truth for script in every]))
     subjects = tuple(own[0].row["subject"] for own in scripts.values())
     truth = Truth(drawn, displacement, au_masks, cue_mask, course, subjects=subjects, aus=AUS, cue_kinds=kinds)
-    makers = [face or partial(cached_face, recipe["seed"], person) for person, own in scripts.items() for _ in own]
-    views = tuple(partial(_view, make, script, n_frames) for make, script in zip(makers, every, strict=True))
-    viewing = ViewingCopy(VIEWING_SIZE, views)
-    return Clips(frames, flow, table, recipe=recipe, truth=truth, viewing=viewing)
+    views = tuple(
+        partial(_view, face or partial(cached_face, recipe["seed"], person), script, recipe["n_frames"])
+        for person, own in scripts.items() for script in own
+    )  # fmt: skip
+    return Clips(frames, flow, table, recipe=recipe, truth=truth, viewing=ViewingCopy(VIEWING_SIZE, views))
 
 
 @act.kept

@@ -8,11 +8,10 @@ picture.
 from __future__ import annotations
 
 from colorsys import hsv_to_rgb
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -20,6 +19,9 @@ import pandas as pd
 
 # Height of the cheekbones, where the head is widest.
 WIDEST_Y = -0.06
+
+# Named places of the subject's ``right`` (low x) and ``left`` side; both hold the places on the midline.
+Landmarks: TypeAlias = dict[str, dict[str, tuple[float, float]]]
 
 
 @cache
@@ -169,30 +171,6 @@ def turned(x: Any, y: Any, cos: Any, sin: Any) -> tuple[Any, Any]:
     return cos * x + sin * y, cos * y - sin * x
 
 
-@dataclass(frozen=True)
-class Landmarks:
-    """Named places in face units, which AU fields, masks and cues are anchored to.
-
-    Attributes
-    ----------
-    right, left : dict of str to (x, y)
-        The subject's right (low x) and left side; both hold the places on the midline.
-    scale : float
-        Distance between the eyes over that of an average drawn face.
-    axis : (2,) tuple
-        Unit vector from the right eye to the left: (1, 0) for an upright face.
-    """
-
-    right: dict[str, tuple[float, float]]
-    left: dict[str, tuple[float, float]]
-    scale: float = 1.0
-    axis: tuple[float, float] = (1.0, 0.0)
-
-    def place(self, side: str, name: str) -> tuple[float, float]:
-        """A landmark of one side, along the face's axes, in which the line between the eyes is level."""
-        return turned(*(self.left if side == "left" else self.right)[name], *self.axis)
-
-
 def landmarks_of(p: Identity) -> Landmarks:
     """Where a drawn person's features are, exactly."""
     inner, mid, outer = zip(*p.brow_line(np.array([0.08, 0.5, 0.86])), strict=True)
@@ -210,8 +188,8 @@ def landmarks_of(p: Identity) -> Landmarks:
         "glabella": (0, p.brow_y + 0.03), "forehead": (0, p.brow_y - 0.16), "nose_tip": (0, p.nose_y),
         "lip_upper": (0, top[0]), "mouth": (0, line[0]), "lip_lower": (0, bottom[0]), "chin": (0, p.chin_y - 0.10),
     }  # fmt: skip
-    right, left = ({name: (way * float(x), float(y)) for name, (x, y) in here.items()} for way in (-1, 1))
-    return Landmarks(right, left, scale=2 * p.eye_x / 0.424)  # the average distance between the eyes
+    sides = {"right": -1, "left": 1}
+    return {side: {name: (way * float(x), float(y)) for name, (x, y) in here.items()} for side, way in sides.items()}
 
 
 class Canvas:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from medn_lab.synthme import identity
-from medn_lab.synthme.identity import WIDEST_Y, Canvas, Identity, Landmarks, bell, hump
+from medn_lab.synthme.identity import WIDEST_Y, Canvas, Identity, Landmarks, bell, hump, turned
 
 # The master is drawn this much finer than the pictures taken from it.
 OVERSAMPLING = 2
@@ -29,14 +29,19 @@ class Face:
     lids : (m, m, 2) float32 or None
         Signed distance below the upper and above the lower lid margin, in face units: both positive where the eye
         shows.
-    landmarks : Landmarks
-        The named places that actions are anchored to.
+    landmarks : dict of str to dict
+        Side, ``right`` (the subject's: low x) and ``left``, to the (x, y) of each named place in face units, which AU
+        fields, masks and cues are anchored to; both hold the places on the midline.
     light : (3,) tuple
         Direction towards the lamp (x right, y down, z to the viewer).
     name : str
         Whose face it is.
     mask : (size, size) float32
         Where the face's skin is, 0 to 1.
+    scale : float
+        Distance between the eyes over that of an average drawn face.
+    axis : (2,) tuple
+        Unit vector from the right eye to the left: (1, 0) for an upright face.
     cache : dict
         Fields and maps already made for this face.
 
@@ -56,7 +61,13 @@ class Face:
     light: tuple[float, float, float]
     name: str
     mask: np.ndarray
+    scale: float
+    axis: tuple[float, float] = (1.0, 0.0)
     cache: dict = field(default_factory=dict)
+
+    def place(self, side: str, name: str) -> tuple[float, float]:
+        """A landmark of one side, along the face's axes, in which the line between the eyes is level."""
+        return turned(*self.landmarks[side][name], *self.axis)
 
 
 def draw_face(person: Identity, *, size: int) -> Face:
@@ -117,7 +128,8 @@ def draw_face(person: Identity, *, size: int) -> Face:
     # Every second pixel of the master is read: without this fine grain would flicker as the skin moves.
     skin = cv2.GaussianBlur(_srgb(scene), (0, 0), 0.75)
     mask = np.clip(cv2.resize(head * (1 - hair_front), (size, size), interpolation=cv2.INTER_AREA), 0, 1)
-    return Face(size, skin, _srgb(eyes.astype(np.float32)), lids, identity.landmarks_of(p), p.light, p.name, mask)
+    marks, scale = identity.landmarks_of(p), 2 * p.eye_x / 0.424  # the average distance between the eyes
+    return Face(size, skin, _srgb(eyes.astype(np.float32)), lids, marks, p.light, p.name, mask, scale)
 
 
 def _rgb(red: float, green: float, blue: float) -> np.ndarray:

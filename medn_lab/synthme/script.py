@@ -141,7 +141,7 @@ def draw_script(subject: int, clip: int, *, recipe: Mapping[str, Any], emotions:
 
     `emotions` is the recipe's table, as :func:`check_emotions` returns it.
     """
-    seed, noise, cue_strength = recipe["seed"], recipe["noise"], float(recipe["cue_strength"])
+    seed, noise = recipe["seed"], recipe["noise"]
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, subject, clip)))
     shares = emotions.to_numpy()
     chosen = rng.choice(len(shares), p=shares[:, 0])
@@ -178,19 +178,19 @@ def draw_script(subject: int, clip: int, *, recipe: Mapping[str, Any], emotions:
         "identity": subject,
         "intensities": "+".join(f"{au[2:]}{letter}" for au, letter in zip(aus, letters, strict=True)),
         "peak_px128": max(pixels.values()), "distractors": other[2:] if has_distractor else "none",
-        "distractor_px128": weak if has_distractor else 0.0, "cue_kind": kind, "cue_strength": cue_strength,
+        "distractor_px128": weak if has_distractor else 0.0, "cue_kind": kind, "cue_strength": float(recipe["cue_strength"]),
         **head_truth(nuisance["drift"], **marks),
         "blink_frame": -1 if nuisance["blink"] is None else nuisance["blink"],
     }  # fmt: skip
     row = {
         "clip_id": f"{name}-c{clip + 1:02d}", "dataset": "SynthME", "subject": name,
         **marks, "fps": FPS, "emotion": emotion, "label": emotion, "action_units": action_units, "side": side,
-        "cue": CUES[kind][STATE_OF[emotion]] if cue_strength > 0 else "absent",
+        "cue": CUES[kind][STATE_OF[emotion]] if recipe["cue_strength"] > 0 else "absent",
     }  # fmt: skip
     if has_distractor:
         pixels |= {(other, half): weak for half in halves}
     grain = (seed, 2, subject, clip)
-    return Script(row, truth, pixels, cue_strength, grain, **nuisance, rise=rise, fall=fall, delay=delay)
+    return Script(row, truth, pixels, grain, **nuisance, rise=rise, fall=fall, delay=delay)
 
 
 def table_of(scripts: Iterable[Script]) -> pd.DataFrame:

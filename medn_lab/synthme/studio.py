@@ -15,7 +15,7 @@ from medn_lab.records import Clips, require
 from medn_lab.synthme import actions as act
 from medn_lab.synthme.actions import AUS, CueKind
 from medn_lab.synthme.corpus import VERSION, cached_face, draw_clips, render_size
-from medn_lab.synthme.identity import Landmarks, read_table
+from medn_lab.synthme.identity import read_table
 from medn_lab.synthme.paint import OVERSAMPLING, Face
 from medn_lab.synthme.render import Script, draw_nuisance, head_truth
 from medn_lab.synthme.script import EMOTIONS, FPS, allowed_emotions
@@ -145,7 +145,7 @@ class FaceStudio:
             **{f"given_{factor}_{name}": shares[name] for factor, shares in given.items() for name in EMOTIONS},
         }  # fmt: skip
         grain = (self._recipe["nuisance_seed"], 2)
-        script = Script(row, truth, pixels, cue_strength, grain, noise, scaled, blink=None, quality=quality)
+        script = Script(row, truth, pixels, grain, noise, scaled, blink=None, quality=quality)
         return draw_clips({0: [script]}, recipe=self._recipe | strengths, n_jobs=1, progress=False, face=self._make)
 
 
@@ -157,13 +157,7 @@ def _facs(au: str, side: str, amount: float | str) -> str:
 
 
 def face_studio(
-    *,
-    identity_seed: int = 0,
-    person: int = 0,
-    size: int = 64,
-    n_frames: int = 8,
-    cue: CueKind = "colour",
-    seed: int = 0,
+    *, identity_seed: int = 0, person: int = 0, size: int = 64, n_frames: int = 8, cue: CueKind = "colour", seed: int = 0
 ) -> FaceStudio:
     """A drawn face to play with: call it with a state, get the clip.
 
@@ -346,10 +340,11 @@ def _photo_face(photo: np.ndarray, points: np.ndarray, size: int) -> Face:
     right["eye"], left["eye"], _, right["mouth_corner"], left["mouth_corner"] = here.tolist()
     across = here[1] - here[0]
     scale = float(np.sqrt(abs(np.linalg.det(affine[:2]))))
-    marks = Landmarks(right, left, scale, axis=tuple((across / np.linalg.norm(across)).tolist()))
+    axis = tuple((across / np.linalg.norm(across)).tolist())
     turns = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     outline = placed(np.column_stack([0.46 * np.cos(turns), 0.13 + 0.68 * np.sin(turns)]))
     oval = np.zeros((size, size), np.float32)
     cv2.fillPoly(oval, [np.rint((outline + 1) / 2 * size).astype(np.int32)], 1.0)
     mask = np.clip(cv2.GaussianBlur(oval, (0, 0), size / 64), 0, 1)
-    return Face(size, skin, None, None, marks, (0.2, -0.5, 0.78), "photo", mask)
+    marks = {"right": right, "left": left}
+    return Face(size, skin, None, None, marks, (0.2, -0.5, 0.78), "photo", mask, scale, axis)
