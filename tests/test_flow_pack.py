@@ -23,7 +23,7 @@ EMOTIONS = {"positive": "happiness", "negative": "disgust", "surprise": "surpris
 def pack(tmp_path_factory):
     """A pack that is only read, and what was written."""
     root = tmp_path_factory.mktemp("pack")
-    return root, write_flow_pack(drawn_clips(), root, listing="both")
+    return root, write_flow_pack(drawn_clips(), root, named=True)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_every_picture_is_found_in_both_lists_and_motion_survives_up_to_its_scal
 
 
 def test_missing_and_surplus_pictures_are_problems(tmp_path):
-    wrote = write_flow_pack(drawn_clips(), tmp_path, listing="official")
+    wrote = write_flow_pack(drawn_clips(), tmp_path)
     pictures = sorted(tmp_path.glob("*.png"))
     pictures[0].unlink()
     pictures[1].write_bytes(pictures[1].read_bytes()[:40])

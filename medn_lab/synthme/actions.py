@@ -21,7 +21,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 import cv2
@@ -148,8 +148,7 @@ def kept(make: Callable[..., Any]) -> Callable[..., Any]:
 @kept
 def pixel_grid(face: Face) -> tuple[np.ndarray, ...]:
     """Column and row of each pixel, (size, size) float32 each."""
-    axis = np.arange(face.size, dtype=np.float32)
-    return tuple(np.meshgrid(axis, axis))
+    return tuple(np.indices((face.size, face.size), np.float32)[::-1])
 
 
 @kept
@@ -213,9 +212,9 @@ def lips_apart(face: Face) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     opening = np.clip(1 - along**2, 0, 1)
     far = np.clip(np.abs(below) / np.float32(0.07 * face.scale), 0, 1)
     held = opening + (1 - opening) * far  # the corners stay together
-    lower = bump_at(face, "left", "mouth", 0.0, 0.03, 0.12, 0.075)
-    lower = (lower + 0.6 * bump_at(face, "left", "mouth", 0.0, 0.16, 0.14, 0.10)) * held
-    upper = -0.45 * bump_at(face, "left", "mouth", 0.0, -0.02, 0.10, 0.050) * held
+    bump = partial(bump_at, face, "left", "mouth", 0.0)
+    lower = (bump(0.03, 0.12, 0.075) + 0.6 * bump(0.16, 0.14, 0.10)) * held
+    upper = -0.45 * bump(-0.02, 0.10, 0.050) * held
     return upper / lower.max(), lower / lower.max(), below
 
 

@@ -185,11 +185,9 @@ def cached_face(seed: int, subject: int, size: int) -> Face:
 def drawn_script(clips: Clips, clip_id: str) -> Script:
     """The script of a SynthME clip, drawn again; ValueError where the clips are not SynthME's."""
     recipe = clips.recipe
-    if recipe.get("corpus") != "SynthME" or recipe.get("version") != VERSION:
-        raise ValueError(
-            f"only clips of SynthME version {VERSION} can be drawn again; these are of"
-            f" {recipe.get('corpus', 'an unnamed corpus')} version {recipe.get('version')}"
-        )
+    corpus, version = recipe.get("corpus", "an unnamed corpus"), recipe.get("version")
+    if (corpus, version) != ("SynthME", VERSION):
+        raise ValueError(f"only SynthME version {VERSION} can be drawn again; these are of {corpus} version {version}")
     positions(clips.table, clip_id, owner="these Clips")
     _, person, clip = (int(part.lstrip("synthmec")) for part in clip_id.split("-"))
     emotions = check_emotions(recipe.get("emotions_given_aus"))
@@ -316,12 +314,12 @@ def _changed(script: Script, change: Change, rng: np.random.Generator, recipe: M
     """The script with one factor changed."""
     row, truth, pixels = dict(script.row), dict(script.truth), dict(script.pixels)
 
-    def another(options: Iterable[str], old: str) -> str:
+    def pick(options: Iterable[Any], *, old: object = None) -> Any:
         others = [option for option in options if option != old]
         return others[rng.integers(len(others))]
 
     if change == "cue":
-        return replace(script, row=row | {"cue": another(act.CUES[truth["cue_kind"]], row["cue"])})
+        return replace(script, row=row | {"cue": pick(act.CUES[truth["cue_kind"]], old=row["cue"])})
     if change == "person":
         person = recipe["n_subjects"] + truth["identity"]
         row["subject"] = f"synthme{recipe['seed']}-s{person + 1:02d}"
@@ -333,8 +331,8 @@ def _changed(script: Script, change: Change, rng: np.random.Generator, recipe: M
 
     letters = {f"AU{part[:-1]}": part[-1] for part in truth["intensities"].split("+")}
     if change == "intensity":
-        au = sorted(letters)[rng.integers(len(letters))]
-        letters[au] = another(PEAK_PIXELS, letters[au])
+        au = pick(sorted(letters))
+        letters[au] = pick(PEAK_PIXELS, old=letters[au])
         old = {key: peak for key, peak in pixels.items() if key[0] == au}
         scale = rng.uniform(*PEAK_PIXELS[letters[au]]) / max(old.values())
         pixels |= {key: scale * peak for key, peak in old.items()}
@@ -342,17 +340,14 @@ def _changed(script: Script, change: Change, rng: np.random.Generator, recipe: M
         had, weak = set(letters), {au for au, _ in pixels} - set(letters)
         table = check_emotions(recipe.get("emotions_given_aus"))
         sets = [{f"AU{n}" for n in name.split("+")} for name in table.index]
-        one_apart = ((0, 1), (1, 0), (1, 1))
-        options = [new for new in sets if not new & weak and (len(new - had), len(had - new)) in one_apart]
+        options = [new for new in sets if not new & weak and max(len(new - had), len(had - new)) == 1]
         free = [au for au in AUS if au not in had | weak]
-        options = options or [had - {gone} | {come} for gone in sorted(had) for come in free]
-        new = options[rng.integers(len(options))]
-        like = sorted(had - new or had)
-        like_au = like[rng.integers(len(like))]  # whose strength a new AU has
-        peak = max(amount for (au, _), amount in pixels.items() if au == like_au)
+        new = pick(options or [had - {gone} | {come} for gone in sorted(had) for come in free])
+        like = pick(sorted(had - new or had))  # the AU whose strength a new one has
+        peak = max(amount for (au, _), amount in pixels.items() if au == like)
         pixels = {key: amount for key, amount in pixels.items() if key[0] in new | weak}
         pixels |= {(au, half): peak for au in new - had for half in act.sides_of(au, row["side"])}
-        letters = {au: letters.get(au, letters[like_au]) for au in new}
+        letters = {au: letters.get(au, letters[like]) for au in new}
     aus = [au for au in AUS if au in letters]
     row["action_units"] = "+".join(au[2:] for au in aus)
     row["side"] = "both" if set(aus) <= set(act.MIDLINE_AUS) else row["side"]

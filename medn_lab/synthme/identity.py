@@ -76,9 +76,8 @@ class Identity(SimpleNamespace):
         self.age = age = float(rng.beta(1.3, 2.2))
         self.tone = tone = float((number * 0.618034 + rng.uniform(0, 0.35) + 0.37 * seed) % 1.0)
         skins = palette.loc["skin", rgb].to_numpy(float)
-        steps = tone * (len(skins) - 1)
-        low = min(int(steps), len(skins) - 2)
-        skin = skins[low] + (steps - low) * (skins[low + 1] - skins[low])
+        place = tone * (len(skins) - 1)
+        skin = np.array([np.interp(place, range(len(skins)), part) for part in skins.T])
         skin = skin * (1 + 0.02 * np.clip(rng.standard_normal(), -1.5, 1.5))
         skin = skin * (1 + 0.012 * np.clip(rng.standard_normal(3), -1.5, 1.5))
         self.skin = tuple(np.clip(skin, 25, 252).tolist())
@@ -294,11 +293,10 @@ def _head_height(p: Identity, c: Canvas, grain: np.ndarray) -> np.ndarray:
 def _lines_of_age(p: Identity, c: Canvas) -> np.ndarray:
     t = np.linspace(0, 1, 12)[:, None]
     wing = np.array([p.nose_width * 1.32, p.nose_y + 0.02])
-    corner = np.array([p.mouth_width * 1.28, p.mouth_y - 0.005])
-    fold = wing + t * (corner - wing) + np.array([0.022, -0.01]) * np.sin(np.pi * t)
+    fold = wing + t * ((p.mouth_width * 1.28, p.mouth_y - 0.005) - wing) + (0.022, -0.01) * np.sin(np.pi * t)
     z = -(0.004 + 0.012 * p.age**1.2) * c.groove(fold, 0.018)
-    bag_x = p.eye_x + p.eye_width * np.linspace(-0.8, 0.6, 9)
-    bag = np.stack([bag_x, p.eye_y + 0.066 + 0.014 * np.sin(np.linspace(0.2, 2.9, 9))], 1)
+    along, down = np.linspace(-0.8, 0.6, 9), np.sin(np.linspace(0.2, 2.9, 9))
+    bag = np.stack([p.eye_x + p.eye_width * along, p.eye_y + 0.066 + 0.014 * down], 1)
     z -= (0.0015 + 0.006 * p.age) * c.groove(bag, 0.012)
     if p.age > 0.3:
         deep = 0.0042 * (p.age - 0.3)
@@ -307,7 +305,7 @@ def _lines_of_age(p: Identity, c: Canvas) -> np.ndarray:
             z -= deep * c.groove(np.stack([x, y + 0.012 * np.sin(9 * x + k)], 1), 0.010)
         for k in (-1, 0, 1):
             start = np.array([p.eye_x + p.eye_width * 1.12, p.eye_y + 0.014 * k])
-            z -= deep * c.groove(start + t * np.array([0.06, 0.028 * k]), 0.008)
+            z -= deep * c.groove(start + t * (0.06, 0.028 * k), 0.008)
     return z
 
 
@@ -319,12 +317,11 @@ def light_skin(p: Identity, c: Canvas, grain: np.ndarray) -> tuple[np.ndarray, n
     steep = np.sqrt(zx * zx + zy * zy) + 1e-6
     eased = np.tanh(steep / 1.9) * 1.9 / steep
     normal = np.stack([-zx * eased, -zy * eased, np.ones_like(z)], -1)
-    normal = normal / np.linalg.norm(normal, axis=-1, keepdims=True)
+    normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
 
     key = np.array(p.light) / np.linalg.norm(p.light)
-    facing = normal @ key.astype(np.float32)
     wrap = np.array([0.40, 0.25, 0.18], np.float32)
-    diffuse = np.clip((facing[..., None] + wrap) / (1 + wrap), 0, 1) ** 1.25
+    diffuse = np.clip(((normal @ key.astype(np.float32))[..., None] + wrap) / (1 + wrap), 0, 1) ** 1.25
     fill = np.clip(normal @ np.array([-0.75 * np.sign(key[0]), -0.1, 0.65], np.float32), 0, 1)
     sky = 0.5 - 0.5 * normal[..., 1]
     hollow = np.clip(1 - 3.2 * (c.blur(z, 0.055) - z) - 3.0 * (c.blur(z, 0.016) - z), 0.46, 1.14)

@@ -113,17 +113,16 @@ def draw_face(person: Identity, *, size: int) -> Face:
     colour = albedo * light * exposure + shine * _rgb(1.0, 0.98, 0.95)
     colour = _brows(p, c, _lids(p, c, _nostrils_and_beard(p, c, colour, light)))
 
-    back_dim = 1 - 0.45 * c.blur(head, 0.05)
-    cloud = c.noise(p.generator(9), 4)
-    wall = 1.02 - 0.16 * c.y + 0.10 * np.sign(p.light[0]) * c.x - 0.22 * (c.x**2 + c.y**2) + 0.012 * cloud
-    scene = _mix(_linear(p.backdrop) * wall[..., None], hair * back_dim[..., None], hair_behind)
+    wall = 1.02 - 0.16 * c.y + 0.10 * np.sign(p.light[0]) * c.x - 0.22 * (c.x**2 + c.y**2)
+    wall = wall + 0.012 * c.noise(p.generator(9), 4)
+    dimmed = hair * (1 - 0.45 * c.blur(head, 0.05))[..., None]
+    scene = _mix(_linear(p.backdrop) * wall[..., None], dimmed, hair_behind)
     scene = _mix(_body(p, c, scene, head), colour, head)
     scene = _mix(scene, hair, hair_front)
 
     eyes = _eyeballs(p, c) * np.clip(light.mean(-1, keepdims=True) * 0.5 + 0.62, 0.55, 1.1) * exposure**0.5
     upper, lower, _ = p.lid_lines(c.x)
-    shade = np.exp(-np.clip(c.y - upper, 0, 1) / 0.013)
-    eyes = eyes * (1 - 0.48 * shade)[..., None]
+    eyes = eyes * (1 - 0.48 * np.exp(-np.clip(c.y - upper, 0, 1) / 0.013))[..., None]  # the shadow of the lid
     lids = np.stack([c.y - upper, lower - c.y], -1).astype(np.float32)
     # Every second pixel of the master is read: without this fine grain would flicker as the skin moves.
     skin = cv2.GaussianBlur(_srgb(scene), (0, 0), 0.75)
@@ -170,14 +169,10 @@ def _skin(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     absorb += ((0.16 + 0.12 * p.age) * shade)[..., None] * _rgb(0.9, 1.1, 0.95)
     absorb += (pigment * p.texture)[..., None] * _rgb(0.8, 1.0, 1.15)
 
-    spots = [
-        (rng.normal(0, 0.25), rng.normal(0.10, 0.14), rng.uniform(0.003, 0.0075), rng.uniform(0.25, 0.9))
-        for _ in range(int(8 + 260 * p.freckles))
-    ]
-    spots += [
-        (rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.65), rng.uniform(0.006, 0.011), rng.uniform(0.8, 1.6))
-        for _ in range(int(rng.integers(1, 6)))
-    ]
+    spots = [(rng.normal(0, 0.25), rng.normal(0.10, 0.14), rng.uniform(0.003, 0.0075), rng.uniform(0.25, 0.9))
+             for _ in range(int(8 + 260 * p.freckles))]  # fmt: skip
+    spots += [(rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.65), rng.uniform(0.006, 0.011), rng.uniform(0.8, 1.6))
+              for _ in range(int(rng.integers(1, 6)))]  # fmt: skip
     freckles = np.zeros_like(c.x)
     for x, y, radius, dark in spots:  # each is computed on its few pixels
         reach = max(3 * radius / c.pixel, 2)
@@ -186,16 +181,14 @@ def _skin(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         freckles[near] += dark * np.exp(-0.5 * ((c.x[near] - x) ** 2 + (c.y[near] - y) ** 2) / radius**2)
     absorb += c.blur(freckles, 0.003)[..., None] * _rgb(0.30, 0.55, 0.75)
     if p.stubble:
-        dots = 0.55 + 0.22 * c.noise(rng, 300)
-        stubble = p.stubble * (0.5 - 0.25 * p.tone) * _beard_region(p, c) * dots
+        stubble = p.stubble * (0.5 - 0.25 * p.tone) * _beard_region(p, c) * (0.55 + 0.22 * c.noise(rng, 300))
         absorb += stubble[..., None] * _rgb(1.0, 0.95, 0.82)
     albedo = _linear(p.skin) * np.exp(-absorb)
 
     upper, line, lower, inside = p.mouth_lines(c.x)
     vermilion = c.soft(c.y - upper, 0.014) * c.soft(lower - c.y, 0.018) * np.clip(inside * 9, 0, 1)
     rose = _linear(p.skin) * _rgb(0.88, 0.47, 0.52) ** (0.62 + 0.75 * p.lip_red - 0.25 * p.tone)
-    wrinkles = c.noise(p.generator(3), 10, across=150)
-    tint = rose * (1 - 0.10 * (c.y < line)[..., None] + 0.045 * wrinkles[..., None])
+    tint = rose * (1 - 0.10 * (c.y < line)[..., None] + 0.045 * c.noise(p.generator(3), 10, across=150)[..., None])
     albedo = _mix(albedo, tint.astype(np.float32), 0.88 * vermilion)
     gap = hump(c.y - line, 0.0075) * np.clip(inside * 7, 0, 1) ** 0.5
     corners = c.blob(p.mouth_width * 0.985, p.mouth_y + p.mouth_curve, 0.013, 0.010)
@@ -236,8 +229,7 @@ def _nostrils_and_beard(p: Identity, c: Canvas, colour: np.ndarray, light: np.nd
 def _brows(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
     """Eyebrows of single hairs over a soft base."""
     rng = p.generator(4)
-    hairs, base = np.zeros_like(c.x), np.zeros_like(c.x)
-    count = int(340 * p.brow_dense)
+    hairs, base, count = np.zeros_like(c.x), np.zeros_like(c.x), int(340 * p.brow_dense)
 
     def width(t: np.ndarray) -> np.ndarray:
         return p.brow_thick * (0.72 + 0.75 * t) * np.clip((1 - t) * 2.4, 0.18, 1)
@@ -327,13 +319,12 @@ def _body(p: Identity, c: Canvas, scene: np.ndarray, head: np.ndarray) -> np.nda
     scene = _mix(scene, (cloth * (1 - 0.25 * edge)[..., None]).astype(np.float32), body)
 
     dx, dy = ax - (float(p.half_width(np.float32(0.02))) + 0.012), c.y - 0.035
-    tall = p.ear_size * (1 + 0.1 * p.age)
-    lean = dx - 0.22 * dy * -1
+    tall, lean = p.ear_size * (1 + 0.1 * p.age), dx + 0.22 * dy
     reach = np.hypot(lean / (0.42 * tall), dy / tall)
     bowl = bell(np.hypot((lean + 0.008) / (0.20 * tall), (dy + 0.01) / (0.52 * tall)), 1)
     lit = 0.58 + 0.20 * bell(reach - 0.80, 0.12) - 0.34 * bowl + 0.14 * lamp * np.sign(c.x)
-    ear = skin * _rgb(1.03, 0.86, 0.82) * lit[..., None]
-    return _mix(scene, ear.astype(np.float32), c.soft((1 - reach) * 0.06, 0.012))
+    ear = (skin * _rgb(1.03, 0.86, 0.82) * lit[..., None]).astype(np.float32)
+    return _mix(scene, ear, c.soft((1 - reach) * 0.06, 0.012))
 
 
 def _hair(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -376,8 +367,8 @@ def _hair(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     lit = 0.34 + 0.50 * dome**0.7 + 0.16 * lamp * c.x - 0.10 * c.y
     colour = hair * np.exp(0.40 * strands)[..., None] * np.clip(lit, 0.16, 1.2)[..., None]
     shine = gloss * (0.05 + 0.22 * hair.mean() ** 0.5) * (1 + 0.28 * lamp * c.x)
-    tint = 0.55 + 0.45 * hair / max(float(hair.max()), 1e-3)
-    return (colour + shine[..., None] * tint).astype(np.float32), behind, front
+    shine = shine[..., None] * (0.55 + 0.45 * hair / max(float(hair.max()), 1e-3))
+    return (colour + shine).astype(np.float32), behind, front
 
 
 def _hair_regions(p: Identity, c: Canvas, ragged: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -420,8 +411,8 @@ def _hair_regions(p: Identity, c: Canvas, ragged: np.ndarray) -> tuple[np.ndarra
         waves = np.sin(c.y * (9 + 5 * p.hair_wave) + 1.3 * np.sign(c.x))
         reach = reach + (0.012 + 0.012 * p.hair_wave) * waves * within
         end = end + 0.05 * (p.hair_volume - 0.075) / 0.02
-        bottom = c.soft(end - c.y + 0.02 * ragged - 0.05 * (ax / 0.6 - 0.5), 0.03)
-        fall = c.soft(reach - ax + 0.006 * ragged, 0.014) * bottom
+        fall = c.soft(reach - ax + 0.006 * ragged, 0.014)
+        fall = fall * c.soft(end - c.y + 0.02 * ragged - 0.05 * (ax / 0.6 - 0.5), 0.03)
         inner = p.half_width(np.clip(c.y, -0.3, 0.42)) - 0.050 + 0.06 * np.clip(c.y - 0.25, 0, 1)
         curtain = np.where(head, outer, fall) * c.soft(ax - inner + 0.008 * ragged, 0.024) * c.soft(c.y + 0.42, 0.14)
         return np.maximum(outer * head, fall * ~head), np.maximum(front, curtain)

@@ -30,9 +30,9 @@ def draw_nuisance(rng: np.random.Generator, *, noise: float, apex: int, offset: 
     drift = noise * DRIFTS * rng.standard_normal((4, 6)) / np.sqrt(1 + np.arange(4))[:, None] * 0.8
     blinks = rng.random() < 0.12 * noise and offset - apex > BLINK_FRAMES
     middle = (apex + offset) // 2 + int(rng.integers(-2, 3))
-    quality = round(100 - noise * rng.uniform(3, 9))
-    quality_or_none = max(quality, 50) if noise > 0 else None
-    return {"noise": noise, "drift": drift, "blink": middle if blinks else None, "quality": quality_or_none}
+    quality = max(round(100 - noise * rng.uniform(3, 9)), 50)
+    found = {"noise": noise, "drift": drift, "blink": middle if blinks else None}
+    return found | {"quality": quality if noise > 0 else None}
 
 
 def drift_at(drift: np.ndarray, along: float) -> np.ndarray:
@@ -134,9 +134,8 @@ def compose(
 ) -> np.ndarray:
     """A frame before camera and compression, (size, size, 3) float32, sRGB 0-255.
 
-    `pixels` is the AUs' motion now; `level` the cue now: its strength times :meth:`Script.cue_at`;
-    `blink` goes from 0 (open) to 1 (closed); `head` is the head's
-    motion in pixels of a 128 px picture, and degrees.
+    `pixels` is the AUs' motion now; `level` the cue now: its strength times :meth:`Script.cue_at`; `blink` goes from 0
+    (open) to 1 (closed); `head` is the head's motion in pixels of a 128 px picture, and degrees.
     """
     size, scale = face.size, np.float32(face.size / 128)
     pulse = act.PULSE_PIXELS * abs(level) if cue == "timing" else 0.0
@@ -144,24 +143,18 @@ def compose(
     steps = 0 if not strongest else 1 if strongest < 2.5 else 5
     moved = np.zeros((size, size, 2), np.float32)
     shade = np.ones((size, size), np.float32)
-    parted = 0.0
+    parted = sum(peak for (au, _), peak in pixels.items() if au == "AU25") / 2
     for (au, side), peak in {**pixels, ("timing", "both"): pulse}.items():
-        if not peak:
-            continue
-        shade += np.float32(peak) * act.unit_shade(face, au, side)
-        if au == "AU25":
-            parted += peak / 2
-        else:
-            moved += np.float32(peak) * scale * act.unit_field(face, au, side)
-
-    column, row = act.pixel_grid(face)
+        if peak:
+            shade += np.float32(peak) * act.unit_shade(face, au, side)
+            if au != "AU25":
+                moved += np.float32(peak) * scale * act.unit_field(face, au, side)
     source, gap = _part_lips(face, moved, parted * float(scale), steps) if parted else (_origin(face, moved, steps), None)
-    dx, dy, angle = head
-    if dx or dy or angle:  # where each pixel of the moved head was before the head moved
-        turn, middle = np.radians(angle), np.float32((size - 1) / 2)
-        x, y = column - middle - np.float32(dx) * scale, row - middle - np.float32(dy) * scale
-        x, y = turned(x, y, np.float32(np.cos(turn)), np.float32(np.sin(turn)))
-        column, row = x + middle, y + middle
+
+    # Where each pixel of the moved head was before the head moved, and then where its skin was.
+    turn, middle = np.radians(head[2]), np.float32((size - 1) / 2)
+    x, y = (axis - middle - np.float32(by) * scale for axis, by in zip(act.pixel_grid(face), head[:2], strict=True))
+    column, row = (axis + middle for axis in turned(x, y, np.float32(np.cos(turn)), np.float32(np.sin(turn))))
     from_x, from_y = column - source[..., 0], row - source[..., 1]
 
     # Merged in three channels: numpy is several times slower where it stretches the last axis itself.

@@ -61,17 +61,13 @@ def check_emotions(table: Table | None) -> pd.DataFrame:
     columns = ["share", *EMOTIONS]
     if wrong := sorted(map(str, {"action_units", *columns} ^ set(frame.columns))):
         raise ValueError(f"emotions_given_aus differs from emotion_table() by the columns {', '.join(wrong)}")
-    checked = frame[columns].astype(float).set_index(frame["action_units"].map(canonical_set))
-    doubled = checked.index[checked.index.duplicated()]
-    if len(doubled):
-        raise ValueError(f"emotions_given_aus has the AU set {doubled[0]!r} twice; join its rows")
+    sets = frame["action_units"].map(canonical_set)
+    checked = frame[columns].astype(float).set_index(sets, verify_integrity=True)
     sums = checked[list(EMOTIONS)].sum(axis=1)
     bad = checked.index[~((checked >= 0).all(axis=1) & np.isclose(sums, 1, rtol=0, atol=1e-8))]
     if len(bad) or not checked["share"].sum() > 0:
-        raise ValueError(
-            "emotions_given_aus must hold shares of 0 or more that are not all 0, and in each row probabilities of 0 or"
-            f" more that sum to 1; {f'AU set {bad[0]} does not' if len(bad) else 'all shares are 0'}"
-        )
+        where = f"AU set {bad[0]} does not" if len(bad) else "all shares are 0"
+        raise ValueError(f"emotions_given_aus needs shares, not all 0, and rows of probabilities that sum to 1; {where}")
     return checked.assign(share=checked["share"] / checked["share"].sum())
 
 
@@ -84,11 +80,8 @@ def canonical_set(action_units: object) -> str:
 @cache
 def cue_shares(kinds: tuple[str, ...]) -> pd.DataFrame:
     """P(cue state | emotion), a state a row, where each clip has one of `kinds`."""
-    shares = pd.DataFrame(0.0, index=dict.fromkeys(s for kind in kinds for s in CUES[kind]), columns=list(EMOTIONS))
-    for emotion, place in STATE_OF.items():
-        for kind in kinds:
-            shares.loc[CUES[kind][place], emotion] += 1 / len(kinds)
-    return shares
+    shown = pd.DataFrame([(CUES[kind][place], emotion) for kind in kinds for emotion, place in STATE_OF.items()])
+    return pd.crosstab(shown[0], shown[1])[list(EMOTIONS)] / len(kinds)
 
 
 def allowed_emotions(
@@ -159,8 +152,7 @@ def draw_script(subject: int, clip: int, *, recipe: Mapping[str, Any], emotions:
         for half in act.sides_of(au, side):
             pixels[au, half] = peak * (1 - abs(lopsided) * (half == ("left" if lopsided > 0 else "right")))
 
-    length = int(rng.integers(30, 101))
-    onset = int(rng.integers(20, 160))
+    length, onset = int(rng.integers(30, 101)), int(rng.integers(20, 160))
     marks = {"onset": onset, "apex": onset + round(length * rng.uniform(0.34, 0.52)), "offset": onset + length}
     rise, fall, delay = rng.uniform(0.85, 1.5), rng.uniform(0.8, 1.3), rng.uniform(-0.06, 0.06)
     has_distractor = rng.random() < 0.35 and noise > 0  # a weak AU outside the coded set
@@ -293,10 +285,8 @@ def ceilings(table: pd.DataFrame, *, emotions_given_aus: Table | None = None) ->
     # P(cue | emotion) is 0 or 1 for the clip's kind, so that seeing the cue only strikes emotions out.
     allows = cue_shares(tuple(CUES)) > 0
     allows.loc["absent"] = True
-    for column, known in (("action_units", given.index), ("cue", allows.index)):
-        for value in table[column].unique():
-            act.one_of(value, known, f"{column} of SynthME")
-    by_au, by_cue = given.loc[table["action_units"]].to_numpy(), allows.loc[table["cue"]].to_numpy()
+    by_au = given.reindex(table["action_units"], fill_value=0.0).to_numpy()
+    by_cue = allows.reindex(table["cue"], fill_value=False).to_numpy()
     readings = {"au_only": by_au, "cue_only": by_cue * (shares["share"].to_numpy() @ given.to_numpy())}
     readings["joint"] = by_au * by_cue
     never = np.flatnonzero(readings["joint"].sum(axis=1) == 0)
