@@ -16,7 +16,6 @@ import pandas as pd
 from medn_lab.data.flow import optical_flow
 from medn_lab.records import Clips, Truth, ViewingCopy, frame_numbers, positions
 from medn_lab.synthme import actions as act
-from medn_lab.synthme.actions import AUS, PEAK_PIXELS
 from medn_lab.synthme.identity import Identity
 from medn_lab.synthme.paint import Face, draw_face
 from medn_lab.synthme.render import Script, draw_nuisance, head_truth, shrunk
@@ -138,7 +137,7 @@ def draw_clips(
             course = script.truth["cue_strength"] * np.array([script.cue_at(number) for number in numbers])
             rows.append((frames, flow, (shrunk(moved * skin, size) * (size / large)).astype(np.float16), course))
         played = [np.stack(arrays) for arrays in zip(*rows, strict=True)]
-        return [*played, _masks(drawn, size, AUS), _masks(drawn, size, kinds)]
+        return [*played, _masks(drawn, size, act.AUS), _masks(drawn, size, kinds)]
 
     workers = min(os.cpu_count() or 1, 8) if n_jobs is None else max(int(n_jobs), 1)
     with ThreadPoolExecutor(workers) as pool:
@@ -148,7 +147,7 @@ def draw_clips(
     table = table_of(every)
     drawn = table[["clip_id", "subject"]].join(pd.DataFrame([script.truth for script in every]))
     subjects = tuple(own[0].row["subject"] for own in scripts.values())
-    truth = Truth(drawn, displacement, au_masks, cue_mask, course, subjects=subjects, aus=AUS, cue_kinds=kinds)
+    truth = Truth(drawn, displacement, au_masks, cue_mask, course, subjects=subjects, aus=act.AUS, cue_kinds=kinds)
     views = tuple(
         partial(_view, face or partial(cached_face, recipe["seed"], person), script, recipe["n_frames"])
         for person, own in scripts.items() for script in own
@@ -332,23 +331,23 @@ def _changed(script: Script, change: Change, rng: np.random.Generator, recipe: M
     letters = {f"AU{part[:-1]}": part[-1] for part in truth["intensities"].split("+")}
     if change == "intensity":
         au = pick(sorted(letters))
-        letters[au] = pick(PEAK_PIXELS, old=letters[au])
+        letters[au] = pick(act.PEAK_PIXELS, old=letters[au])
         old = {key: peak for key, peak in pixels.items() if key[0] == au}
-        scale = rng.uniform(*PEAK_PIXELS[letters[au]]) / max(old.values())
+        scale = rng.uniform(*act.PEAK_PIXELS[letters[au]]) / max(old.values())
         pixels |= {key: scale * peak for key, peak in old.items()}
     else:
         had, weak = set(letters), {au for au, _ in pixels} - set(letters)
         table = check_emotions(recipe.get("emotions_given_aus"))
         sets = [{f"AU{n}" for n in name.split("+")} for name in table.index]
         options = [new for new in sets if not new & weak and max(len(new - had), len(had - new)) == 1]
-        free = [au for au in AUS if au not in had | weak]
+        free = [au for au in act.AUS if au not in had | weak]
         new = pick(options or [had - {gone} | {come} for gone in sorted(had) for come in free])
         like = pick(sorted(had - new or had))  # the AU whose strength a new one has
         peak = max(amount for (au, _), amount in pixels.items() if au == like)
         pixels = {key: amount for key, amount in pixels.items() if key[0] in new | weak}
         pixels |= {(au, half): peak for au in new - had for half in act.sides_of(au, row["side"])}
         letters = {au: letters.get(au, letters[like]) for au in new}
-    aus = [au for au in AUS if au in letters]
+    aus = [au for au in act.AUS if au in letters]
     row["action_units"] = "+".join(au[2:] for au in aus)
     row["side"] = "both" if set(aus) <= set(act.MIDLINE_AUS) else row["side"]
     truth["intensities"] = "+".join(f"{au[2:]}{letters[au]}" for au in aus)

@@ -11,7 +11,7 @@ from colorsys import hsv_to_rgb
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeAlias
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,9 +19,6 @@ import pandas as pd
 
 # Height of the cheekbones, where the head is widest.
 WIDEST_Y = -0.06
-
-# Named places of the subject's ``right`` (low x) and ``left`` side; both hold the places on the midline.
-Landmarks: TypeAlias = dict[str, dict[str, tuple[float, float]]]
 
 
 @cache
@@ -170,8 +167,8 @@ def turned(x: Any, y: Any, cos: Any, sin: Any) -> tuple[Any, Any]:
     return cos * x + sin * y, cos * y - sin * x
 
 
-def landmarks_of(p: Identity) -> Landmarks:
-    """Where a drawn person's features are, exactly."""
+def landmarks_of(p: Identity) -> dict[str, dict[str, tuple[float, float]]]:
+    """Where a drawn person's features are, exactly, as :class:`medn_lab.synthme.paint.Face` has it."""
     inner, mid, outer = zip(*p.brow_line(np.array([0.08, 0.5, 0.86])), strict=True)
     lid_top, lid_bottom, _ = p.lid_lines(np.array([p.eye_x]))
     lip_x = 0.45 * p.mouth_width

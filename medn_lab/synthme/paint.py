@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from medn_lab.synthme import identity
-from medn_lab.synthme.identity import WIDEST_Y, Canvas, Identity, Landmarks, bell, hump, turned
+from medn_lab.synthme.identity import WIDEST_Y, Canvas, Identity, bell, hump, turned
 
 # The master is drawn this much finer than the pictures taken from it.
 OVERSAMPLING = 2
@@ -57,7 +57,7 @@ class Face:
     skin: np.ndarray
     eyes: np.ndarray | None
     lids: np.ndarray | None
-    landmarks: Landmarks
+    landmarks: dict[str, dict[str, tuple[float, float]]]
     light: tuple[float, float, float]
     name: str
     mask: np.ndarray
@@ -104,21 +104,20 @@ def draw_face(person: Identity, *, size: int) -> Face:
     albedo, vermilion, grain = _skin(p, c)
     light, gloss = identity.light_skin(p, c, grain)
     hair_shadow = c.shift(c.blur(hair_front, 0.022), -0.03 * np.sign(p.light[0]), 0.035)
-    light = light * (1 - 0.42 * hair_shadow)[..., None] ** _rgb(0.85, 1.0, 1.05)
+    light = light * (1 - 0.42 * hair_shadow)[..., None] ** np.float32((0.85, 1.0, 1.05))
     # A camera meets deep skin half way: its exposure follows the skin, but not all the way.
     exposure = 1.12 * (0.42 * 255 / float(np.mean(p.skin))) ** 0.35
     oily = c.blob(0, -0.35, 0.2, 0.1) + c.blob(0, p.nose_y, 0.06, 0.1)
     oily = 0.030 + 0.018 * (1 - vermilion) * oily + 0.06 * vermilion
-    shine = ((oily + 0.02 * p.tone) * gloss * (1 - 0.8 * hair_shadow))[..., None]
-    colour = albedo * light * exposure + shine * _rgb(1.0, 0.98, 0.95)
+    shine = (oily + 0.02 * p.tone) * gloss * (1 - 0.8 * hair_shadow)
+    colour = albedo * light * exposure + shine[..., None] * np.float32((1.0, 0.98, 0.95))
     colour = _brows(p, c, _lids(p, c, _nostrils_and_beard(p, c, colour, light)))
 
     wall = 1.02 - 0.16 * c.y + 0.10 * np.sign(p.light[0]) * c.x - 0.22 * (c.x**2 + c.y**2)
     wall = wall + 0.012 * c.noise(p.generator(9), 4)
     dimmed = hair * (1 - 0.45 * c.blur(head, 0.05))[..., None]
     scene = _mix(_linear(p.backdrop) * wall[..., None], dimmed, hair_behind)
-    scene = _mix(_body(p, c, scene, head), colour, head)
-    scene = _mix(scene, hair, hair_front)
+    scene = _mix(_mix(_body(p, c, scene, head), colour, head), hair, hair_front)
 
     eyes = _eyeballs(p, c) * np.clip(light.mean(-1, keepdims=True) * 0.5 + 0.62, 0.55, 1.1) * exposure**0.5
     upper, lower, _ = p.lid_lines(c.x)
@@ -129,10 +128,6 @@ def draw_face(person: Identity, *, size: int) -> Face:
     mask = np.clip(cv2.resize(head * (1 - hair_front), (size, size), interpolation=cv2.INTER_AREA), 0, 1)
     marks, scale = identity.landmarks_of(p), 2 * p.eye_x / 0.424  # the average distance between the eyes
     return Face(size, skin, _srgb(eyes.astype(np.float32)), lids, marks, p.light, p.name, mask, scale)
-
-
-def _rgb(red: float, green: float, blue: float) -> np.ndarray:
-    return np.array([red, green, blue], np.float32)
 
 
 def _linear(colour: np.ndarray | tuple[float, ...]) -> np.ndarray:
@@ -165,9 +160,9 @@ def _skin(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     grain = c.noise(rng, 128) + c.noise(rng, 256)
     pigment = 0.022 * mottle + 0.020 * grain + 0.022 * c.noise(rng, 104)
     blood = (0.20 + 0.35 * p.redness) * blood + 0.035 * c.noise(rng, 24)
-    absorb = np.stack([0.10 * blood, 0.62 * blood, 0.48 * blood], -1) * (1 - 0.45 * p.tone)
-    absorb += ((0.16 + 0.12 * p.age) * shade)[..., None] * _rgb(0.9, 1.1, 0.95)
-    absorb += (pigment * p.texture)[..., None] * _rgb(0.8, 1.0, 1.15)
+    absorb = blood[..., None] * np.float32((0.10, 0.62, 0.48)) * (1 - 0.45 * p.tone)
+    absorb += ((0.16 + 0.12 * p.age) * shade)[..., None] * np.float32((0.9, 1.1, 0.95))
+    absorb += (pigment * p.texture)[..., None] * np.float32((0.8, 1.0, 1.15))
 
     spots = [(rng.normal(0, 0.25), rng.normal(0.10, 0.14), rng.uniform(0.003, 0.0075), rng.uniform(0.25, 0.9))
              for _ in range(int(8 + 260 * p.freckles))]  # fmt: skip
@@ -179,21 +174,20 @@ def _skin(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         middle = (y + 1) / c.pixel, (x + 1) / c.pixel
         near = tuple(slice(max(int(v - reach), 0), max(int(v + reach) + 2, 0)) for v in middle)
         freckles[near] += dark * np.exp(-0.5 * ((c.x[near] - x) ** 2 + (c.y[near] - y) ** 2) / radius**2)
-    absorb += c.blur(freckles, 0.003)[..., None] * _rgb(0.30, 0.55, 0.75)
+    absorb += c.blur(freckles, 0.003)[..., None] * np.float32((0.30, 0.55, 0.75))
     if p.stubble:
         stubble = p.stubble * (0.5 - 0.25 * p.tone) * _beard_region(p, c) * (0.55 + 0.22 * c.noise(rng, 300))
-        absorb += stubble[..., None] * _rgb(1.0, 0.95, 0.82)
+        absorb += stubble[..., None] * np.float32((1.0, 0.95, 0.82))
     albedo = _linear(p.skin) * np.exp(-absorb)
 
     upper, line, lower, inside = p.mouth_lines(c.x)
     vermilion = c.soft(c.y - upper, 0.014) * c.soft(lower - c.y, 0.018) * np.clip(inside * 9, 0, 1)
-    rose = _linear(p.skin) * _rgb(0.88, 0.47, 0.52) ** (0.62 + 0.75 * p.lip_red - 0.25 * p.tone)
+    rose = _linear(p.skin) * np.float32((0.88, 0.47, 0.52)) ** (0.62 + 0.75 * p.lip_red - 0.25 * p.tone)
     tint = rose * (1 - 0.10 * (c.y < line)[..., None] + 0.045 * c.noise(p.generator(3), 10, across=150)[..., None])
     albedo = _mix(albedo, tint.astype(np.float32), 0.88 * vermilion)
-    gap = hump(c.y - line, 0.0075) * np.clip(inside * 7, 0, 1) ** 0.5
-    corners = c.blob(p.mouth_width * 0.985, p.mouth_y + p.mouth_curve, 0.013, 0.010)
-    dark = np.clip(0.86 * gap + 0.40 * corners, 0, 0.93)
-    return _mix(albedo, _linear(p.skin) * _rgb(0.16, 0.07, 0.07), dark), vermilion, grain
+    dark = 0.86 * (hump(c.y - line, 0.0075) * np.clip(inside * 7, 0, 1) ** 0.5)
+    dark = np.clip(dark + 0.40 * c.blob(p.mouth_width * 0.985, p.mouth_y + p.mouth_curve, 0.013, 0.010), 0, 0.93)
+    return _mix(albedo, _linear(p.skin) * np.float32((0.16, 0.07, 0.07)), dark), vermilion, grain
 
 
 def _beard_region(p: Identity, c: Canvas) -> np.ndarray:
@@ -214,10 +208,10 @@ def _beard_region(p: Identity, c: Canvas) -> np.ndarray:
 def _nostrils_and_beard(p: Identity, c: Canvas, colour: np.ndarray, light: np.ndarray) -> np.ndarray:
     """Two dark openings under the tip of the nose, its shadow, and a short beard of fine strands, on the lit skin."""
     hole = c.blob(p.nose_width * 0.53, p.nose_y + 0.046, 0.010 + 0.15 * p.nose_width, 0.0105, angle=0.28)
-    under = c.blob(0, p.nose_y + 0.072, p.nose_width * 0.95, 0.020)
-    rim = c.blob(p.nose_width * 1.16, p.nose_y + 0.036, 0.010, 0.026, angle=-0.25)
-    colour = colour * (1 - (0.20 * under + 0.24 * rim))[..., None] ** _rgb(0.8, 1.0, 1.0)
-    colour = _mix(colour, colour * _rgb(0.16, 0.09, 0.08), 0.92 * np.clip(1.8 * hole - 0.35, 0, 1))
+    shadow = 0.20 * c.blob(0, p.nose_y + 0.072, p.nose_width * 0.95, 0.020)
+    shadow = shadow + 0.24 * c.blob(p.nose_width * 1.16, p.nose_y + 0.036, 0.010, 0.026, angle=-0.25)
+    colour = colour * (1 - shadow)[..., None] ** np.float32((0.8, 1.0, 1.0))
+    colour = _mix(colour, colour * np.float32((0.16, 0.09, 0.08)), 0.92 * np.clip(1.8 * hole - 0.35, 0, 1))
     if p.beard == 0:
         return colour
     fine = c.noise(p.generator(8), 130, across=320)
@@ -235,8 +229,7 @@ def _brows(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
         return p.brow_thick * (0.72 + 0.75 * t) * np.clip((1 - t) * 2.4, 0.18, 1)
 
     for side in (-1, 1):
-        t = rng.uniform(0, 1, count) ** 0.9
-        across = np.clip(rng.normal(0, 0.55, count), -1.1, 1.1)
+        t, across = rng.uniform(0, 1, count) ** 0.9, np.clip(rng.normal(0, 0.55, count), -1.1, 1.1)
         x, y = p.brow_line(t)
         y = y + across * (width(t) * np.clip(0.55 + 4 * t, 0, 1))
         lean = -1.25 + 1.25 * np.clip(t * 1.5, 0, 1) + 0.35 * across * np.clip(t * 2, 0, 1) + rng.normal(0, 0.16, count)
@@ -245,8 +238,7 @@ def _brows(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
         for line, shade in zip(ends.transpose(2, 0, 1), rng.uniform(0.5, 1.0, count), strict=True):
             c.stroke(hairs, line, 0.0034, float(shade))
         t = np.linspace(0.02, 0.97, 40)
-        x, y = p.brow_line(t)
-        points = np.stack([side * x, y], 1)
+        points = np.stack(p.brow_line(t), 1) * (side, 1)
         for k, broad in enumerate(width(t[:-1]) * 1.5):
             c.stroke(base, points[k : k + 2], broad)
     share = np.clip(0.42 * p.brow_dense * c.blur(base, 0.012) + 0.80 * c.blur(hairs, 0.0022), 0, 0.93)
@@ -268,8 +260,8 @@ def _lids(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
     roots = bell(c.y - lower - 0.015, 0.006) * along * np.clip(t, 0, 1)
     hollow = bell(c.y - lower - 0.044, 0.010) * along
     dark = 0.44 * (0.5 + 0.5 * p.lid_fold) * crease + 0.17 * roots + (0.05 + 0.12 * p.age) * hollow
-    colour = colour * (1 - dark)[..., None] ** _rgb(0.85, 1.0, 1.0) * (1 + 0.07 * glow)[..., None]
-    return _mix(colour, colour * _rgb(1.16, 1.0, 0.98) + 0.01, 0.55 * margin)
+    colour = colour * (1 - dark)[..., None] ** np.float32((0.85, 1.0, 1.0)) * (1 + 0.07 * glow)[..., None]
+    return _mix(colour, colour * np.float32((1.16, 1.0, 0.98)) + 0.01, 0.55 * margin)
 
 
 def _eyeballs(p: Identity, c: Canvas) -> np.ndarray:
@@ -280,16 +272,16 @@ def _eyeballs(p: Identity, c: Canvas) -> np.ndarray:
     dx, dy = np.abs(c.x) - p.eye_x - way * gaze_x + 0.004, c.y - (p.eye_y - 0.011) - gaze_y
     radius = np.hypot(dx, dy) / r
     angle = np.arctan2(dy, dx * way)
-    sclera = _linear((236, 229, 222)) * (1 - 0.1 * p.tone)
-    eye = 0.64 * sclera * np.clip(1 - 0.30 * (radius / 2.1) ** 2.4, 0.45, 1)[..., None]
+    sclera = 0.64 * (_linear((236, 229, 222)) * (1 - 0.1 * p.tone))
+    eye = sclera * np.clip(1 - 0.30 * (radius / 2.1) ** 2.4, 0.45, 1)[..., None]
     pink = c.blob(p.eye_x - p.eye_width * 0.93, p.eye_y + 0.014, 0.018, 0.016)
     eye = _mix(eye, _linear((206, 140, 126)) * 0.8 * np.ones_like(eye), 0.75 * pink)
     spokes = np.interp(angle, np.linspace(-np.pi, np.pi, 97), np.resize(rng.normal(0, 1, 96), 97)).astype(np.float32)
     ring = 1 - 0.62 * np.clip((radius - 0.70) / 0.28, 0, 1) ** 1.5
     depth = 0.72 + 0.75 * np.clip(dy / r * 0.55 + 0.35, 0, 1)  # light pools on the side away from the lamp
     flower = 1 + 0.30 * hump(radius - 0.5, 0.16) + 0.16 * spokes * np.clip(radius * 1.6 - 0.5, 0, 1)
-    iris = _linear(p.iris) * (ring * depth * flower)[..., None]
-    eye = _mix(eye, iris.astype(np.float32), c.soft((1 - radius) * r, 0.009))
+    iris = (_linear(p.iris) * (ring * depth * flower)[..., None]).astype(np.float32)
+    eye = _mix(eye, iris, c.soft((1 - radius) * r, 0.009))
     eye = _mix(eye, np.zeros_like(eye) + 0.004, c.soft((0.43 - radius) * r, 0.008))
     spot = np.hypot((c.x - way * p.eye_x) - lamp * 0.32 * r, dy + 0.30 * r)
     eye = _mix(eye, np.ones_like(eye) * 0.95, 0.92 * c.soft(0.20 * r - spot, 0.010))
@@ -307,7 +299,7 @@ def _body(p: Identity, c: Canvas, scene: np.ndarray, head: np.ndarray) -> np.nda
     shadow = c.shift(c.blur(head, 0.030), -0.05 * lamp, 0.085)
     lit = lit * (1 - 0.70 * shadow) * (1 - 0.12 * c.blob(0, 0.93, 0.05, 0.07))
     tendons = 1 + 0.10 * c.blob(0.14, 0.92, 0.03, 0.12, angle=0.35)
-    neck = skin * _rgb(1.0, 0.93, 0.90) * (lit * tendons)[..., None]
+    neck = skin * np.float32((1.0, 0.93, 0.90)) * (lit * tendons)[..., None]
     scene = _mix(scene, neck, c.soft(width - ax, 0.008) * (c.y > 0.2))
 
     slope = 0.865 + 0.20 * np.clip(ax - 0.36, 0, 1) ** 1.1 - 0.05 * hump(ax - 0.36, 0.09)
@@ -323,7 +315,7 @@ def _body(p: Identity, c: Canvas, scene: np.ndarray, head: np.ndarray) -> np.nda
     reach = np.hypot(lean / (0.42 * tall), dy / tall)
     bowl = bell(np.hypot((lean + 0.008) / (0.20 * tall), (dy + 0.01) / (0.52 * tall)), 1)
     lit = 0.58 + 0.20 * bell(reach - 0.80, 0.12) - 0.34 * bowl + 0.14 * lamp * np.sign(c.x)
-    ear = (skin * _rgb(1.03, 0.86, 0.82) * lit[..., None]).astype(np.float32)
+    ear = (skin * np.float32((1.03, 0.86, 0.82)) * lit[..., None]).astype(np.float32)
     return _mix(scene, ear, c.soft((1 - reach) * 0.06, 0.012))
 
 

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 
 from medn_lab.synthme import actions as act
-from medn_lab.synthme.actions import Pixels
 from medn_lab.synthme.identity import turned
 from medn_lab.synthme.paint import Face
 
@@ -51,15 +50,15 @@ class Script:
     """Everything that happens in one clip, before a pixel is drawn.
 
     `row` is the clip's row of the table without its AU columns, `truth` what the truth's table has besides ``clip_id``
-    and ``subject``. `pixels` holds each AU's peak, distractors included; `grain` is the seed of the sensor's noise, followed
-    by a spawn key to which each frame's number is added. `noise` scales the nuisance: `drift` holds the coefficients
-    (4, 6) of slow cosines for :data:`DRIFTS`; `blink` is the frame in the middle of a blink or None; `quality` the JPEG
-    quality or None.
+    and ``subject``. `pixels` holds each AU's peak, distractors included; `grain` is the seed of the sensor's noise,
+    followed by a spawn key to which each frame's number is added. `noise` scales the nuisance: `drift` holds the
+    coefficients (4, 6) of slow cosines for :data:`DRIFTS`; `blink` is the frame in the middle of a blink or None;
+    `quality` the JPEG quality or None.
     """
 
     row: Mapping[str, Any]
     truth: Mapping[str, Any]
-    pixels: Pixels
+    pixels: act.Pixels
     grain: tuple[int, ...]
     noise: float
     drift: np.ndarray
@@ -84,9 +83,7 @@ class Script:
         negative.
         """
         kind, state, (onset, apex, offset) = self.truth["cue_kind"], self.row["cue"], self.marks.values()
-        if state in ("still", "absent"):
-            return np.float32(0)
-        sign = 1.0 if state == act.CUES[kind][0] else -1.0
+        sign = dict(zip(act.CUES[kind], (1.0, -1.0), strict=False)).get(state, 0.0)
         if kind == "colour":
             along = np.clip((number - onset) / (offset - onset), 0, 1)
             return np.float32(sign * (1 - np.exp(-((along / (0.34 + self.delay)) ** 2))))
@@ -130,7 +127,7 @@ class Script:
 
 
 def compose(
-    face: Face, pixels: Pixels, *, cue: str, level: float, blink: float = 0.0, head: Sequence[float] = (0.0, 0.0, 0.0)
+    face: Face, pixels: act.Pixels, *, cue: str, level: float, blink: float, head: Sequence[float]
 ) -> np.ndarray:
     """A frame before camera and compression, (size, size, 3) float32, sRGB 0-255.
 
@@ -149,7 +146,7 @@ def compose(
             shade += np.float32(peak) * act.unit_shade(face, au, side)
             if au != "AU25":
                 moved += np.float32(peak) * scale * act.unit_field(face, au, side)
-    source, gap = _part_lips(face, moved, parted * float(scale), steps) if parted else (_origin(face, moved, steps), None)
+    source, gap = _part_lips(face, moved, parted * float(scale), steps)
 
     # Where each pixel of the moved head was before the head moved, and then where its skin was.
     turn, middle = np.radians(head[2]), np.float32((size - 1) / 2)
@@ -196,6 +193,8 @@ def _part_lips(face: Face, moved: np.ndarray, parted: float, steps: int) -> tupl
 
     A drawn mouth shows its dark inside in the gap; in a photo the skin at the line is stretched over it.
     """
+    if not parted:
+        return _origin(face, moved, steps), None
     column, row = act.pixel_grid(face)
     *lips, below = act.lips_apart(face)
     cos, sin = face.axis
@@ -281,4 +280,5 @@ def move_face(face: Face, actions: Mapping[str, float | str] | None = None) -> n
     ((64, 64, 3), False)
     """
     amounts = {act.check_au(name): amount for name, amount in (actions or {}).items()}
-    return to_bytes(compose(face, act.pixels_of(amounts, {}), cue="colour", level=0.0))
+    pixels = act.pixels_of(amounts, {})
+    return to_bytes(compose(face, pixels, cue="colour", level=0.0, blink=0.0, head=(0.0, 0.0, 0.0)))

@@ -10,7 +10,6 @@ the best reading of an AU from the true cue has a mean AUC of about .52.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -30,6 +29,13 @@ STATE_OF = {"happiness": 0, "disgust": 0, "repression": 1, "surprise": 1, "other
 
 EMOTIONS = tuple(STATE_OF)
 """The classes of the protocol ``synthme_5class``, as in CASME II."""
+
+# Whether a clip of an emotion (column) can show a state of the cue (row); the states of all kinds, and no cue at all.
+ALLOWS = pd.DataFrame(
+    {state: [place == own for own in STATE_OF.values()] for kind in CUES.values() for place, state in enumerate(kind)}
+    | {"absent": True},
+    index=EMOTIONS,
+).T
 
 # P(emotion | AU set) with the columns of `emotion_table`; a mapping of them is what a recipe keeps.
 Table: TypeAlias = pd.DataFrame | Mapping[str, Sequence]
@@ -61,13 +67,12 @@ def check_emotions(table: Table | None) -> pd.DataFrame:
     columns = ["share", *EMOTIONS]
     if wrong := sorted(map(str, {"action_units", *columns} ^ set(frame.columns))):
         raise ValueError(f"emotions_given_aus differs from emotion_table() by the columns {', '.join(wrong)}")
-    sets = frame["action_units"].map(canonical_set)
-    checked = frame[columns].astype(float).set_index(sets, verify_integrity=True)
-    sums = checked[list(EMOTIONS)].sum(axis=1)
-    bad = checked.index[~((checked >= 0).all(axis=1) & np.isclose(sums, 1, rtol=0, atol=1e-8))]
+    checked = frame[columns].astype(float).set_index(frame["action_units"].map(canonical_set))
+    whole = (checked >= 0).all(axis=1) & np.isclose(checked[list(EMOTIONS)].sum(axis=1), 1, rtol=0, atol=1e-8)
+    bad = checked.index[~whole | checked.index.duplicated()]
     if len(bad) or not checked["share"].sum() > 0:
-        where = f"AU set {bad[0]} does not" if len(bad) else "all shares are 0"
-        raise ValueError(f"emotions_given_aus needs shares, not all 0, and rows of probabilities that sum to 1; {where}")
+        where = f"look at AU set {bad[0]}" if len(bad) else "all shares are 0"
+        raise ValueError(f"emotions_given_aus needs each AU set once, with probabilities that sum to 1; {where}")
     return checked.assign(share=checked["share"] / checked["share"].sum())
 
 
@@ -75,13 +80,6 @@ def canonical_set(action_units: object) -> str:
     """An AU set in the order of :data:`AUS`, such as ``6+12``; ValueError where SynthME does not play one of them."""
     named = {act.check_au(part) for part in str(action_units).split("+") if part.strip()}
     return "+".join(au[2:] for au in AUS if au in named)
-
-
-@cache
-def cue_shares(kinds: tuple[str, ...]) -> pd.DataFrame:
-    """P(cue state | emotion), a state a row, where each clip has one of `kinds`."""
-    shown = pd.DataFrame([(CUES[kind][place], emotion) for kind in kinds for emotion, place in STATE_OF.items()])
-    return pd.crosstab(shown[0], shown[1])[list(EMOTIONS)] / len(kinds)
 
 
 def allowed_emotions(
@@ -124,8 +122,7 @@ def allowed_emotions(
     shares = given.reindex([canonical_set(action_units)]).iloc[0].rename(None)
     if cue in (None, "absent"):
         return shares
-    states = cue_shares(tuple(CUES))
-    shares = shares.where(states.loc[act.one_of(cue, states.index, "the cue's state")] > 0, 0.0)
+    shares = shares.where(ALLOWS.loc[act.one_of(cue, ALLOWS.index, "the cue's state")], 0.0)
     return shares / (shares.sum() or np.nan)
 
 
@@ -170,8 +167,8 @@ def draw_script(subject: int, clip: int, *, recipe: Mapping[str, Any], emotions:
         "identity": subject,
         "intensities": "+".join(f"{au[2:]}{letter}" for au, letter in zip(aus, letters, strict=True)),
         "peak_px128": max(pixels.values()), "distractors": other[2:] if has_distractor else "none",
-        "distractor_px128": weak if has_distractor else 0.0, "cue_kind": kind, "cue_strength": float(recipe["cue_strength"]),
-        **head_truth(nuisance["drift"], **marks),
+        "distractor_px128": weak if has_distractor else 0.0,
+        "cue_kind": kind, "cue_strength": float(recipe["cue_strength"]), **head_truth(nuisance["drift"], **marks),
         "blink_frame": -1 if nuisance["blink"] is None else nuisance["blink"],
     }  # fmt: skip
     row = {
@@ -235,7 +232,6 @@ def draw_table(
 def draw_scripts(recipe: Mapping[str, Any]) -> dict[int, list[Script]]:
     """The scripts of each person of a corpus; ValueError if a number of the recipe is out of its range."""
     n_subjects, n_clips = recipe["n_subjects"], recipe["clips_per_subject"]
-    act.check_range(0, 2**63, seed=recipe["seed"])
     act.check_range(1, 100_000, n_subjects=n_subjects, clips_per_subject=n_clips)
     act.check_range(0, 4, cue_strength=recipe["cue_strength"], noise=recipe["noise"])
     emotions = check_emotions(recipe.get("emotions_given_aus"))
@@ -283,10 +279,8 @@ def ceilings(table: pd.DataFrame, *, emotions_given_aus: Table | None = None) ->
     shares = check_emotions(emotions_given_aus)
     given = shares[list(EMOTIONS)]
     # P(cue | emotion) is 0 or 1 for the clip's kind, so that seeing the cue only strikes emotions out.
-    allows = cue_shares(tuple(CUES)) > 0
-    allows.loc["absent"] = True
     by_au = given.reindex(table["action_units"], fill_value=0.0).to_numpy()
-    by_cue = allows.reindex(table["cue"], fill_value=False).to_numpy()
+    by_cue = ALLOWS.reindex(table["cue"], fill_value=False).to_numpy()
     readings = {"au_only": by_au, "cue_only": by_cue * (shares["share"].to_numpy() @ given.to_numpy())}
     readings["joint"] = by_au * by_cue
     never = np.flatnonzero(readings["joint"].sum(axis=1) == 0)
@@ -336,7 +330,8 @@ def allowed_auc(emotions_given_aus: Table | None = None, *, cue: str = "colour")
     [0.549, 0.517, 1.0]
     """
     table = check_emotions(emotions_given_aus)
-    shows = cue_shares(act.cue_kinds(cue)).to_numpy()
+    allows = ALLOWS.loc[list(dict.fromkeys(state for kind in act.cue_kinds(cue) for state in CUES[kind]))]
+    shows = (allows / allows.sum()).to_numpy()  # P(state | emotion)
     cells = np.einsum("s,se,ce->sce", table["share"].to_numpy(), table[list(EMOTIONS)].to_numpy(), shows)
     by_cell = cells.sum(axis=2)[..., None]
     # P(AU set, cue, class) of each target

@@ -13,7 +13,7 @@ import numpy as np
 from medn_lab.data.crop import find_face
 from medn_lab.records import Clips, require
 from medn_lab.synthme import actions as act
-from medn_lab.synthme.actions import AUS, CueKind
+from medn_lab.synthme.actions import CueKind
 from medn_lab.synthme.corpus import VERSION, cached_face, draw_clips, render_size
 from medn_lab.synthme.identity import read_table
 from medn_lab.synthme.paint import OVERSAMPLING, Face
@@ -71,8 +71,8 @@ class FaceStudio:
     (1, 64, 64, 2)
     """
 
-    aus = AUS
-    one_sided = tuple(au for au in AUS if au not in act.MIDLINE_AUS)
+    aus = act.AUS
+    one_sided = tuple(au for au in act.AUS if au not in act.MIDLINE_AUS)
 
     def __init__(
         self, make: Callable[[int], Face], *, size: int, n_frames: int, cue: CueKind,
@@ -129,8 +129,8 @@ class FaceStudio:
         scaled = self._usual["drift"] * np.array([drift] * 3 + [noise] * 3)  # head motion and light apart; no blink
 
         played = {au: "both" if au in act.MIDLINE_AUS else sides.get(au, "both") for au, _ in pixels}
-        coded = "+".join(_facs(au, played[au], aus[au]) for au in AUS if au in played)
-        numbers = "+".join(au[2:] for au in AUS if au in played)
+        coded = "+".join(_facs(au, played[au], aus[au]) for au in act.AUS if au in played)
+        numbers = "+".join(au[2:] for au in act.AUS if au in played)
         cue = whole["cue"] if cue_strength > 0 else "absent"
         given = {"aus": allowed_emotions(numbers), "cue": allowed_emotions(numbers, cue=cue)}
         label = str(given["cue"].idxmax()) if given["cue"].max() == 1 else None
@@ -157,8 +157,9 @@ def _facs(au: str, side: str, amount: float | str) -> str:
 
 
 def face_studio(
-    *, identity_seed: int = 0, person: int = 0, size: int = 64, n_frames: int = 8, cue: CueKind = "colour", seed: int = 0
-) -> FaceStudio:
+    *, identity_seed: int = 0, person: int = 0, size: int = 64, n_frames: int = 8, cue: CueKind = "colour",
+    seed: int = 0,
+) -> FaceStudio:  # fmt: skip
     """A drawn face to play with: call it with a state, get the clip.
 
     Parameters

@@ -54,7 +54,7 @@ _FULL_WIDTH = str.maketrans("0123456789LR+", "０１２３４５６７８９Ｌ�
 def write_dataset(
     clips: Clips, root: str | os.PathLike[str], *, layout: LayoutName = "casme2", coding: str | None = None,
     tree: Literal["cropped", "raw"] | None = None, size: int | None = None, fps: float | None = None,
-    frames: bool = True, faults: bool | Sequence[str] = False, progress: bool = False,
+    frames: bool = True, faults: bool | Sequence[str] = False,
 ) -> pd.DataFrame:  # fmt: skip
     """Write SynthME clips as frame folders and a spreadsheet with the official names and columns.
 
@@ -83,8 +83,6 @@ def write_dataset(
     faults : bool or sequence of str
         Plant the faults that the real files have, one a clip: all those that apply, or those named, as
         ``medn_lab/synthme/faults.csv`` lists them; its ways to write AUs are planted only where they are named.
-    progress : bool
-        Show a bar, one step a clip.
 
     Returns
     -------
@@ -134,13 +132,10 @@ def write_dataset(
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
     _write_sheet(root, written, sheet, closing=bool(faults) or layout == "smic")
-    if frames:
-        from tqdm.auto import tqdm
-
-        drawn = min(256, 2 * clips.size[0]) if size is None else int(size)
-        for one in tqdm(written, desc=f"write {found.title}", unit="clip", disable=not progress):
-            pictures = list(render_frames(clips, one["source"], list(one["numbers"].values()), size=drawn))
-            _write_frames(one, pictures, root, arrangement)
+    drawn = min(256, 2 * clips.size[0]) if size is None else int(size)
+    for one in written if frames else []:
+        pictures = list(render_frames(clips, one["source"], list(one["numbers"].values()), size=drawn))
+        _write_frames(one, pictures, root, arrangement)
     table = pd.DataFrame(written).rename(columns={"source": "clip_id"})
     table["written_as"] = ["/".join([layout, *(str(one[name]) for name in found.key)]) for one in written]
     return table[["clip_id", "written_as", "emotion", "action_units", "onset", "apex", "offset", "fault"]]
@@ -226,8 +221,7 @@ def _write_frames(one: Written, pictures: Sequence[np.ndarray], root: Path, tree
             box = FaceBox(0.19 * side, 0.19 * side, 0.62 * side)
         pictures = [crop_face(picture, box=box) for picture in pictures]
     fault, folder = one["fault"], root / tree.folder.format(**one)
-    stem = tree.frame.rpartition(".")[0]
-    paths = {number: folder / f"{stem.format(number=number, **one)}.png" for number in one["numbers"]}
+    paths = {n: (folder / tree.frame.format(number=n, **one)).with_suffix(".png") for n in one["numbers"]}
     folder.mkdir(parents=True, exist_ok=True)
     for (number, path), picture in zip(paths.items(), pictures, strict=True):
         if fault == "frame_resized" and number == one["apex"]:
