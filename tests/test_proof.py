@@ -33,16 +33,13 @@ def script():
 def test_the_plan_holds_every_part_keeps_its_budget_and_is_printed_without_a_training(script, tmp_path, capsys):
     runs = script.plan()
     assert len({run.name for run in runs}) == len(runs)
-    assert set(runs.values()) == {"cues", "shift", "ablation", "sparse and dense", "persons", "losses"}
     counted = pd.DataFrame([(run.condition, run.n_subjects, run.variant) for run in runs]).value_counts()
-    grey = ("timing, grey", "brightness, grey")
-    assert all(counted[name, 24, "bottleneck"] == 5 for name in (*script.KINDS, "mixed", *grey))
+    kinds = (*script.KINDS, "mixed", "timing, grey", "brightness, grey")
+    assert all(counted[kind, 24, "bottleneck"] == 5 for kind in kinds)
     assert all(counted["shift", 16, arm] == 10 for arm in ("none", "orthogonal", "price 0", "bottleneck"))
-    assert counted["colour", 16, "bottleneck"] == counted["colour", 16, "bottleneck, dense"] == 5
     assert all(("colour", 16, name) in counted for name in (*script.ABLATION, *script.LOSSES))
     assert [script.Run("colour", "none", n, 0).epochs for n in (4, 8, 16, 24)] == [32, 23, 16, 16]
-    budget = script.plan_table(runs, n_jobs=2).loc["all"]
-    assert budget["minutes"] <= 0.9 * 90  # a tenth is kept in reserve
+    assert script.plan_table(runs, n_jobs=2).loc["all", "minutes"] <= 0.9 * 90  # a tenth is kept in reserve
     script.main(["--dry-run", "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")])
     assert str(len(runs)) in "".join(capsys.readouterr())
     assert not list(tmp_path.iterdir())
@@ -57,9 +54,7 @@ def test_the_plan_holds_every_part_keeps_its_budget_and_is_printed_without_a_tra
 def test_the_tables_of_the_shift_are_those_announced(script):
     tables = {name: script.shift_table(name) for name in ("training", "same", "uniform", "reversed", "withheld")}
     for table in tables.values():
-        assert table.iloc[:, 2:].sum(axis=1).to_numpy() == pytest.approx(1.0)
-        assert table["share"].sum() == pytest.approx(1.0, abs=0.01)
-        assert list(table) == list(medn.synthme.emotion_table())
+        medn.synthme.allowed_auc(table)  # which refuses what is no probability table
     by_set = {name: table.set_index("action_units") for name, table in tables.items()}
     whole = ["disgust", "repression", "others"]  # 15+17: .42, .25, .33, nothing withheld
     assert by_set["training"].loc["15+17", whole].tolist() == pytest.approx([0.80, 0.08, 0.12])
@@ -106,23 +101,20 @@ def test_a_closed_token_path_reads_the_feature_alone_and_a_detached_motion_branc
 
 def test_a_difference_picture_reads_what_the_last_frame_has_beyond_the_first(script, few_clips):
     frames = np.full_like(few_clips.frames, 100)
-    blind = script.difference_picture(*[replace(few_clips, frames=frames)] * 2)
-    assert medn.evaluate.pair_auc(blind, n_resamples=10).value == 0.5
     frames[:, -1, :32, :, 0] += 2 * pd.factorize(few_clips.table["label"])[0].astype(np.uint8)[:, None, None]
     read = script.difference_picture(*[replace(few_clips, frames=frames)] * 2)
     assert medn.evaluate.pair_auc(read, n_resamples=10).value > 0.7
     frames[:, 0] = frames[:, -1]
-    assert np.ptp(script.difference_picture(*[replace(few_clips, frames=frames)] * 2).logits, axis=0).max() < 1e-6
+    blind = script.difference_picture(*[replace(few_clips, frames=frames)] * 2)
+    assert medn.evaluate.pair_auc(blind, n_resamples=10).value == 0.5
+    assert np.ptp(blind.logits, axis=0).max() < 1e-6
 
 
-def test_an_interval_over_seeds_needs_three(script):
+def test_differences_are_paired_by_seed_and_an_interval_needs_three(script):
     mean, low, high = script.over_seeds(np.array([1.0, 2.0, 3.0]))
     # t(.975, 2) = 4.3027 and the standard error is 1 / sqrt(3).
     assert (mean, high - low) == pytest.approx((2.0, 2 * 4.3027 / np.sqrt(3)), rel=1e-4)
     assert script.over_seeds([-0.011, -0.011]) == pytest.approx((-0.011, np.nan, np.nan), nan_ok=True)
-
-
-def test_differences_are_paired_by_seed(script):
     rows = pd.DataFrame({"seed": [*range(5), *range(3)], "variant": ["none"] * 5 + ["bottleneck"] * 3})
     rows = rows.assign(condition="colour", n_subjects=4, test="same", worst_group=np.nan, emotion_aus_leak=np.nan)
     rows["accuracy"] = 0.1 * rows["seed"] + 0.02 * (rows["variant"] == "bottleneck")
@@ -156,9 +148,7 @@ def test_a_tiny_plan_has_a_row_for_every_run_and_test_and_is_not_trained_again(s
     tests = runs[runs["variant"] == "bottleneck"].groupby("condition")["test"].apply(list)
     assert set(tests["colour"]) == {"same", "timing", "brightness"}
     assert tests["timing, grey"] == tests["no cue"] == ["same"]
-    shift = runs[runs["condition"] == "shift"]
-    assert set(shift["test"]) == {"same", "uniform", "reversed", "withheld"}
-    assert shift["worst_group"].notna().all()
+    assert set(runs.loc[runs["worst_group"].notna(), "test"]) == {"same", "uniform", "reversed", "withheld"}
     assert runs["accuracy"].between(0, 1).all()
     about = json.loads((tmp_path / "first" / "about.json").read_text())
     assert about["trainings"] == len(runs.drop_duplicates(KEYS)) == 13
@@ -184,13 +174,12 @@ def test_the_stored_tables_are_of_this_plan_and_of_the_stored_runs(script):
     assert set(STORED[[*KEYS, "test"]].itertuples(index=False, name=None)) == planned
     assert about["trainings"] == len(plan)
     assert about["withheld"] == script.WITHHELD
-    for name, made in (("summary", script.summarise), ("differences", script.differences)):
-        found = made(STORED).replace({"": np.nan})
-        pd.testing.assert_frame_equal(found, pd.read_csv(FOLDER / f"{name}.csv"), atol=1e-4, check_dtype=False)
+    tables = {"summary": script.summarise(STORED), "differences": script.differences(STORED)}
+    for name, found in tables.items():
+        stored = pd.read_csv(FOLDER / f"{name}.csv")
+        pd.testing.assert_frame_equal(found.replace({"": np.nan}), stored, atol=1e-4, check_dtype=False)
     # Nothing beats the AU-only ceiling without a cue, nor motion alone with one.
-    blind = script.summarise(STORED).query(
-        "condition != 'shift' and (condition == 'no cue' or variant == 'motion only')"
-    )
+    blind = tables["summary"].query("condition != 'shift' and (condition == 'no cue' or variant == 'motion only')")
     assert len(blind) > 3
     # With few seeds a small margin for chance: two standard errors of 360 clips.
     assert (blind["accuracy"] <= blind["ceiling_au_only"] + 2 * np.sqrt(0.42 * 0.58 / 360)).all()

@@ -56,7 +56,7 @@ def test_the_record_holds_what_the_field_expects_and_the_flow_of_its_renderings(
     table = clips.table
     assert (clips.frames.shape, clips.flow.shape, clips.flow.dtype) == ((8, 6, 64, 64, 3), (8, 64, 64, 2), np.float32)
     assert (clips.truth.displacement.dtype, clips.truth.au_masks.shape) == (np.float16, (2, 16, 64, 64))
-    assert ((table["onset"] < table["apex"]) & (table["apex"] < table["offset"]) & (table["fps"] == 200)).all()
+    assert (table["apex"].between(table["onset"], table["offset"], inclusive="neither") & (table["fps"] == 200)).all()
     assert (table["offset"] - table["onset"]).between(30, 100).all()
     for row in table.to_dict("records"):
         assert {f"AU{n}" for n in row["action_units"].split("+")} == {au for au in clips.aus if row[au] == 1.0}
@@ -87,8 +87,7 @@ def test_a_cue_lies_in_its_region_and_its_time_and_not_in_the_flow(kind):
     """The same clips with their cue and without, no noise."""
     arguments = {"n_subjects": 1, "clips_per_subject": 8, "n_frames": 8, "cue": kind, "noise": 0, "seed": 6}
     seen, unseen = synthetic_clips(**arguments), synthetic_clips(**arguments, cue_strength=0)
-    assert (unseen.table["cue"] == "absent").all()
-    assert (unseen.truth.table["distractors"] == "none").all()
+    assert set(unseen.table["cue"]) | set(unseen.truth.table["distractors"]) == {"absent", "none"}
     np.testing.assert_array_equal(unseen.frames[:, 0], unseen.frames[:, -1])
     assert set(seen.table["cue"]) == set(CUES[kind])
     assert length(seen.flow - unseen.flow)[length(unseen.flow) > 0].mean() < (0.02 if kind == "colour" else 1e-9)
@@ -138,13 +137,12 @@ def test_the_table_of_a_single_kind_stays_what_version_1_drew():
 
 def test_clips_are_drawn_from_the_table():
     drawn = draw_table(n_subjects=10, clips_per_subject=100, emotions_given_aus=SHIFTED, seed=3)
-    counts = pd.crosstab(drawn["action_units"], drawn["emotion"]).reindex(columns=NAMES, fill_value=0)
-    wanted = SHIFTED.set_index("action_units").loc[counts.index]
-    assert len(wanted) == len(SHIFTED)
-    size = counts.sum(axis=1)
+    wanted = SHIFTED.set_index("action_units")
+    counts = pd.crosstab(drawn["action_units"], drawn["emotion"]).reindex_like(wanted[NAMES]).fillna(0)
+    size, p = counts.sum(axis=1), wanted[NAMES]
     assert np.abs(size / len(drawn) - wanted["share"]).max() < 0.03
-    p, found = wanted[NAMES], counts.div(size, axis=0)
-    assert ((found - p).abs() <= 4 * np.sqrt(p * (1 - p)).div(np.sqrt(size), axis=0) + 1e-9).all(axis=None)
+    errors = (counts.div(size, axis=0) - p).abs()
+    assert (errors <= 4 * np.sqrt(p * (1 - p)).div(np.sqrt(size), axis=0) + 1e-9).all(axis=None)
 
 
 def test_the_published_table_is_drawn_by_default_and_allows_one_emotion_with_a_cue():
@@ -184,20 +182,18 @@ def test_allowed_auc_in_closed_form():
     table = TWO_ROWS.assign(happiness=(0.6, 0.1), others=(0.4, 0.9))
     found = allowed_auc(table).set_index(["branch", "target"])["allowed"]
     # P(flush | AU4) = .6, P(flush | AU12) = .1: right .6 * .9, tied .6 * .1 + .4 * .9
-    assert found["emotion", "AU4"] == pytest.approx(0.54 + (0.06 + 0.36) / 2)
-    assert found["emotion", "AU12"] == found["emotion", "AUs"] == pytest.approx(found["emotion", "AU4"])
+    assert found["emotion"][["AU4", "AU12", "AUs"]].tolist() == pytest.approx([0.54 + (0.06 + 0.36) / 2] * 3)
     # P(AU4 | flush) = .15 / .225 = 2/3, P(AU4 | still) = .1 / .775
     hit, false = 2 / 3, 0.1 / 0.775
     assert found["motion", "cue"] == pytest.approx(hit * (1 - false) + (hit * false + (1 - hit) * (1 - false)) / 2)
     assert np.isnan(found["emotion", "AU9"]), "no AU set of the table has it"
 
 
-@pytest.mark.parametrize("table", [PUBLISHED, SHIFTED, SAME_STATE], ids=["published", "shifted", "two rows"])
-@pytest.mark.parametrize("cue", ["colour", "colour+timing+brightness"])
+@pytest.mark.parametrize(("table", "cue"), [(PUBLISHED, "colour"), (SHIFTED, "colour+timing"), (SAME_STATE, "colour")])
 def test_allowed_auc_is_scikit_learns_of_a_perfect_reader(table, cue):
     exact = allowed_auc(table, cue=cue).set_index(["branch", "target"])["allowed"]
-    kinds = pd.Series(cue.split("+"), name="kind")
-    cells = table.melt(["action_units", "share"], var_name="emotion").merge(kinds, how="cross")
+    cells = table.melt(["action_units", "share"], var_name="emotion")
+    cells = cells.merge(pd.Series(cue.split("+"), name="kind"), how="cross")
     place = cells["emotion"].map(dict(zip(NAMES, (0, 0, 1, 1, 2), strict=True)))
     cells["cue"] = [CUES[kind][number] for kind, number in zip(cells["kind"], place, strict=True)]
     cells["AU12"] = cells["action_units"].str.split("+").map(lambda units: "12" in units)
@@ -226,11 +222,8 @@ def test_allowed_auc_is_scikit_learns_of_a_perfect_reader(table, cue):
         "synthme9-s01-c01": lambda clips: render_frames(clips, "synthme9-s01-c01", [20]),
         "CASME II": lambda clips: render_frames(replace(clips, recipe={"corpus": "CASME II"}), "x", [20]),
         "80x80": lambda _: synthme.move_photo(np.full((80, 80, 3), 120, np.uint8)),
-        "'AUSMILE'": lambda _: synthme.move_photo(action_units="12+smile"),
-        "aus, sides.*'au'": lambda _: synthme.face_studio()({"au": {}}),
         "AU4.* 0 and 5; .*9.0": lambda _: synthme.face_studio()({"aus": {"AU4": 9.0}}),
         "both, left, right; .*'up'": lambda _: synthme.face_studio()({"sides": {"AU4": "up"}}),
-        "flush, pallor, still; .*'early'": lambda _: synthme.face_studio()({"cue": "early"}),
     }.items(),
 )
 def test_what_cannot_be_made_is_one_sentence(clips, make, facts):

@@ -188,9 +188,8 @@ def unit_field(face: Face, name: str, side: str) -> np.ndarray:
     if name == "AU25":
         upper, lower, below = lips_apart(face)
         field[..., 1] += np.where(below > 0, lower, upper)
-    x, _ = face_grid(face)
-    middle, _ = face.place(side, "glabella")
-    share = np.clip(0.5 + out * (x - np.float32(middle)) / np.float32(0.05 * face.scale), 0, 1)
+    across = face_grid(face)[0] - np.float32(face.place(side, "glabella")[0])
+    share = np.clip(0.5 + out * across / np.float32(0.05 * face.scale), 0, 1)
     field *= (share * share * (3 - 2 * share) / np.linalg.norm(field, axis=-1).max())[..., None]
     cos, sin = np.array(face.axis, np.float32)
     return np.stack(turned(field[..., 0], field[..., 1], cos, -sin), -1)  # along the axes of the picture
@@ -207,11 +206,10 @@ def lips_apart(face: Face) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     right, left = (face.place(side, "mouth_corner") for side in ("right", "left"))
     mouth = face.place("left", "mouth")
     along = (x - np.float32(mouth[0])) / np.float32((left[0] - right[0]) / 2)
-    corners = (right[1] + left[1]) / 2
-    below = y - np.float32(mouth[1]) - np.float32(corners - mouth[1]) * along**2
+    below = y - np.float32(mouth[1]) - np.float32((right[1] + left[1]) / 2 - mouth[1]) * along**2
     opening = np.clip(1 - along**2, 0, 1)
-    far = np.clip(np.abs(below) / np.float32(0.07 * face.scale), 0, 1)
-    held = opening + (1 - opening) * far  # the corners stay together
+    # The corners stay together.
+    held = opening + (1 - opening) * np.clip(np.abs(below) / np.float32(0.07 * face.scale), 0, 1)
     bump = partial(bump_at, face, "left", "mouth", 0.0)
     lower = (bump(0.03, 0.12, 0.075) + 0.6 * bump(0.16, 0.14, 0.10)) * held
     upper = -0.45 * bump(-0.02, 0.10, 0.050) * held

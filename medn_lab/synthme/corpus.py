@@ -222,17 +222,14 @@ def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: i
     >>> render_frames(clips, clips.table["clip_id"][0], [0], size=96).shape
     (1, 96, 96, 3)
     """
-    script = drawn_script(clips, clip_id)
-    size = int(clips.recipe["size"] if size is None else size)
+    script, size = drawn_script(clips, clip_id), int(clips.recipe["size"] if size is None else size)
     face = cached_face(script.grain[0], script.truth["identity"], render_size(size))
     return np.stack([shrunk(script.frame(face, int(number)), size) for number in numbers])
 
 
 Change = Literal["au", "intensity", "head", "person", "cue"]
 # The factors that can be changed, and the column of table or truth that has each.
-CHANGED_COLUMN = {
-    "au": "action_units", "intensity": "intensities", "head": "head_x_px128", "person": "subject", "cue": "cue",
-}  # fmt: skip
+CHANGED = {"au": "action_units", "intensity": "intensities", "head": "head_x_px128", "person": "subject", "cue": "cue"}
 
 
 def counterfactual_clips(
@@ -288,7 +285,7 @@ def counterfactual_clips(
     >>> bool((other.table["cue"] != clips.table["cue"]).all()), bool(other.table["AU4"].equals(clips.table["AU4"]))
     (True, True)
     """
-    act.one_of(change, CHANGED_COLUMN, "change")
+    act.one_of(change, CHANGED, "change")
     recipe = dict(clips.recipe) | {"counterfactual": change, "counterfactual_seed": int(seed)}
     people: dict[int, list[Script]] = {}
     for name in clips.table["clip_id"]:
@@ -297,7 +294,7 @@ def counterfactual_clips(
             raise ValueError(f"these clips have no {change} to change: its strength is 0; draw them with more")
         rng = np.random.default_rng(np.random.SeedSequence([seed, *script.grain]))
         new = _changed(script, change, rng, recipe)
-        old_value, new_value = (str({**one.truth, **one.row}[CHANGED_COLUMN[change]]) for one in (script, new))
+        old_value, new_value = (str({**one.truth, **one.row}[CHANGED[change]]) for one in (script, new))
         row = {**new.row, "changed": change, "changed_from": old_value, "changed_to": new_value}
         if change in ("au", "cue"):
             table = recipe.get("emotions_given_aus")

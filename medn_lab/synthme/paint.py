@@ -107,9 +107,8 @@ def draw_face(person: Identity, *, size: int) -> Face:
     light = light * (1 - 0.42 * hair_shadow)[..., None] ** np.float32((0.85, 1.0, 1.05))
     # A camera meets deep skin half way: its exposure follows the skin, but not all the way.
     exposure = 1.12 * (0.42 * 255 / float(np.mean(p.skin))) ** 0.35
-    oily = c.blob(0, -0.35, 0.2, 0.1) + c.blob(0, p.nose_y, 0.06, 0.1)
-    oily = 0.030 + 0.018 * (1 - vermilion) * oily + 0.06 * vermilion
-    shine = (oily + 0.02 * p.tone) * gloss * (1 - 0.8 * hair_shadow)
+    oily = 0.018 * (1 - vermilion) * (c.blob(0, -0.35, 0.2, 0.1) + c.blob(0, p.nose_y, 0.06, 0.1))
+    shine = (0.030 + oily + 0.06 * vermilion + 0.02 * p.tone) * gloss * (1 - 0.8 * hair_shadow)
     colour = albedo * light * exposure + shine[..., None] * np.float32((1.0, 0.98, 0.95))
     colour = _brows(p, c, _lids(p, c, _nostrils_and_beard(p, c, colour, light)))
 
@@ -270,8 +269,7 @@ def _eyeballs(p: Identity, c: Canvas) -> np.ndarray:
     gaze_x, gaze_y = rng.normal(0, 0.004), rng.normal(0, 0.002)
     r, way, lamp = p.iris_size, np.sign(c.x), np.sign(p.light[0])
     dx, dy = np.abs(c.x) - p.eye_x - way * gaze_x + 0.004, c.y - (p.eye_y - 0.011) - gaze_y
-    radius = np.hypot(dx, dy) / r
-    angle = np.arctan2(dy, dx * way)
+    radius, angle = np.hypot(dx, dy) / r, np.arctan2(dy, dx * way)
     sclera = 0.64 * (_linear((236, 229, 222)) * (1 - 0.1 * p.tone))
     eye = sclera * np.clip(1 - 0.30 * (radius / 2.1) ** 2.4, 0.45, 1)[..., None]
     pink = c.blob(p.eye_x - p.eye_width * 0.93, p.eye_y + 0.014, 0.018, 0.016)
@@ -380,10 +378,8 @@ def _hair_regions(p: Identity, c: Canvas, ragged: np.ndarray) -> tuple[np.ndarra
     line = p.hairline_y + 0.045 * (ax / 0.3) ** 2
     if p.style == "receding":
         line = line - 0.09 - 0.10 * hump(ax - 0.24, 0.10) + 0.05 * hump(ax, 0.12)
-    elif man:
-        line = line - 0.045 * hump(ax - 0.27, 0.07)
     else:
-        line = line + 0.015 * hump(ax, 0.05)
+        line = line - 0.045 * hump(ax - 0.27, 0.07) if man else line + 0.015 * hump(ax, 0.05)
     if p.style == "quiff":
         line = line - 0.03 + 0.05 * (ax / 0.3) ** 2
     if p.style == "parted":

@@ -30,8 +30,8 @@ def draw_nuisance(rng: np.random.Generator, *, noise: float, apex: int, offset: 
     blinks = rng.random() < 0.12 * noise and offset - apex > BLINK_FRAMES
     middle = (apex + offset) // 2 + int(rng.integers(-2, 3))
     quality = max(round(100 - noise * rng.uniform(3, 9)), 50)
-    found = {"noise": noise, "drift": drift, "blink": middle if blinks else None}
-    return found | {"quality": quality if noise > 0 else None}
+    blink, quality = middle if blinks else None, quality if noise > 0 else None
+    return {"noise": noise, "drift": drift, "blink": blink, "quality": quality}
 
 
 def drift_at(drift: np.ndarray, along: float) -> np.ndarray:
@@ -88,8 +88,8 @@ class Script:
             along = np.clip((number - onset) / (offset - onset), 0, 1)
             return np.float32(sign * (1 - np.exp(-((along / (0.34 + self.delay)) ** 2))))
         start, end = (onset, apex) if state == "early" else (apex, offset)
-        inside = start < number < end
-        return np.float32(sign * np.sin(np.pi * ((number - start) / (end - start))) ** 1.5 if inside else 0)
+        along = (number - start) / (end - start)
+        return np.float32(sign * np.sin(np.pi * along) ** 1.5 if 0 < along < 1 else 0)
 
     def frame(self, face: Face, number: int) -> np.ndarray:
         """One frame at the face's size, uint8, nuisance and all; a function of the script and the arguments alone.

@@ -37,16 +37,10 @@ class FaceStudio:
     ----------
     make : callable
         From a size in pixels, the face at that size.
-    size : int
-        Side of frames and flow of the clips in pixels.
-    n_frames : int
-        Frames a clip.
-    cue : {"colour", "timing", "brightness"}
     recipe : mapping
-        How this face was made; the clips' recipe holds it. The first word of its ``corpus`` is the clips' ``dataset``.
-    seed : int
-        Of sensor noise and drift, which are the same in every clip of this studio: two clips that differ in their cue
-        differ in nothing else.
+        How this face was made; the clips' recipe holds it. The first word of its ``corpus`` is the clips' ``dataset``;
+        ``size``, ``n_frames`` and ``cue`` are as in `face_studio`. ``nuisance_seed`` is that of sensor noise and drift,
+        which are the same in every clip of this studio: two clips that differ in their cue differ in nothing else.
 
     Attributes
     ----------
@@ -74,19 +68,12 @@ class FaceStudio:
     aus = act.AUS
     one_sided = tuple(au for au in act.AUS if au not in act.MIDLINE_AUS)
 
-    def __init__(
-        self, make: Callable[[int], Face], *, size: int, n_frames: int, cue: CueKind,
-        recipe: Mapping[str, Any], seed: int,
-    ) -> None:  # fmt: skip
-        act.one_of(cue, act.CUES, "cue")
-        self._make, self.cues = cache(make), act.CUES[cue]
-        face = self._make(render_size(size))
-        self.name = face.name
-        self._recipe = dict(recipe) | {
-            "size": int(size), "n_frames": int(n_frames), "cue": cue, "render_size": face.size, "flow": "dis",
-            "nuisance_seed": int(seed), "head": "registered to the onset with a residual",
-        }  # fmt: skip
-        rng = np.random.default_rng(np.random.SeedSequence(int(seed), spawn_key=(3,)))
+    def __init__(self, make: Callable[[int], Face], *, recipe: Mapping[str, Any]) -> None:
+        self._make, self.cues = cache(make), act.CUES[act.one_of(recipe["cue"], act.CUES, "cue")]
+        face = self._make(render_size(recipe["size"]))
+        self.name, made = face.name, {"flow": "dis", "head": "registered to the onset with a residual"}
+        self._recipe = {**recipe, **made, "render_size": face.size}
+        rng = np.random.default_rng(np.random.SeedSequence(recipe["nuisance_seed"], spawn_key=(3,)))
         self._usual = draw_nuisance(rng, noise=1.0, apex=MARKS["apex"], offset=MARKS["offset"])
 
     def __call__(self, state: Mapping[str, Any] | None = None) -> Clips:
@@ -144,8 +131,7 @@ class FaceStudio:
             "cue_kind": self._recipe["cue"], "cue_strength": cue_strength, **head_truth(scaled, **MARKS),
             **{f"given_{factor}_{name}": shares[name] for factor, shares in given.items() for name in EMOTIONS},
         }  # fmt: skip
-        grain = (self._recipe["nuisance_seed"], 2)
-        script = Script(row, truth, pixels, grain, noise, scaled, blink=None, quality=quality)
+        script = Script(row, truth, pixels, (self._recipe["nuisance_seed"], 2), noise, scaled, None, quality)
         return draw_clips({0: [script]}, recipe=self._recipe | strengths, n_jobs=1, progress=False, face=self._make)
 
 
@@ -197,8 +183,8 @@ def face_studio(
     (['repression'], (1, 8, 64, 64, 3))
     """
     recipe = {"corpus": "SynthME by hand", "version": VERSION, "seed": int(identity_seed), "person": int(person)}
-    face = partial(cached_face, identity_seed, person)
-    return FaceStudio(face, size=size, n_frames=n_frames, cue=cue, recipe=recipe, seed=seed)
+    recipe |= {"size": int(size), "n_frames": int(n_frames), "cue": cue, "nuisance_seed": int(seed)}
+    return FaceStudio(partial(cached_face, identity_seed, person), recipe=recipe)
 
 
 def photo_studio(
@@ -250,8 +236,8 @@ def photo_studio(
         raise ValueError(f"a photo must be RGB, (h, w, 3) uint8; this is {photo.dtype} of shape {photo.shape}")
     points = np.array(_PORTRAIT if found == "given" else find_face(photo).landmarks, dtype=float)
     recipe = {"corpus": "photo by hand", "version": VERSION, "landmarks": found}
-    face = partial(_photo_face, photo, points)
-    return FaceStudio(face, size=size, n_frames=n_frames, cue=cue, recipe=recipe, seed=seed)
+    recipe |= {"size": int(size), "n_frames": int(n_frames), "cue": cue, "nuisance_seed": int(seed)}
+    return FaceStudio(partial(_photo_face, photo, points), recipe=recipe)
 
 
 def move_photo(
@@ -347,5 +333,4 @@ def _photo_face(photo: np.ndarray, points: np.ndarray, size: int) -> Face:
     oval = np.zeros((size, size), np.float32)
     cv2.fillPoly(oval, [np.rint((outline + 1) / 2 * size).astype(np.int32)], 1.0)
     mask = np.clip(cv2.GaussianBlur(oval, (0, 0), size / 64), 0, 1)
-    marks = {"right": right, "left": left}
-    return Face(size, skin, None, None, marks, (0.2, -0.5, 0.78), "photo", mask, scale, axis)
+    return Face(size, skin, None, None, {"right": right, "left": left}, (0.2, -0.5, 0.78), "photo", mask, scale, axis)

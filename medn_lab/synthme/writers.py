@@ -151,8 +151,7 @@ def _written_clips(clips: Clips, name: LayoutName, rate: float) -> list[Written]
     own_names = read_table("emotion_names").get(name, {})  # so that the data set's protocols find their classes
     written = []
     for order, (_, own) in enumerate(table.groupby("subject", sort=True)):
-        subject = layout.subject.format(number=order + 1)
-        after = 0
+        subject, after = layout.subject.format(number=order + 1), 0
         for place, row in enumerate(own.to_dict("records")):
             emotion = own_names.get(row["emotion"]) or row["emotion"]
             # In a folder that holds a whole recording two clips follow each other, so its name is not unique.
@@ -196,8 +195,7 @@ def _write_sheet(root: Path, written: Sequence[Written], coding: Coding, *, clos
             row[field] = text.format(**known)
         line = [row.get(field) if field else None for _, field in coding.columns]
         lines += [line] * (2 if one["fault"] == "row_twice" else 1)
-    if closing:
-        lines += [[text] for text in coding.closing]
+    lines += [[text] for text in coding.closing if closing]
     path = root / coding.filename
     if path.suffix == ".csv":
         pd.DataFrame(lines).to_csv(path, header=False, index=False, lineterminator="\r\n")
@@ -217,8 +215,7 @@ def _write_frames(one: Written, pictures: Sequence[np.ndarray], root: Path, tree
         try:
             box = find_face(pictures[0])
         except ValueError:  # one drawn face in a hundred; they all look straight ahead from the middle of the picture
-            side = pictures[0].shape[0]
-            box = FaceBox(0.19 * side, 0.19 * side, 0.62 * side)
+            box = FaceBox(*(share * len(pictures[0]) for share in (0.19, 0.19, 0.62)))
         pictures = [crop_face(picture, box=box) for picture in pictures]
     fault, folder = one["fault"], root / tree.folder.format(**one)
     paths = {n: (folder / tree.frame.format(number=n, **one)).with_suffix(".png") for n in one["numbers"]}
@@ -306,8 +303,7 @@ def write_flow_pack(clips: Clips, root: str | os.PathLike[str], *, named: bool =
         rows.append([dataset, sub, name, label, 0, picture, f"{sub}_{name}", row["clip_id"], row["label"]])
     columns = ["dataset", "sub", "filename_o", "label", "apex", "imagename", "sub_filename"]
     table = pd.DataFrame(rows, columns=[*columns, "clip_id", "class"])
-    official = table[columns[:4]]
-    official.to_csv(root / "combined_3class_gt.csv", header=False, index=False, lineterminator="\r\n")
+    table[columns[:4]].to_csv(root / "combined_3class_gt.csv", header=False, index=False, lineterminator="\r\n")
     if named:
         table[columns].to_csv(root / "all_442_list.csv", index=False)
     written_as = [reader_id(*name) for name in table[columns[:3]].itertuples(index=False)]
