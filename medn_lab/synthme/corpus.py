@@ -292,8 +292,7 @@ def counterfactual_clips(
         script = drawn_script(clips, name)
         if {"head": recipe["noise"], "cue": recipe["cue_strength"]}.get(change) == 0:
             raise ValueError(f"these clips have no {change} to change: its strength is 0; draw them with more")
-        rng = np.random.default_rng(np.random.SeedSequence([seed, *script.grain]))
-        new = _changed(script, change, rng, recipe)
+        new = _changed(script, change, np.random.default_rng([seed, *script.grain]), recipe)
         old_value, new_value = (str({**one.truth, **one.row}[CHANGED[change]]) for one in (script, new))
         row = {**new.row, "changed": change, "changed_from": old_value, "changed_to": new_value}
         if change in ("au", "cue"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import cv2
 import numpy as np
@@ -12,6 +13,8 @@ from medn_lab.synthme.identity import WIDEST_Y, Canvas, Identity, bell, hump, tu
 
 # The master is drawn this much finer than the pictures taken from it.
 OVERSAMPLING = 2
+
+_rgb = partial(np.array, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -104,12 +107,12 @@ def draw_face(person: Identity, *, size: int) -> Face:
     albedo, vermilion, grain = _skin(p, c)
     light, gloss = identity.light_skin(p, c, grain)
     hair_shadow = c.shift(c.blur(hair_front, 0.022), -0.03 * np.sign(p.light[0]), 0.035)
-    light = light * (1 - 0.42 * hair_shadow)[..., None] ** np.float32((0.85, 1.0, 1.05))
+    light = light * (1 - 0.42 * hair_shadow)[..., None] ** _rgb((0.85, 1.0, 1.05))
     # A camera meets deep skin half way: its exposure follows the skin, but not all the way.
     exposure = 1.12 * (0.42 * 255 / float(np.mean(p.skin))) ** 0.35
     oily = 0.018 * (1 - vermilion) * (c.blob(0, -0.35, 0.2, 0.1) + c.blob(0, p.nose_y, 0.06, 0.1))
     shine = (0.030 + oily + 0.06 * vermilion + 0.02 * p.tone) * gloss * (1 - 0.8 * hair_shadow)
-    colour = albedo * light * exposure + shine[..., None] * np.float32((1.0, 0.98, 0.95))
+    colour = albedo * light * exposure + shine[..., None] * _rgb((1.0, 0.98, 0.95))
     colour = _brows(p, c, _lids(p, c, _nostrils_and_beard(p, c, colour, light)))
 
     wall = 1.02 - 0.16 * c.y + 0.10 * np.sign(p.light[0]) * c.x - 0.22 * (c.x**2 + c.y**2)
@@ -159,9 +162,9 @@ def _skin(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     grain = c.noise(rng, 128) + c.noise(rng, 256)
     pigment = 0.022 * mottle + 0.020 * grain + 0.022 * c.noise(rng, 104)
     blood = (0.20 + 0.35 * p.redness) * blood + 0.035 * c.noise(rng, 24)
-    absorb = blood[..., None] * np.float32((0.10, 0.62, 0.48)) * (1 - 0.45 * p.tone)
-    absorb += ((0.16 + 0.12 * p.age) * shade)[..., None] * np.float32((0.9, 1.1, 0.95))
-    absorb += (pigment * p.texture)[..., None] * np.float32((0.8, 1.0, 1.15))
+    absorb = blood[..., None] * _rgb((0.10, 0.62, 0.48)) * (1 - 0.45 * p.tone)
+    absorb += ((0.16 + 0.12 * p.age) * shade)[..., None] * _rgb((0.9, 1.1, 0.95))
+    absorb += (pigment * p.texture)[..., None] * _rgb((0.8, 1.0, 1.15))
 
     spots = [(rng.normal(0, 0.25), rng.normal(0.10, 0.14), rng.uniform(0.003, 0.0075), rng.uniform(0.25, 0.9))
              for _ in range(int(8 + 260 * p.freckles))]  # fmt: skip
@@ -173,20 +176,20 @@ def _skin(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         middle = (y + 1) / c.pixel, (x + 1) / c.pixel
         near = tuple(slice(max(int(v - reach), 0), max(int(v + reach) + 2, 0)) for v in middle)
         freckles[near] += dark * np.exp(-0.5 * ((c.x[near] - x) ** 2 + (c.y[near] - y) ** 2) / radius**2)
-    absorb += c.blur(freckles, 0.003)[..., None] * np.float32((0.30, 0.55, 0.75))
+    absorb += c.blur(freckles, 0.003)[..., None] * _rgb((0.30, 0.55, 0.75))
     if p.stubble:
         stubble = p.stubble * (0.5 - 0.25 * p.tone) * _beard_region(p, c) * (0.55 + 0.22 * c.noise(rng, 300))
-        absorb += stubble[..., None] * np.float32((1.0, 0.95, 0.82))
+        absorb += stubble[..., None] * _rgb((1.0, 0.95, 0.82))
     albedo = _linear(p.skin) * np.exp(-absorb)
 
     upper, line, lower, inside = p.mouth_lines(c.x)
     vermilion = c.soft(c.y - upper, 0.014) * c.soft(lower - c.y, 0.018) * np.clip(inside * 9, 0, 1)
-    rose = _linear(p.skin) * np.float32((0.88, 0.47, 0.52)) ** (0.62 + 0.75 * p.lip_red - 0.25 * p.tone)
+    rose = _linear(p.skin) * _rgb((0.88, 0.47, 0.52)) ** (0.62 + 0.75 * p.lip_red - 0.25 * p.tone)
     tint = rose * (1 - 0.10 * (c.y < line)[..., None] + 0.045 * c.noise(p.generator(3), 10, across=150)[..., None])
     albedo = _mix(albedo, tint.astype(np.float32), 0.88 * vermilion)
     dark = 0.86 * (hump(c.y - line, 0.0075) * np.clip(inside * 7, 0, 1) ** 0.5)
     dark = np.clip(dark + 0.40 * c.blob(p.mouth_width * 0.985, p.mouth_y + p.mouth_curve, 0.013, 0.010), 0, 0.93)
-    return _mix(albedo, _linear(p.skin) * np.float32((0.16, 0.07, 0.07)), dark), vermilion, grain
+    return _mix(albedo, _linear(p.skin) * _rgb((0.16, 0.07, 0.07)), dark), vermilion, grain
 
 
 def _beard_region(p: Identity, c: Canvas) -> np.ndarray:
@@ -209,8 +212,8 @@ def _nostrils_and_beard(p: Identity, c: Canvas, colour: np.ndarray, light: np.nd
     hole = c.blob(p.nose_width * 0.53, p.nose_y + 0.046, 0.010 + 0.15 * p.nose_width, 0.0105, angle=0.28)
     shadow = 0.20 * c.blob(0, p.nose_y + 0.072, p.nose_width * 0.95, 0.020)
     shadow = shadow + 0.24 * c.blob(p.nose_width * 1.16, p.nose_y + 0.036, 0.010, 0.026, angle=-0.25)
-    colour = colour * (1 - shadow)[..., None] ** np.float32((0.8, 1.0, 1.0))
-    colour = _mix(colour, colour * np.float32((0.16, 0.09, 0.08)), 0.92 * np.clip(1.8 * hole - 0.35, 0, 1))
+    colour = colour * (1 - shadow)[..., None] ** _rgb((0.8, 1.0, 1.0))
+    colour = _mix(colour, colour * _rgb((0.16, 0.09, 0.08)), 0.92 * np.clip(1.8 * hole - 0.35, 0, 1))
     if p.beard == 0:
         return colour
     fine = c.noise(p.generator(8), 130, across=320)
@@ -259,8 +262,8 @@ def _lids(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
     roots = bell(c.y - lower - 0.015, 0.006) * along * np.clip(t, 0, 1)
     hollow = bell(c.y - lower - 0.044, 0.010) * along
     dark = 0.44 * (0.5 + 0.5 * p.lid_fold) * crease + 0.17 * roots + (0.05 + 0.12 * p.age) * hollow
-    colour = colour * (1 - dark)[..., None] ** np.float32((0.85, 1.0, 1.0)) * (1 + 0.07 * glow)[..., None]
-    return _mix(colour, colour * np.float32((1.16, 1.0, 0.98)) + 0.01, 0.55 * margin)
+    colour = colour * (1 - dark)[..., None] ** _rgb((0.85, 1.0, 1.0)) * (1 + 0.07 * glow)[..., None]
+    return _mix(colour, colour * _rgb((1.16, 1.0, 0.98)) + 0.01, 0.55 * margin)
 
 
 def _eyeballs(p: Identity, c: Canvas) -> np.ndarray:
@@ -297,7 +300,7 @@ def _body(p: Identity, c: Canvas, scene: np.ndarray, head: np.ndarray) -> np.nda
     shadow = c.shift(c.blur(head, 0.030), -0.05 * lamp, 0.085)
     lit = lit * (1 - 0.70 * shadow) * (1 - 0.12 * c.blob(0, 0.93, 0.05, 0.07))
     tendons = 1 + 0.10 * c.blob(0.14, 0.92, 0.03, 0.12, angle=0.35)
-    neck = skin * np.float32((1.0, 0.93, 0.90)) * (lit * tendons)[..., None]
+    neck = skin * _rgb((1.0, 0.93, 0.90)) * (lit * tendons)[..., None]
     scene = _mix(scene, neck, c.soft(width - ax, 0.008) * (c.y > 0.2))
 
     slope = 0.865 + 0.20 * np.clip(ax - 0.36, 0, 1) ** 1.1 - 0.05 * hump(ax - 0.36, 0.09)
@@ -313,7 +316,7 @@ def _body(p: Identity, c: Canvas, scene: np.ndarray, head: np.ndarray) -> np.nda
     reach = np.hypot(lean / (0.42 * tall), dy / tall)
     bowl = bell(np.hypot((lean + 0.008) / (0.20 * tall), (dy + 0.01) / (0.52 * tall)), 1)
     lit = 0.58 + 0.20 * bell(reach - 0.80, 0.12) - 0.34 * bowl + 0.14 * lamp * np.sign(c.x)
-    ear = (skin * np.float32((1.03, 0.86, 0.82)) * lit[..., None]).astype(np.float32)
+    ear = (skin * _rgb((1.03, 0.86, 0.82)) * lit[..., None]).astype(np.float32)
     return _mix(scene, ear, c.soft((1 - reach) * 0.06, 0.012))
 
 

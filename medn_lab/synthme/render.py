@@ -29,8 +29,8 @@ def draw_nuisance(rng: np.random.Generator, *, noise: float, apex: int, offset: 
     drift = noise * DRIFTS * rng.standard_normal((4, 6)) / np.sqrt(1 + np.arange(4))[:, None] * 0.8
     blinks = rng.random() < 0.12 * noise and offset - apex > BLINK_FRAMES
     middle = (apex + offset) // 2 + int(rng.integers(-2, 3))
-    quality = max(round(100 - noise * rng.uniform(3, 9)), 50)
-    blink, quality = middle if blinks else None, quality if noise > 0 else None
+    drawn = max(round(100 - noise * rng.uniform(3, 9)), 50)
+    blink, quality = middle if blinks else None, drawn if noise > 0 else None
     return {"noise": noise, "drift": drift, "blink": blink, "quality": quality}
 
 
@@ -115,11 +115,10 @@ class Script:
             frame *= light.astype(np.float32)[None]
         if self.quality is None:
             return to_bytes(frame)
-        seed, *key = self.grain
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*key, number)))
+        rng = np.random.default_rng(np.random.SeedSequence(self.grain[0], spawn_key=(*self.grain[1:], number)))
         # The sum of two random bytes is triangular: near enough to a sensor's noise, and eight times faster drawn.
         pair = np.frombuffer(rng.bytes(2 * frame.size), np.uint8).reshape(2, *frame.shape)
-        grain = (cv2.add(*pair, dtype=cv2.CV_32F) - 255) * np.float32(SENSOR_GREYS * self.noise / 104.5)
+        grain = (cv2.add(pair[0], pair[1], dtype=cv2.CV_32F) - 255) * np.float32(SENSOR_GREYS * self.noise / 104.5)
         # OpenCV keeps blue first; the order matters, for JPEG spends its bits on what it takes for luminance.
         noisy = cv2.cvtColor(to_bytes(frame + grain), cv2.COLOR_RGB2BGR)
         _, code = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, self.quality])

@@ -289,9 +289,8 @@ def move_photo(
         side = {"L": "left", "R": "right"}.get(token[:1], "both")
         au = act.check_au(token if side == "both" else token[1:])
         aus[au], sides[au] = (low + high) / 2 + rng.uniform(-0.25, 0.25) * (high - low), side
-    studio = photo_studio(photo, size=size, cue=kind)
     quiet = {"cue": cue or "still", "cue_strength": float(cue is not None), "noise": 0, "drift": 0}
-    clip = studio({"aus": aus, "sides": sides, **quiet})
+    clip = photo_studio(photo, size=size, cue=kind)({"aus": aus, "sides": sides, **quiet})
     name = "-".join(["photo", "+".join(_facs(au, side, "") for au, side in sides.items()), *([cue] if cue else [])])
     table, truth = clip.table.assign(clip_id=name), require(clip.truth, otherwise="the clip has no truth")
     return replace(clip, table=table, truth=replace(truth, table=truth.table.assign(clip_id=name)))

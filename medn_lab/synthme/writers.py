@@ -215,7 +215,8 @@ def _write_frames(one: Written, pictures: Sequence[np.ndarray], root: Path, tree
         try:
             box = find_face(pictures[0])
         except ValueError:  # one drawn face in a hundred; they all look straight ahead from the middle of the picture
-            box = FaceBox(*(share * len(pictures[0]) for share in (0.19, 0.19, 0.62)))
+            side = len(pictures[0])
+            box = FaceBox(0.19 * side, 0.19 * side, 0.62 * side)
         pictures = [crop_face(picture, box=box) for picture in pictures]
     fault, folder = one["fault"], root / tree.folder.format(**one)
     paths = {n: (folder / tree.frame.format(number=n, **one)).with_suffix(".png") for n in one["numbers"]}
