@@ -46,9 +46,7 @@ def test_the_plan_holds_every_part_keeps_its_budget_and_is_printed_without_a_tra
     # No person is in training and test, or in a pretrained model.
     corpora = {(run.corpus, test) for run in runs for test in (None, *run.tests)}
     drawn = {(test is None, script.corpus_settings(*corpus, test=test)["seed"]) for corpus, test in corpora}
-    seeds = [seed for _, seed in drawn]
-    assert len(set(seeds)) == len(seeds)
-    assert not {0, 1} & set(seeds)
+    assert len({0, 1} | {seed for _, seed in drawn}) == 2 + len(drawn)
 
 
 def test_the_tables_of_the_shift_are_those_announced(script):
@@ -149,7 +147,6 @@ def test_a_tiny_plan_has_a_row_for_every_run_and_test_and_is_not_trained_again(s
     assert set(tests["colour"]) == {"same", "timing", "brightness"}
     assert tests["timing, grey"] == tests["no cue"] == ["same"]
     assert set(runs.loc[runs["worst_group"].notna(), "test"]) == {"same", "uniform", "reversed", "withheld"}
-    assert runs["accuracy"].between(0, 1).all()
     about = json.loads((tmp_path / "first" / "about.json").read_text())
     assert about["trainings"] == len(runs.drop_duplicates(KEYS)) == 13
     assert set(about["step_seconds"]) > {"bottleneck", "bottleneck, dense"}
