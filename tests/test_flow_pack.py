@@ -23,7 +23,7 @@ EMOTIONS = {"positive": "happiness", "negative": "disgust", "surprise": "surpris
 def pack(tmp_path_factory):
     """A pack that is only read, and what was written."""
     root = tmp_path_factory.mktemp("pack")
-    return root, write_flow_pack(drawn_clips(), root, listing="both")
+    return root, write_flow_pack(drawn_clips(), root, named=True)
 
 
 @pytest.fixture

@@ -43,9 +43,9 @@ def shrunk(frame: np.ndarray, size: int) -> np.ndarray:
 def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_workers_and_people(clips):
     arguments = {"n_subjects": 1, "n_frames": 6, "emotions_given_aus": SHIFTED, "n_jobs": 1}
     one, other = (synthetic_clips(**arguments, clips_per_subject=3 - k, seed=3 + k) for k in (1, 2))
-    for name in ("frames", "flow"):
-        assert getattr(one, name).tobytes() == getattr(clips, name)[:2].tobytes()
-    assert one.truth.displacement.tobytes() == clips.truth.displacement[:2].tobytes()
+    for few, many in ((one.frames, clips.frames), (one.flow, clips.flow)):
+        np.testing.assert_array_equal(few, many[:2])
+    np.testing.assert_array_equal(one.truth.displacement, clips.truth.displacement[:2])
     pd.testing.assert_frame_equal(one.table, clips.table.iloc[:2])
     first, again, second = clips.frames[[0, 1, 4], 0].astype(float)
     apart = (np.abs(first - face).mean() for face in (second, other.frames[0, 0]))
@@ -56,7 +56,7 @@ def test_the_record_holds_what_the_field_expects_and_the_flow_of_its_renderings(
     table = clips.table
     assert (clips.frames.shape, clips.flow.shape, clips.flow.dtype) == ((8, 6, 64, 64, 3), (8, 64, 64, 2), np.float32)
     assert (clips.truth.displacement.dtype, clips.truth.au_masks.shape) == (np.float16, (2, 16, 64, 64))
-    assert ((table["onset"] < table["apex"]) & (table["apex"] < table["offset"]) & (table["fps"] == 200)).all()
+    assert (table["apex"].between(table["onset"], table["offset"], inclusive="neither") & (table["fps"] == 200)).all()
     assert (table["offset"] - table["onset"]).between(30, 100).all()
     for row in table.to_dict("records"):
         assert {f"AU{n}" for n in row["action_units"].split("+")} == {au for au in clips.aus if row[au] == 1.0}
@@ -69,22 +69,16 @@ def test_the_record_holds_what_the_field_expects_and_the_flow_of_its_renderings(
     assert length(again - clips.flow[2])[length(clips.flow[2]) > 0].mean() < 0.15
 
 
-def test_clips_can_be_drawn_again_after_a_round_trip_at_any_number_and_size(clips, tmp_path):
+def test_clips_are_drawn_again_after_a_round_trip_and_larger_for_people_to_look_at(clips, tmp_path):
     back = Clips.load(clips.save(tmp_path / "set"))
     assert back.recipe == json.loads(json.dumps(dict(clips.recipe))) == clips.recipe
-    for clip, frames in zip(clips.table.to_dict("records"), clips.frames, strict=True):
+    for clip, frames in zip(clips.table.iloc[[0, 7]].to_dict("records"), clips.frames[[0, 7]], strict=True):
         numbers = frame_numbers(clip["onset"], clip["apex"], clip["offset"], 6)[[4, 1]]
         np.testing.assert_array_equal(render_frames(back, clip["clip_id"], numbers), frames[[4, 1]])
-    [large] = render_frames(clips, clip["clip_id"], [clip["onset"]], size=96)
-    assert np.abs(shrunk(large, 64) - clips.frames[7, 0]).mean() < 4
-
-
-def test_the_viewing_copy_is_the_same_clip_at_a_larger_size(clips):
-    large, small = clips.viewing[7], clips.frames[7].astype(float)
-    assert large.shape[1:3] == (256, 256)
-    again = np.stack([shrunk(one, 64) for one in large])
-    assert np.abs(again - small).mean() < 4
-    moves = [cv2.blur(frames[3] - frames[0], (5, 5)).ravel() for frames in (again, small)]
+    assert clips.viewing[7].shape == (6, 256, 256, 3)
+    again = np.stack([shrunk(one, 64) for one in clips.viewing[7]])
+    assert np.abs(again - frames).mean() < 4
+    moves = [cv2.blur(of[3] - of[0].astype(float), (5, 5)).ravel() for of in (again, frames)]
     assert np.corrcoef(*moves)[0, 1] > 0.7
 
 
@@ -93,8 +87,7 @@ def test_a_cue_lies_in_its_region_and_its_time_and_not_in_the_flow(kind):
     """The same clips with their cue and without, no noise."""
     arguments = {"n_subjects": 1, "clips_per_subject": 8, "n_frames": 8, "cue": kind, "noise": 0, "seed": 6}
     seen, unseen = synthetic_clips(**arguments), synthetic_clips(**arguments, cue_strength=0)
-    assert (unseen.table["cue"] == "absent").all()
-    assert (unseen.truth.table["distractors"] == "none").all()
+    assert set(unseen.table["cue"]) | set(unseen.truth.table["distractors"]) == {"absent", "none"}
     np.testing.assert_array_equal(unseen.frames[:, 0], unseen.frames[:, -1])
     assert set(seen.table["cue"]) == set(CUES[kind])
     assert length(seen.flow - unseen.flow)[length(unseen.flow) > 0].mean() < (0.02 if kind == "colour" else 1e-9)
@@ -128,47 +121,45 @@ def test_scripts_of_several_kinds_are_those_of_one_kind_with_another_cue():
         other = several.loc[several["cue"] != alone["cue"], "cue"]
         assert set(other) == {state for state, of in kinds.items() if of != kind}
     assert set(several.loc[several["emotion"] == "happiness", "cue"]) == {"flush", "early", "brighten"}
-    shown = several[several["cue"] != "still"]
-    kind = shown["cue"].map(kinds)
+    kind = several["cue"].map(kinds)  # none where the cue is still
     assert kind.value_counts(normalize=True).to_numpy() == pytest.approx(1 / 3, abs=0.06)
     for factor in ("emotion", "action_units"):  # the kind is independent of both
-        assert chi2_contingency(pd.crosstab(kind, shown[factor])).pvalue > 1e-3
+        assert chi2_contingency(pd.crosstab(kind, several[factor])).pvalue > 1e-3
 
 
-@pytest.mark.parametrize(("kind", "begins"), [("colour", "8f100f778b1baced"), ("timing", "d2eae38f823cc62a")])
-def test_the_table_of_a_single_kind_stays_what_version_1_drew(kind, begins):
-    table = draw_table(cue=kind, seed=7)
-    assert hashlib.sha256(table.to_csv(index=False, lineterminator="\n").encode()).hexdigest().startswith(begins)
+def test_the_table_of_a_single_kind_stays_what_version_1_drew():
+    for kind, begins in (("colour", "8f100f778b1baced"), ("timing", "d2eae38f823cc62a")):
+        table = draw_table(cue=kind, seed=7)
+        assert hashlib.sha256(table.to_csv(index=False, lineterminator="\n").encode()).hexdigest().startswith(begins)
     assert table["label"].value_counts(normalize=True)[NAMES].min() > 0.12
     assert (table[list(AUS)].sum() >= 8).all()
 
 
 def test_clips_are_drawn_from_the_table():
     drawn = draw_table(n_subjects=10, clips_per_subject=100, emotions_given_aus=SHIFTED, seed=3)
-    counts = pd.crosstab(drawn["action_units"], drawn["emotion"]).reindex(columns=NAMES, fill_value=0)
-    wanted = SHIFTED.set_index("action_units").loc[counts.index]
-    assert len(wanted) == len(SHIFTED)
-    size = counts.sum(axis=1)
+    wanted = SHIFTED.set_index("action_units")
+    counts = pd.crosstab(drawn["action_units"], drawn["emotion"]).reindex_like(wanted[NAMES]).fillna(0)
+    size, p = counts.sum(axis=1), wanted[NAMES]
     assert np.abs(size / len(drawn) - wanted["share"]).max() < 0.03
-    p, found = wanted[NAMES], counts.div(size, axis=0)
-    assert ((found - p).abs() <= 4 * np.sqrt(p * (1 - p)).div(np.sqrt(size), axis=0) + 1e-9).all(axis=None)
+    errors = (counts.div(size, axis=0) - p).abs()
+    assert (errors <= 4 * np.sqrt(p * (1 - p)).div(np.sqrt(size), axis=0) + 1e-9).all(axis=None)
 
 
 def test_the_published_table_is_drawn_by_default_and_allows_one_emotion_with_a_cue():
     assert PUBLISHED["share"].sum() == pytest.approx(1)
     np.testing.assert_allclose(np.sort(PUBLISHED[NAMES], axis=1), [[0, 0, 0.25, 0.33, 0.42]] * len(PUBLISHED))
-    published, given = (draw_table(n_subjects=3, emotions_given_aus=one, seed=2) for one in (None, PUBLISHED))
+    published, given, changed = (
+        draw_table(n_subjects=3, emotions_given_aus=one, seed=2) for one in (None, PUBLISHED, SHIFTED)
+    )
     pd.testing.assert_frame_equal(given, published)
-    changed = draw_table(n_subjects=3, emotions_given_aus=SHIFTED, seed=2)
     depends = ["emotion", "label", "cue"]
     pd.testing.assert_frame_equal(changed.drop(columns=depends), published.drop(columns=depends))
-    for row in PUBLISHED.to_dict("records"):
-        alone = synthme.allowed_emotions(row["action_units"])
-        assert alone.to_dict() == {emotion: row[emotion] for emotion in EMOTIONS}
+    for units, row in PUBLISHED.set_index("action_units")[NAMES].iterrows():
+        assert synthme.allowed_emotions(units).to_dict() == row.to_dict()
         for cue in ("flush", "pallor", "still", "early", "late"):
-            with_cue = synthme.allowed_emotions("+".join(reversed(row["action_units"].split("+"))), cue=cue)
+            with_cue = synthme.allowed_emotions("+".join(reversed(units.split("+"))), cue=cue)
             assert with_cue.max() == 1
-            assert alone[with_cue.idxmax()] > 0
+            assert row[with_cue.idxmax()] > 0
     for units, cue, allowed in (("12", "brighten", 0.5), ("4", "still", np.nan), ("9", None, np.nan)):
         found = synthme.allowed_emotions(units, cue=cue, emotions_given_aus=SAME_STATE)
         assert found["disgust"] == pytest.approx(allowed, nan_ok=True)
@@ -177,42 +168,36 @@ def test_the_published_table_is_drawn_by_default_and_allows_one_emotion_with_a_c
 def test_ceilings_are_exact():
     found = ceilings(draw_table(n_subjects=4, seed=9, cue="timing"))
     assert (found.au_only, found.joint) == pytest.approx((0.42, 1.0))
-    blind = ceilings(draw_table(n_subjects=3, seed=0, cue_strength=0))
     most_frequent = (PUBLISHED["share"] @ PUBLISHED[NAMES]).max()
-    assert (blind.au_only, blind.cue_only, blind.joint) == pytest.approx((0.42, most_frequent, 0.42))
+    blind = ceilings(draw_table(n_subjects=3, seed=0, cue_strength=0))
+    assert blind.tolist() == pytest.approx([0.42, most_frequent, 0.42])
     rows = draw_table(n_subjects=4, clips_per_subject=50, emotions_given_aus=SAME_STATE, seed=8)
     found = ceilings(rows, emotions_given_aus=SAME_STATE)
     first, flush = (rows["action_units"] == "4").mean(), (rows["cue"] == "flush").mean()
-    second_flush = ((rows["action_units"] == "12") & (rows["cue"] == "flush")).mean()
-    assert found.au_only == pytest.approx(first * 0.6 + (1 - first) * 0.8)
-    assert found.cue_only == pytest.approx(flush * 0.225 / 0.4 + (1 - flush))
-    assert found.joint == pytest.approx(first * 0.6 + second_flush * 0.5 + (1 - first - second_flush))
+    both = first * 0.6 + (flush - first) * 0.5 + (1 - flush)  # AU4 always has the flush
+    assert found.tolist() == pytest.approx([first * 0.6 + (1 - first) * 0.8, flush * 0.225 / 0.4 + (1 - flush), both])
 
 
 def test_allowed_auc_in_closed_form():
     table = TWO_ROWS.assign(happiness=(0.6, 0.1), others=(0.4, 0.9))
     found = allowed_auc(table).set_index(["branch", "target"])["allowed"]
     # P(flush | AU4) = .6, P(flush | AU12) = .1: right .6 * .9, tied .6 * .1 + .4 * .9
-    assert found["emotion", "AU4"] == pytest.approx(0.54 + (0.06 + 0.36) / 2)
-    assert found["emotion", "AU12"] == found["emotion", "AUs"] == pytest.approx(found["emotion", "AU4"])
+    assert found["emotion"][["AU4", "AU12", "AUs"]].tolist() == pytest.approx([0.54 + (0.06 + 0.36) / 2] * 3)
     # P(AU4 | flush) = .15 / .225 = 2/3, P(AU4 | still) = .1 / .775
     hit, false = 2 / 3, 0.1 / 0.775
     assert found["motion", "cue"] == pytest.approx(hit * (1 - false) + (hit * false + (1 - hit) * (1 - false)) / 2)
     assert np.isnan(found["emotion", "AU9"]), "no AU set of the table has it"
 
 
-@pytest.mark.parametrize("table", [PUBLISHED, SHIFTED, SAME_STATE], ids=["published", "shifted", "two rows"])
-@pytest.mark.parametrize("cue", ["colour", "colour+timing+brightness"])
+@pytest.mark.parametrize(("table", "cue"), [(PUBLISHED, "colour"), (SHIFTED, "colour+timing"), (SAME_STATE, "colour")])
 def test_allowed_auc_is_scikit_learns_of_a_perfect_reader(table, cue):
     exact = allowed_auc(table, cue=cue).set_index(["branch", "target"])["allowed"]
-    kinds = pd.Series(cue.split("+"), name="kind")
-    cells = table.melt(["action_units", "share"], var_name="emotion").merge(kinds, how="cross")
-    place = dict(zip(NAMES, (0, 0, 1, 1, 2), strict=True))
-    cells["cue"] = [CUES[kind][place[name]] for kind, name in zip(cells["kind"], cells["emotion"], strict=True)]
-    cells["p"] = cells["share"] * cells["value"]
+    cells = table.melt(["action_units", "share"], var_name="emotion")
+    cells = cells.merge(pd.Series(cue.split("+"), name="kind"), how="cross")
+    place = cells["emotion"].map(dict(zip(NAMES, (0, 0, 1, 1, 2), strict=True)))
+    cells["cue"] = [CUES[kind][number] for kind, number in zip(cells["kind"], place, strict=True)]
     cells["AU12"] = cells["action_units"].str.split("+").map(lambda units: "12" in units)
-    cells["both"] = cells["action_units"] + cells["cue"]
-    cells = cells[cells["p"] > 0]
+    cells = cells.assign(p=cells["share"] * cells["value"], both=cells["action_units"] + cells["cue"]).query("p > 0")
     for branch, seen in (("motion", "action_units"), ("emotion", "cue"), ("fused", "both")):
         for target in ("cue", "emotion", "AU12"):
             joint = pd.crosstab(cells[seen], cells[target], cells["p"], aggfunc="sum").fillna(0)
@@ -223,29 +208,23 @@ def test_allowed_auc_is_scikit_learns_of_a_perfect_reader(table, cue):
 
 
 @pytest.mark.parametrize(
-    ("make", "facts"),
-    [
-        (lambda _: synthetic_clips(size=32), "size.* 64 .*512.* 32"),
-        (lambda _: synthetic_clips(cue="colour+smell"), r"'colour\+smell'.* colour, timing, brightness"),
-        (lambda _: synthetic_clips(n_subjects=0), "n_subjects.* 1 and .*; .*0"),
-        (lambda _: synthetic_clips(emotions_given_aus=PUBLISHED.replace({"action_units": {"9": "99"}})), "'AU99'"),
-        (lambda _: allowed_auc(PUBLISHED.replace({"action_units": {"9": "5"}})), "'5' twice"),
-        (lambda _: allowed_auc(PUBLISHED.rename(columns={"others": "anger"})), "anger, others"),
-        (lambda _: allowed_auc(PUBLISHED.assign(others=0.5)), r"sum to 1.* 1\+2"),
-        (lambda _: allowed_auc(PUBLISHED.assign(share=0.0)), "all shares are 0"),
-        (lambda _: ceilings(STILL.assign(action_units="99")), "'99'"),
-        (lambda _: ceilings(STILL, emotions_given_aus=SAME_STATE), "1 of 1 clips.* AU set 4 with cue still"),
-        (lambda clips: render_frames(clips, "synthme9-s01-c01", [20]), "synthme9-s01-c01"),
-        (lambda clips: render_frames(replace(clips, recipe={"corpus": "CASME II"}), "x", [20]), "CASME II"),
-        (lambda _: synthme.move_photo(np.full((80, 80, 3), 120, np.uint8)), "80x80"),
-        (lambda _: synthme.move_photo(np.zeros((80, 80), np.uint8)), r"uint8 of shape \(80, 80\)"),
-        (lambda _: synthme.move_photo(action_units="12+smile"), "'AUSMILE'"),
-        (lambda _: synthme.move_photo(cue="blush"), "'blush'"),
-        (lambda _: synthme.face_studio()({"au": {}}), "aus, sides.*'au'"),
-        (lambda _: synthme.face_studio()({"aus": {"AU4": 9.0}}), "AU4.* 0 and 5; .*9.0"),
-        (lambda _: synthme.face_studio()({"sides": {"AU4": "up"}}), "both, left, right; .*'up'"),
-        (lambda _: synthme.face_studio()({"cue": "early"}), "flush, pallor, still; .*'early'"),
-    ],
+    ("facts", "make"),
+    {
+        "size.* 64 .*512.* 32": lambda _: synthetic_clips(size=32),
+        r"'colour\+smell'.* colour, timing, brightness": lambda _: synthetic_clips(cue="colour+smell"),
+        "'AU99'": lambda _: synthetic_clips(emotions_given_aus=PUBLISHED.replace({"action_units": {"9": "99"}})),
+        "once.* AU set 5": lambda _: allowed_auc(PUBLISHED.replace({"action_units": {"9": "5"}})),
+        "anger, others": lambda _: allowed_auc(PUBLISHED.rename(columns={"others": "anger"})),
+        r"sum to 1.* 1\+2": lambda _: allowed_auc(PUBLISHED.assign(others=0.5)),
+        "all shares are 0": lambda _: allowed_auc(PUBLISHED.assign(share=0.0)),
+        "1 of 1 clips.* AU set 99 with cue still": lambda _: ceilings(STILL.assign(action_units="99")),
+        "1 of 1 clips.* AU set 4 with cue still": lambda _: ceilings(STILL, emotions_given_aus=SAME_STATE),
+        "synthme9-s01-c01": lambda clips: render_frames(clips, "synthme9-s01-c01", [20]),
+        "CASME II": lambda clips: render_frames(replace(clips, recipe={"corpus": "CASME II"}), "x", [20]),
+        "80x80": lambda _: synthme.move_photo(np.full((80, 80, 3), 120, np.uint8)),
+        "AU4.* 0 and 5; .*9.0": lambda _: synthme.face_studio()({"aus": {"AU4": 9.0}}),
+        "both, left, right; .*'up'": lambda _: synthme.face_studio()({"sides": {"AU4": "up"}}),
+    }.items(),
 )
 def test_what_cannot_be_made_is_one_sentence(clips, make, facts):
     with pytest.raises(ValueError, match=facts):

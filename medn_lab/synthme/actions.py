@@ -21,7 +21,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 import cv2
@@ -148,15 +148,14 @@ def kept(make: Callable[..., Any]) -> Callable[..., Any]:
 @kept
 def pixel_grid(face: Face) -> tuple[np.ndarray, ...]:
     """Column and row of each pixel, (size, size) float32 each."""
-    axis = np.arange(face.size, dtype=np.float32)
-    return tuple(np.meshgrid(axis, axis))
+    return tuple(np.indices((face.size, face.size), np.float32)[::-1])
 
 
 @kept
 def face_grid(face: Face) -> tuple[np.ndarray, np.ndarray]:
     """Pixel centres in face units, turned so that the line between the eyes is level, ``(size, size)`` each."""
     x, y = (((place + 0.5) / face.size) * 2 - 1 for place in pixel_grid(face))
-    return turned(x, y, *face.landmarks.axis)
+    return turned(x, y, *face.axis)
 
 
 def bump_at(
@@ -164,8 +163,8 @@ def bump_at(
 ) -> np.ndarray:
     """A Gaussian `wide` and `high`, off a landmark."""
     x, y = face_grid(face)
-    out, scale = (1.0 if side == "left" else -1.0), np.float32(face.landmarks.scale)
-    cx, cy = face.landmarks.place(side, place)
+    out, scale = (1.0 if side == "left" else -1.0), np.float32(face.scale)
+    cx, cy = face.place(side, place)
     dx, dy = out * (x - np.float32(cx)) / scale - np.float32(lateral), (y - np.float32(cy)) / scale - np.float32(down)
     if angle:
         dx, dy = turned(dx, dy, np.float32(np.cos(angle)), np.float32(np.sin(angle)))
@@ -183,19 +182,16 @@ def unit_field(face: Face, name: str, side: str) -> np.ndarray:
     for half in ("right", "left") if side == "both" else (side,):
         out = 1.0 if half == "left" else -1.0
         for *patch, lateral, down in read_patches("pulls").get(name, ()):
-            bump = bump_at(face, half, *patch)
-            field[..., 0] += np.float32(out * lateral) * bump
-            field[..., 1] += np.float32(down) * bump
+            field += bump_at(face, half, *patch)[..., None] * np.array([out * lateral, down], np.float32)
     if name == "timing":
         return field / np.linalg.norm(field, axis=-1).max()
     if name == "AU25":
         upper, lower, below = lips_apart(face)
         field[..., 1] += np.where(below > 0, lower, upper)
-    x, _ = face_grid(face)
-    middle, _ = face.landmarks.place(side, "glabella")
-    share = np.clip(0.5 + out * (x - np.float32(middle)) / np.float32(0.05 * face.landmarks.scale), 0, 1)
+    across = face_grid(face)[0] - np.float32(face.place(side, "glabella")[0])
+    share = np.clip(0.5 + out * across / np.float32(0.05 * face.scale), 0, 1)
     field *= (share * share * (3 - 2 * share) / np.linalg.norm(field, axis=-1).max())[..., None]
-    cos, sin = np.array(face.landmarks.axis, np.float32)
+    cos, sin = np.array(face.axis, np.float32)
     return np.stack(turned(field[..., 0], field[..., 1], cos, -sin), -1)  # along the axes of the picture
 
 
@@ -207,45 +203,30 @@ def lips_apart(face: Face) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     in face units.
     """
     x, y = face_grid(face)
-    marks = face.landmarks
-    right, left = (marks.place(side, "mouth_corner") for side in ("right", "left"))
-    mouth = marks.place("left", "mouth")
+    right, left = (face.place(side, "mouth_corner") for side in ("right", "left"))
+    mouth = face.place("left", "mouth")
     along = (x - np.float32(mouth[0])) / np.float32((left[0] - right[0]) / 2)
-    corners = (right[1] + left[1]) / 2
-    below = y - np.float32(mouth[1]) - np.float32(corners - mouth[1]) * along**2
+    below = y - np.float32(mouth[1]) - np.float32((right[1] + left[1]) / 2 - mouth[1]) * along**2
     opening = np.clip(1 - along**2, 0, 1)
-    far = np.clip(np.abs(below) / np.float32(0.07 * marks.scale), 0, 1)
-    held = opening + (1 - opening) * far  # the corners stay together
-    lower = bump_at(face, "left", "mouth", 0.0, 0.03, 0.12, 0.075)
-    lower = (lower + 0.6 * bump_at(face, "left", "mouth", 0.0, 0.16, 0.14, 0.10)) * held
-    upper = -0.45 * bump_at(face, "left", "mouth", 0.0, -0.02, 0.10, 0.050) * held
+    # The corners stay together.
+    held = opening + (1 - opening) * np.clip(np.abs(below) / np.float32(0.07 * face.scale), 0, 1)
+    bump = partial(bump_at, face, "left", "mouth", 0.0)
+    lower = (bump(0.03, 0.12, 0.075) + 0.6 * bump(0.16, 0.14, 0.10)) * held
+    upper = -0.45 * bump(-0.02, 0.10, 0.050) * held
     return upper / lower.max(), lower / lower.max(), below
 
 
 @kept
 def unit_shade(face: Face, au: str, side: str) -> np.ndarray:
     """Relative change of brightness by the folds of an AU at 1 px (of 128), (size, size) float32."""
-    relief = np.zeros((face.size, face.size), np.float32)
     folds = read_patches("folds").get(au, ())
-    for *patch, height in folds:
-        relief += np.float32(height) * bump_at(face, side, *patch)
-    scale = face.size / 128 / 8
-    tilt = face.light[0] * cv2.Sobel(relief, cv2.CV_32F, 1, 0, ksize=3, scale=scale)
-    tilt += face.light[1] * cv2.Sobel(relief, cv2.CV_32F, 0, 1, ksize=3, scale=scale)
+    relief = sum((np.float32(height) * bump_at(face, side, *patch) for *patch, height in folds), face.mask * 0)
+    slopes = (cv2.Sobel(relief, cv2.CV_32F, 1 - k, k, ksize=3, scale=face.size / 128 / 8) for k in (0, 1))
     # A slope that rises away from the lamp turns darker; a hollow gets less of the sky as well.
-    shade = -tilt + 0.12 * relief
+    shade = 0.12 * relief - sum(way * slope for way, slope in zip(face.light, slopes, strict=False))
     highest = max((abs(fold[-1]) for fold in folds), default=0.0)
     # A fold of height 1 changes the brightness by 0.032 at 1 px of motion.
     return shade * np.float32(0.032 * highest / max(np.abs(shade).max(), 1e-12))
-
-
-def expression_field(face: Face, pixels: Pixels) -> np.ndarray:
-    """Sum of AU fields, (size, size, 2) float32 in pixels of the face's size."""
-    total = np.zeros((face.size, face.size, 2), np.float32)
-    for (au, side), peak in pixels.items():
-        if peak:
-            total += np.float32(peak * face.size / 128) * unit_field(face, au, side)
-    return total
 
 
 @kept

@@ -16,7 +16,6 @@ import pandas as pd
 from medn_lab.data.flow import optical_flow
 from medn_lab.records import Clips, Truth, ViewingCopy, frame_numbers, positions
 from medn_lab.synthme import actions as act
-from medn_lab.synthme.actions import AUS, PEAK_PIXELS
 from medn_lab.synthme.identity import Identity
 from medn_lab.synthme.paint import Face, draw_face
 from medn_lab.synthme.render import Script, draw_nuisance, head_truth, shrunk
@@ -118,27 +117,27 @@ def draw_clips(
     """The scripts of each person, played by that person of the recipe's seed, or by the face that `face` makes."""
     from tqdm.auto import tqdm
 
-    size, n_frames, kinds = recipe["size"], recipe["n_frames"], act.cue_kinds(recipe["cue"])
+    size, large, kinds = recipe["size"], render_size(recipe["size"]), act.cue_kinds(recipe["cue"])
 
     def play(person: int) -> list[np.ndarray]:
         """Frames, flow, displacement and course of the cue of each clip; the masks of AUs and cue."""
         # Not from the cache: a person is needed once here, and the cache is for calls of render_frames.
-        make = face or partial(cached_face.__wrapped__, recipe["seed"], person)
-        drawn, rows = make(render_size(size)), []
+        drawn = face(large) if face else draw_face(Identity(recipe["seed"], person), size=large)
+        rows, still = [], np.zeros((large, large, 2), np.float32)
         # Eyeballs do not move, the lids over them do.
-        bare = 0 if drawn.lids is None else shrunk((drawn.lids.min(axis=-1) > 0).astype(np.float32), drawn.size)
+        bare = 0 if drawn.lids is None else shrunk((drawn.lids.min(axis=-1) > 0).astype(np.float32), large)
         skin = (drawn.mask * (1 - bare))[..., None]
         for script in scripts[person]:
-            onset, apex = script.row["onset"], script.row["apex"]
-            numbers = frame_numbers(**script.marks, n_frames=n_frames).tolist()
-            large = {number: script.frame(drawn, number) for number in {*numbers, apex}}
-            frames = np.stack([shrunk(large[number], size) for number in numbers])
-            flow = optical_flow(large[onset], large[apex], size=size, mask=drawn.mask)
-            moved = shrunk(act.expression_field(drawn, script.pixels) * skin, size) * (size / drawn.size)
-            course = script.strength * np.array([script.cue_at(number) for number in numbers])
-            rows.append((frames, flow, moved.astype(np.float16), course))
+            numbers = frame_numbers(**script.marks, n_frames=recipe["n_frames"]).tolist()
+            pictures = {number: script.frame(drawn, number) for number in {*numbers, script.row["apex"]}}
+            frames = np.stack([shrunk(pictures[number], size) for number in numbers])
+            flow = optical_flow(pictures[numbers[0]], pictures[script.row["apex"]], size=size, mask=drawn.mask)
+            peaks = script.pixels.items()
+            moved = sum((np.float32(peak * large / 128) * act.unit_field(drawn, *au) for au, peak in peaks), still)
+            course = script.truth["cue_strength"] * np.array([script.cue_at(number) for number in numbers])
+            rows.append((frames, flow, (shrunk(moved * skin, size) * (size / large)).astype(np.float16), course))
         played = [np.stack(arrays) for arrays in zip(*rows, strict=True)]
-        return [*played, _masks(drawn, size, AUS), _masks(drawn, size, kinds)]
+        return [*played, _masks(drawn, size, act.AUS), _masks(drawn, size, kinds)]
 
     workers = min(os.cpu_count() or 1, 8) if n_jobs is None else max(int(n_jobs), 1)
     with ThreadPoolExecutor(workers) as pool:
@@ -148,11 +147,12 @@ def draw_clips(
     table = table_of(every)
     drawn = table[["clip_id", "subject"]].join(pd.DataFrame([script.truth for script in every]))
     subjects = tuple(own[0].row["subject"] for own in scripts.values())
-    truth = Truth(drawn, displacement, au_masks, cue_mask, course, subjects=subjects, aus=AUS, cue_kinds=kinds)
-    makers = [face or partial(cached_face, recipe["seed"], person) for person, own in scripts.items() for _ in own]
-    views = tuple(partial(_view, make, script, n_frames) for make, script in zip(makers, every, strict=True))
-    viewing = ViewingCopy(VIEWING_SIZE, views)
-    return Clips(frames, flow, table, recipe=recipe, truth=truth, viewing=viewing)
+    truth = Truth(drawn, displacement, au_masks, cue_mask, course, subjects=subjects, aus=act.AUS, cue_kinds=kinds)
+    views = tuple(
+        partial(_view, face or partial(cached_face, recipe["seed"], person), script, recipe["n_frames"])
+        for person, own in scripts.items() for script in own
+    )  # fmt: skip
+    return Clips(frames, flow, table, recipe=recipe, truth=truth, viewing=ViewingCopy(VIEWING_SIZE, views))
 
 
 @act.kept
@@ -184,11 +184,9 @@ def cached_face(seed: int, subject: int, size: int) -> Face:
 def drawn_script(clips: Clips, clip_id: str) -> Script:
     """The script of a SynthME clip, drawn again; ValueError where the clips are not SynthME's."""
     recipe = clips.recipe
-    if recipe.get("corpus") != "SynthME" or recipe.get("version") != VERSION:
-        raise ValueError(
-            f"only clips of SynthME version {VERSION} can be drawn again; these are of"
-            f" {recipe.get('corpus', 'an unnamed corpus')} version {recipe.get('version')}"
-        )
+    corpus, version = recipe.get("corpus", "an unnamed corpus"), recipe.get("version")
+    if (corpus, version) != ("SynthME", VERSION):
+        raise ValueError(f"only SynthME version {VERSION} can be drawn again; these are of {corpus} version {version}")
     positions(clips.table, clip_id, owner="these Clips")
     _, person, clip = (int(part.lstrip("synthmec")) for part in clip_id.split("-"))
     emotions = check_emotions(recipe.get("emotions_given_aus"))
@@ -224,17 +222,14 @@ def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: i
     >>> render_frames(clips, clips.table["clip_id"][0], [0], size=96).shape
     (1, 96, 96, 3)
     """
-    script = drawn_script(clips, clip_id)
-    size = int(clips.recipe["size"] if size is None else size)
+    script, size = drawn_script(clips, clip_id), int(clips.recipe["size"] if size is None else size)
     face = cached_face(script.grain[0], script.truth["identity"], render_size(size))
     return np.stack([shrunk(script.frame(face, int(number)), size) for number in numbers])
 
 
 Change = Literal["au", "intensity", "head", "person", "cue"]
 # The factors that can be changed, and the column of table or truth that has each.
-CHANGED_COLUMN = {
-    "au": "action_units", "intensity": "intensities", "head": "head_x_px128", "person": "subject", "cue": "cue",
-}  # fmt: skip
+CHANGED = {"au": "action_units", "intensity": "intensities", "head": "head_x_px128", "person": "subject", "cue": "cue"}
 
 
 def counterfactual_clips(
@@ -290,16 +285,15 @@ def counterfactual_clips(
     >>> bool((other.table["cue"] != clips.table["cue"]).all()), bool(other.table["AU4"].equals(clips.table["AU4"]))
     (True, True)
     """
-    act.one_of(change, CHANGED_COLUMN, "change")
+    act.one_of(change, CHANGED, "change")
     recipe = dict(clips.recipe) | {"counterfactual": change, "counterfactual_seed": int(seed)}
     people: dict[int, list[Script]] = {}
     for name in clips.table["clip_id"]:
         script = drawn_script(clips, name)
         if {"head": recipe["noise"], "cue": recipe["cue_strength"]}.get(change) == 0:
             raise ValueError(f"these clips have no {change} to change: its strength is 0; draw them with more")
-        rng = np.random.default_rng(np.random.SeedSequence([seed, *script.grain]))
-        new = _changed(script, change, rng, recipe)
-        old_value, new_value = (str({**one.truth, **one.row}[CHANGED_COLUMN[change]]) for one in (script, new))
+        new = _changed(script, change, np.random.default_rng([seed, *script.grain]), recipe)
+        old_value, new_value = (str({**one.truth, **one.row}[CHANGED[change]]) for one in (script, new))
         row = {**new.row, "changed": change, "changed_from": old_value, "changed_to": new_value}
         if change in ("au", "cue"):
             table = recipe.get("emotions_given_aus")
@@ -315,12 +309,12 @@ def _changed(script: Script, change: Change, rng: np.random.Generator, recipe: M
     """The script with one factor changed."""
     row, truth, pixels = dict(script.row), dict(script.truth), dict(script.pixels)
 
-    def another(options: Iterable[str], old: str) -> str:
+    def pick(options: Iterable[Any], *, old: object = None) -> Any:
         others = [option for option in options if option != old]
         return others[rng.integers(len(others))]
 
     if change == "cue":
-        return replace(script, row=row | {"cue": another(act.CUES[truth["cue_kind"]], row["cue"])})
+        return replace(script, row=row | {"cue": pick(act.CUES[truth["cue_kind"]], old=row["cue"])})
     if change == "person":
         person = recipe["n_subjects"] + truth["identity"]
         row["subject"] = f"synthme{recipe['seed']}-s{person + 1:02d}"
@@ -332,27 +326,24 @@ def _changed(script: Script, change: Change, rng: np.random.Generator, recipe: M
 
     letters = {f"AU{part[:-1]}": part[-1] for part in truth["intensities"].split("+")}
     if change == "intensity":
-        au = sorted(letters)[rng.integers(len(letters))]
-        letters[au] = another(PEAK_PIXELS, letters[au])
+        au = pick(sorted(letters))
+        letters[au] = pick(act.PEAK_PIXELS, old=letters[au])
         old = {key: peak for key, peak in pixels.items() if key[0] == au}
-        scale = rng.uniform(*PEAK_PIXELS[letters[au]]) / max(old.values())
+        scale = rng.uniform(*act.PEAK_PIXELS[letters[au]]) / max(old.values())
         pixels |= {key: scale * peak for key, peak in old.items()}
     else:
         had, weak = set(letters), {au for au, _ in pixels} - set(letters)
         table = check_emotions(recipe.get("emotions_given_aus"))
         sets = [{f"AU{n}" for n in name.split("+")} for name in table.index]
-        one_apart = ((0, 1), (1, 0), (1, 1))
-        options = [new for new in sets if not new & weak and (len(new - had), len(had - new)) in one_apart]
-        free = [au for au in AUS if au not in had | weak]
-        options = options or [had - {gone} | {come} for gone in sorted(had) for come in free]
-        new = options[rng.integers(len(options))]
-        like = sorted(had - new or had)
-        like_au = like[rng.integers(len(like))]  # whose strength a new AU has
-        peak = max(amount for (au, _), amount in pixels.items() if au == like_au)
+        options = [new for new in sets if not new & weak and max(len(new - had), len(had - new)) == 1]
+        free = [au for au in act.AUS if au not in had | weak]
+        new = pick(options or [had - {gone} | {come} for gone in sorted(had) for come in free])
+        like = pick(sorted(had - new or had))  # the AU whose strength a new one has
+        peak = max(amount for (au, _), amount in pixels.items() if au == like)
         pixels = {key: amount for key, amount in pixels.items() if key[0] in new | weak}
         pixels |= {(au, half): peak for au in new - had for half in act.sides_of(au, row["side"])}
-        letters = {au: letters.get(au, letters[like_au]) for au in new}
-    aus = [au for au in AUS if au in letters]
+        letters = {au: letters.get(au, letters[like]) for au in new}
+    aus = [au for au in act.AUS if au in letters]
     row["action_units"] = "+".join(au[2:] for au in aus)
     row["side"] = "both" if set(aus) <= set(act.MIDLINE_AUS) else row["side"]
     truth["intensities"] = "+".join(f"{au[2:]}{letters[au]}" for au in aus)

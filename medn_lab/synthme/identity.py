@@ -8,7 +8,6 @@ picture.
 from __future__ import annotations
 
 from colorsys import hsv_to_rgb
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,9 +73,7 @@ class Identity(SimpleNamespace):
         self.age = age = float(rng.beta(1.3, 2.2))
         self.tone = tone = float((number * 0.618034 + rng.uniform(0, 0.35) + 0.37 * seed) % 1.0)
         skins = palette.loc["skin", rgb].to_numpy(float)
-        steps = tone * (len(skins) - 1)
-        low = min(int(steps), len(skins) - 2)
-        skin = skins[low] + (steps - low) * (skins[low + 1] - skins[low])
+        skin = np.array([np.interp(tone * (len(skins) - 1), range(len(skins)), part) for part in skins.T])
         skin = skin * (1 + 0.02 * np.clip(rng.standard_normal(), -1.5, 1.5))
         skin = skin * (1 + 0.012 * np.clip(rng.standard_normal(3), -1.5, 1.5))
         self.skin = tuple(np.clip(skin, 25, 252).tolist())
@@ -169,32 +166,8 @@ def turned(x: Any, y: Any, cos: Any, sin: Any) -> tuple[Any, Any]:
     return cos * x + sin * y, cos * y - sin * x
 
 
-@dataclass(frozen=True)
-class Landmarks:
-    """Named places in face units, which AU fields, masks and cues are anchored to.
-
-    Attributes
-    ----------
-    right, left : dict of str to (x, y)
-        The subject's right (low x) and left side; both hold the places on the midline.
-    scale : float
-        Distance between the eyes over that of an average drawn face.
-    axis : (2,) tuple
-        Unit vector from the right eye to the left: (1, 0) for an upright face.
-    """
-
-    right: dict[str, tuple[float, float]]
-    left: dict[str, tuple[float, float]]
-    scale: float = 1.0
-    axis: tuple[float, float] = (1.0, 0.0)
-
-    def place(self, side: str, name: str) -> tuple[float, float]:
-        """A landmark of one side, along the face's axes, in which the line between the eyes is level."""
-        return turned(*(self.left if side == "left" else self.right)[name], *self.axis)
-
-
-def landmarks_of(p: Identity) -> Landmarks:
-    """Where a drawn person's features are, exactly."""
+def landmarks_of(p: Identity) -> dict[str, dict[str, tuple[float, float]]]:
+    """Where a drawn person's features are, exactly, as :class:`medn_lab.synthme.paint.Face` has it."""
     inner, mid, outer = zip(*p.brow_line(np.array([0.08, 0.5, 0.86])), strict=True)
     lid_top, lid_bottom, _ = p.lid_lines(np.array([p.eye_x]))
     lip_x = 0.45 * p.mouth_width
@@ -210,8 +183,8 @@ def landmarks_of(p: Identity) -> Landmarks:
         "glabella": (0, p.brow_y + 0.03), "forehead": (0, p.brow_y - 0.16), "nose_tip": (0, p.nose_y),
         "lip_upper": (0, top[0]), "mouth": (0, line[0]), "lip_lower": (0, bottom[0]), "chin": (0, p.chin_y - 0.10),
     }  # fmt: skip
-    right, left = ({name: (way * float(x), float(y)) for name, (x, y) in here.items()} for way in (-1, 1))
-    return Landmarks(right, left, scale=2 * p.eye_x / 0.424)  # the average distance between the eyes
+    sides = {"right": -1, "left": 1}
+    return {side: {name: (way * float(x), float(y)) for name, (x, y) in here.items()} for side, way in sides.items()}
 
 
 class Canvas:
@@ -316,11 +289,10 @@ def _head_height(p: Identity, c: Canvas, grain: np.ndarray) -> np.ndarray:
 def _lines_of_age(p: Identity, c: Canvas) -> np.ndarray:
     t = np.linspace(0, 1, 12)[:, None]
     wing = np.array([p.nose_width * 1.32, p.nose_y + 0.02])
-    corner = np.array([p.mouth_width * 1.28, p.mouth_y - 0.005])
-    fold = wing + t * (corner - wing) + np.array([0.022, -0.01]) * np.sin(np.pi * t)
+    fold = wing + t * ((p.mouth_width * 1.28, p.mouth_y - 0.005) - wing) + (0.022, -0.01) * np.sin(np.pi * t)
     z = -(0.004 + 0.012 * p.age**1.2) * c.groove(fold, 0.018)
-    bag_x = p.eye_x + p.eye_width * np.linspace(-0.8, 0.6, 9)
-    bag = np.stack([bag_x, p.eye_y + 0.066 + 0.014 * np.sin(np.linspace(0.2, 2.9, 9))], 1)
+    along, down = np.linspace(-0.8, 0.6, 9), np.sin(np.linspace(0.2, 2.9, 9))
+    bag = np.stack([p.eye_x + p.eye_width * along, p.eye_y + 0.066 + 0.014 * down], 1)
     z -= (0.0015 + 0.006 * p.age) * c.groove(bag, 0.012)
     if p.age > 0.3:
         deep = 0.0042 * (p.age - 0.3)
@@ -329,7 +301,7 @@ def _lines_of_age(p: Identity, c: Canvas) -> np.ndarray:
             z -= deep * c.groove(np.stack([x, y + 0.012 * np.sin(9 * x + k)], 1), 0.010)
         for k in (-1, 0, 1):
             start = np.array([p.eye_x + p.eye_width * 1.12, p.eye_y + 0.014 * k])
-            z -= deep * c.groove(start + t * np.array([0.06, 0.028 * k]), 0.008)
+            z -= deep * c.groove(start + t * (0.06, 0.028 * k), 0.008)
     return z
 
 
@@ -341,12 +313,11 @@ def light_skin(p: Identity, c: Canvas, grain: np.ndarray) -> tuple[np.ndarray, n
     steep = np.sqrt(zx * zx + zy * zy) + 1e-6
     eased = np.tanh(steep / 1.9) * 1.9 / steep
     normal = np.stack([-zx * eased, -zy * eased, np.ones_like(z)], -1)
-    normal = normal / np.linalg.norm(normal, axis=-1, keepdims=True)
+    normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
 
     key = np.array(p.light) / np.linalg.norm(p.light)
-    facing = normal @ key.astype(np.float32)
     wrap = np.array([0.40, 0.25, 0.18], np.float32)
-    diffuse = np.clip((facing[..., None] + wrap) / (1 + wrap), 0, 1) ** 1.25
+    diffuse = np.clip(((normal @ key.astype(np.float32))[..., None] + wrap) / (1 + wrap), 0, 1) ** 1.25
     fill = np.clip(normal @ np.array([-0.75 * np.sign(key[0]), -0.1, 0.65], np.float32), 0, 1)
     sky = 0.5 - 0.5 * normal[..., 1]
     hollow = np.clip(1 - 3.2 * (c.blur(z, 0.055) - z) - 3.0 * (c.blur(z, 0.016) - z), 0.46, 1.14)

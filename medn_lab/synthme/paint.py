@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import cv2
 import numpy as np
 
 from medn_lab.synthme import identity
-from medn_lab.synthme.identity import WIDEST_Y, Canvas, Identity, Landmarks, bell, hump
+from medn_lab.synthme.identity import WIDEST_Y, Canvas, Identity, bell, hump, turned
 
 # The master is drawn this much finer than the pictures taken from it.
 OVERSAMPLING = 2
+
+_rgb = partial(np.array, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,14 +32,19 @@ class Face:
     lids : (m, m, 2) float32 or None
         Signed distance below the upper and above the lower lid margin, in face units: both positive where the eye
         shows.
-    landmarks : Landmarks
-        The named places that actions are anchored to.
+    landmarks : dict of str to dict
+        Side, ``right`` (the subject's: low x) and ``left``, to the (x, y) of each named place in face units, which AU
+        fields, masks and cues are anchored to; both hold the places on the midline.
     light : (3,) tuple
         Direction towards the lamp (x right, y down, z to the viewer).
     name : str
         Whose face it is.
     mask : (size, size) float32
         Where the face's skin is, 0 to 1.
+    scale : float
+        Distance between the eyes over that of an average drawn face.
+    axis : (2,) tuple
+        Unit vector from the right eye to the left: (1, 0) for an upright face.
     cache : dict
         Fields and maps already made for this face.
 
@@ -52,11 +60,17 @@ class Face:
     skin: np.ndarray
     eyes: np.ndarray | None
     lids: np.ndarray | None
-    landmarks: Landmarks
+    landmarks: dict[str, dict[str, tuple[float, float]]]
     light: tuple[float, float, float]
     name: str
     mask: np.ndarray
+    scale: float
+    axis: tuple[float, float] = (1.0, 0.0)
     cache: dict = field(default_factory=dict)
+
+    def place(self, side: str, name: str) -> tuple[float, float]:
+        """A landmark of one side, along the face's axes, in which the line between the eyes is level."""
+        return turned(*self.landmarks[side][name], *self.axis)
 
 
 def draw_face(person: Identity, *, size: int) -> Face:
@@ -93,35 +107,29 @@ def draw_face(person: Identity, *, size: int) -> Face:
     albedo, vermilion, grain = _skin(p, c)
     light, gloss = identity.light_skin(p, c, grain)
     hair_shadow = c.shift(c.blur(hair_front, 0.022), -0.03 * np.sign(p.light[0]), 0.035)
-    light = light * (1 - 0.42 * hair_shadow)[..., None] ** _rgb(0.85, 1.0, 1.05)
+    light = light * (1 - 0.42 * hair_shadow)[..., None] ** _rgb((0.85, 1.0, 1.05))
     # A camera meets deep skin half way: its exposure follows the skin, but not all the way.
     exposure = 1.12 * (0.42 * 255 / float(np.mean(p.skin))) ** 0.35
-    oily = c.blob(0, -0.35, 0.2, 0.1) + c.blob(0, p.nose_y, 0.06, 0.1)
-    oily = 0.030 + 0.018 * (1 - vermilion) * oily + 0.06 * vermilion
-    shine = ((oily + 0.02 * p.tone) * gloss * (1 - 0.8 * hair_shadow))[..., None]
-    colour = albedo * light * exposure + shine * _rgb(1.0, 0.98, 0.95)
+    oily = 0.018 * (1 - vermilion) * (c.blob(0, -0.35, 0.2, 0.1) + c.blob(0, p.nose_y, 0.06, 0.1))
+    shine = (0.030 + oily + 0.06 * vermilion + 0.02 * p.tone) * gloss * (1 - 0.8 * hair_shadow)
+    colour = albedo * light * exposure + shine[..., None] * _rgb((1.0, 0.98, 0.95))
     colour = _brows(p, c, _lids(p, c, _nostrils_and_beard(p, c, colour, light)))
 
-    back_dim = 1 - 0.45 * c.blur(head, 0.05)
-    cloud = c.noise(p.generator(9), 4)
-    wall = 1.02 - 0.16 * c.y + 0.10 * np.sign(p.light[0]) * c.x - 0.22 * (c.x**2 + c.y**2) + 0.012 * cloud
-    scene = _mix(_linear(p.backdrop) * wall[..., None], hair * back_dim[..., None], hair_behind)
-    scene = _mix(_body(p, c, scene, head), colour, head)
-    scene = _mix(scene, hair, hair_front)
+    wall = 1.02 - 0.16 * c.y + 0.10 * np.sign(p.light[0]) * c.x - 0.22 * (c.x**2 + c.y**2)
+    wall = wall + 0.012 * c.noise(p.generator(9), 4)
+    dimmed = hair * (1 - 0.45 * c.blur(head, 0.05))[..., None]
+    scene = _mix(_linear(p.backdrop) * wall[..., None], dimmed, hair_behind)
+    scene = _mix(_mix(_body(p, c, scene, head), colour, head), hair, hair_front)
 
     eyes = _eyeballs(p, c) * np.clip(light.mean(-1, keepdims=True) * 0.5 + 0.62, 0.55, 1.1) * exposure**0.5
     upper, lower, _ = p.lid_lines(c.x)
-    shade = np.exp(-np.clip(c.y - upper, 0, 1) / 0.013)
-    eyes = eyes * (1 - 0.48 * shade)[..., None]
+    eyes = eyes * (1 - 0.48 * np.exp(-np.clip(c.y - upper, 0, 1) / 0.013))[..., None]  # the shadow of the lid
     lids = np.stack([c.y - upper, lower - c.y], -1).astype(np.float32)
     # Every second pixel of the master is read: without this fine grain would flicker as the skin moves.
     skin = cv2.GaussianBlur(_srgb(scene), (0, 0), 0.75)
     mask = np.clip(cv2.resize(head * (1 - hair_front), (size, size), interpolation=cv2.INTER_AREA), 0, 1)
-    return Face(size, skin, _srgb(eyes.astype(np.float32)), lids, identity.landmarks_of(p), p.light, p.name, mask)
-
-
-def _rgb(red: float, green: float, blue: float) -> np.ndarray:
-    return np.array([red, green, blue], np.float32)
+    marks, scale = identity.landmarks_of(p), 2 * p.eye_x / 0.424  # the average distance between the eyes
+    return Face(size, skin, _srgb(eyes.astype(np.float32)), lids, marks, p.light, p.name, mask, scale)
 
 
 def _linear(colour: np.ndarray | tuple[float, ...]) -> np.ndarray:
@@ -154,41 +162,34 @@ def _skin(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     grain = c.noise(rng, 128) + c.noise(rng, 256)
     pigment = 0.022 * mottle + 0.020 * grain + 0.022 * c.noise(rng, 104)
     blood = (0.20 + 0.35 * p.redness) * blood + 0.035 * c.noise(rng, 24)
-    absorb = np.stack([0.10 * blood, 0.62 * blood, 0.48 * blood], -1) * (1 - 0.45 * p.tone)
-    absorb += ((0.16 + 0.12 * p.age) * shade)[..., None] * _rgb(0.9, 1.1, 0.95)
-    absorb += (pigment * p.texture)[..., None] * _rgb(0.8, 1.0, 1.15)
+    absorb = blood[..., None] * _rgb((0.10, 0.62, 0.48)) * (1 - 0.45 * p.tone)
+    absorb += ((0.16 + 0.12 * p.age) * shade)[..., None] * _rgb((0.9, 1.1, 0.95))
+    absorb += (pigment * p.texture)[..., None] * _rgb((0.8, 1.0, 1.15))
 
-    spots = [
-        (rng.normal(0, 0.25), rng.normal(0.10, 0.14), rng.uniform(0.003, 0.0075), rng.uniform(0.25, 0.9))
-        for _ in range(int(8 + 260 * p.freckles))
-    ]
-    spots += [
-        (rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.65), rng.uniform(0.006, 0.011), rng.uniform(0.8, 1.6))
-        for _ in range(int(rng.integers(1, 6)))
-    ]
+    spots = [(rng.normal(0, 0.25), rng.normal(0.10, 0.14), rng.uniform(0.003, 0.0075), rng.uniform(0.25, 0.9))
+             for _ in range(int(8 + 260 * p.freckles))]  # fmt: skip
+    spots += [(rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.65), rng.uniform(0.006, 0.011), rng.uniform(0.8, 1.6))
+              for _ in range(int(rng.integers(1, 6)))]  # fmt: skip
     freckles = np.zeros_like(c.x)
     for x, y, radius, dark in spots:  # each is computed on its few pixels
         reach = max(3 * radius / c.pixel, 2)
         middle = (y + 1) / c.pixel, (x + 1) / c.pixel
         near = tuple(slice(max(int(v - reach), 0), max(int(v + reach) + 2, 0)) for v in middle)
         freckles[near] += dark * np.exp(-0.5 * ((c.x[near] - x) ** 2 + (c.y[near] - y) ** 2) / radius**2)
-    absorb += c.blur(freckles, 0.003)[..., None] * _rgb(0.30, 0.55, 0.75)
+    absorb += c.blur(freckles, 0.003)[..., None] * _rgb((0.30, 0.55, 0.75))
     if p.stubble:
-        dots = 0.55 + 0.22 * c.noise(rng, 300)
-        stubble = p.stubble * (0.5 - 0.25 * p.tone) * _beard_region(p, c) * dots
-        absorb += stubble[..., None] * _rgb(1.0, 0.95, 0.82)
+        stubble = p.stubble * (0.5 - 0.25 * p.tone) * _beard_region(p, c) * (0.55 + 0.22 * c.noise(rng, 300))
+        absorb += stubble[..., None] * _rgb((1.0, 0.95, 0.82))
     albedo = _linear(p.skin) * np.exp(-absorb)
 
     upper, line, lower, inside = p.mouth_lines(c.x)
     vermilion = c.soft(c.y - upper, 0.014) * c.soft(lower - c.y, 0.018) * np.clip(inside * 9, 0, 1)
-    rose = _linear(p.skin) * _rgb(0.88, 0.47, 0.52) ** (0.62 + 0.75 * p.lip_red - 0.25 * p.tone)
-    wrinkles = c.noise(p.generator(3), 10, across=150)
-    tint = rose * (1 - 0.10 * (c.y < line)[..., None] + 0.045 * wrinkles[..., None])
+    rose = _linear(p.skin) * _rgb((0.88, 0.47, 0.52)) ** (0.62 + 0.75 * p.lip_red - 0.25 * p.tone)
+    tint = rose * (1 - 0.10 * (c.y < line)[..., None] + 0.045 * c.noise(p.generator(3), 10, across=150)[..., None])
     albedo = _mix(albedo, tint.astype(np.float32), 0.88 * vermilion)
-    gap = hump(c.y - line, 0.0075) * np.clip(inside * 7, 0, 1) ** 0.5
-    corners = c.blob(p.mouth_width * 0.985, p.mouth_y + p.mouth_curve, 0.013, 0.010)
-    dark = np.clip(0.86 * gap + 0.40 * corners, 0, 0.93)
-    return _mix(albedo, _linear(p.skin) * _rgb(0.16, 0.07, 0.07), dark), vermilion, grain
+    dark = 0.86 * (hump(c.y - line, 0.0075) * np.clip(inside * 7, 0, 1) ** 0.5)
+    dark = np.clip(dark + 0.40 * c.blob(p.mouth_width * 0.985, p.mouth_y + p.mouth_curve, 0.013, 0.010), 0, 0.93)
+    return _mix(albedo, _linear(p.skin) * _rgb((0.16, 0.07, 0.07)), dark), vermilion, grain
 
 
 def _beard_region(p: Identity, c: Canvas) -> np.ndarray:
@@ -209,10 +210,10 @@ def _beard_region(p: Identity, c: Canvas) -> np.ndarray:
 def _nostrils_and_beard(p: Identity, c: Canvas, colour: np.ndarray, light: np.ndarray) -> np.ndarray:
     """Two dark openings under the tip of the nose, its shadow, and a short beard of fine strands, on the lit skin."""
     hole = c.blob(p.nose_width * 0.53, p.nose_y + 0.046, 0.010 + 0.15 * p.nose_width, 0.0105, angle=0.28)
-    under = c.blob(0, p.nose_y + 0.072, p.nose_width * 0.95, 0.020)
-    rim = c.blob(p.nose_width * 1.16, p.nose_y + 0.036, 0.010, 0.026, angle=-0.25)
-    colour = colour * (1 - (0.20 * under + 0.24 * rim))[..., None] ** _rgb(0.8, 1.0, 1.0)
-    colour = _mix(colour, colour * _rgb(0.16, 0.09, 0.08), 0.92 * np.clip(1.8 * hole - 0.35, 0, 1))
+    shadow = 0.20 * c.blob(0, p.nose_y + 0.072, p.nose_width * 0.95, 0.020)
+    shadow = shadow + 0.24 * c.blob(p.nose_width * 1.16, p.nose_y + 0.036, 0.010, 0.026, angle=-0.25)
+    colour = colour * (1 - shadow)[..., None] ** _rgb((0.8, 1.0, 1.0))
+    colour = _mix(colour, colour * _rgb((0.16, 0.09, 0.08)), 0.92 * np.clip(1.8 * hole - 0.35, 0, 1))
     if p.beard == 0:
         return colour
     fine = c.noise(p.generator(8), 130, across=320)
@@ -224,15 +225,13 @@ def _nostrils_and_beard(p: Identity, c: Canvas, colour: np.ndarray, light: np.nd
 def _brows(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
     """Eyebrows of single hairs over a soft base."""
     rng = p.generator(4)
-    hairs, base = np.zeros_like(c.x), np.zeros_like(c.x)
-    count = int(340 * p.brow_dense)
+    hairs, base, count = np.zeros_like(c.x), np.zeros_like(c.x), int(340 * p.brow_dense)
 
     def width(t: np.ndarray) -> np.ndarray:
         return p.brow_thick * (0.72 + 0.75 * t) * np.clip((1 - t) * 2.4, 0.18, 1)
 
     for side in (-1, 1):
-        t = rng.uniform(0, 1, count) ** 0.9
-        across = np.clip(rng.normal(0, 0.55, count), -1.1, 1.1)
+        t, across = rng.uniform(0, 1, count) ** 0.9, np.clip(rng.normal(0, 0.55, count), -1.1, 1.1)
         x, y = p.brow_line(t)
         y = y + across * (width(t) * np.clip(0.55 + 4 * t, 0, 1))
         lean = -1.25 + 1.25 * np.clip(t * 1.5, 0, 1) + 0.35 * across * np.clip(t * 2, 0, 1) + rng.normal(0, 0.16, count)
@@ -241,8 +240,7 @@ def _brows(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
         for line, shade in zip(ends.transpose(2, 0, 1), rng.uniform(0.5, 1.0, count), strict=True):
             c.stroke(hairs, line, 0.0034, float(shade))
         t = np.linspace(0.02, 0.97, 40)
-        x, y = p.brow_line(t)
-        points = np.stack([side * x, y], 1)
+        points = np.stack(p.brow_line(t), 1) * (side, 1)
         for k, broad in enumerate(width(t[:-1]) * 1.5):
             c.stroke(base, points[k : k + 2], broad)
     share = np.clip(0.42 * p.brow_dense * c.blur(base, 0.012) + 0.80 * c.blur(hairs, 0.0022), 0, 0.93)
@@ -264,8 +262,8 @@ def _lids(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
     roots = bell(c.y - lower - 0.015, 0.006) * along * np.clip(t, 0, 1)
     hollow = bell(c.y - lower - 0.044, 0.010) * along
     dark = 0.44 * (0.5 + 0.5 * p.lid_fold) * crease + 0.17 * roots + (0.05 + 0.12 * p.age) * hollow
-    colour = colour * (1 - dark)[..., None] ** _rgb(0.85, 1.0, 1.0) * (1 + 0.07 * glow)[..., None]
-    return _mix(colour, colour * _rgb(1.16, 1.0, 0.98) + 0.01, 0.55 * margin)
+    colour = colour * (1 - dark)[..., None] ** _rgb((0.85, 1.0, 1.0)) * (1 + 0.07 * glow)[..., None]
+    return _mix(colour, colour * _rgb((1.16, 1.0, 0.98)) + 0.01, 0.55 * margin)
 
 
 def _eyeballs(p: Identity, c: Canvas) -> np.ndarray:
@@ -274,18 +272,17 @@ def _eyeballs(p: Identity, c: Canvas) -> np.ndarray:
     gaze_x, gaze_y = rng.normal(0, 0.004), rng.normal(0, 0.002)
     r, way, lamp = p.iris_size, np.sign(c.x), np.sign(p.light[0])
     dx, dy = np.abs(c.x) - p.eye_x - way * gaze_x + 0.004, c.y - (p.eye_y - 0.011) - gaze_y
-    radius = np.hypot(dx, dy) / r
-    angle = np.arctan2(dy, dx * way)
-    sclera = _linear((236, 229, 222)) * (1 - 0.1 * p.tone)
-    eye = 0.64 * sclera * np.clip(1 - 0.30 * (radius / 2.1) ** 2.4, 0.45, 1)[..., None]
+    radius, angle = np.hypot(dx, dy) / r, np.arctan2(dy, dx * way)
+    sclera = 0.64 * (_linear((236, 229, 222)) * (1 - 0.1 * p.tone))
+    eye = sclera * np.clip(1 - 0.30 * (radius / 2.1) ** 2.4, 0.45, 1)[..., None]
     pink = c.blob(p.eye_x - p.eye_width * 0.93, p.eye_y + 0.014, 0.018, 0.016)
     eye = _mix(eye, _linear((206, 140, 126)) * 0.8 * np.ones_like(eye), 0.75 * pink)
     spokes = np.interp(angle, np.linspace(-np.pi, np.pi, 97), np.resize(rng.normal(0, 1, 96), 97)).astype(np.float32)
     ring = 1 - 0.62 * np.clip((radius - 0.70) / 0.28, 0, 1) ** 1.5
     depth = 0.72 + 0.75 * np.clip(dy / r * 0.55 + 0.35, 0, 1)  # light pools on the side away from the lamp
     flower = 1 + 0.30 * hump(radius - 0.5, 0.16) + 0.16 * spokes * np.clip(radius * 1.6 - 0.5, 0, 1)
-    iris = _linear(p.iris) * (ring * depth * flower)[..., None]
-    eye = _mix(eye, iris.astype(np.float32), c.soft((1 - radius) * r, 0.009))
+    iris = (_linear(p.iris) * (ring * depth * flower)[..., None]).astype(np.float32)
+    eye = _mix(eye, iris, c.soft((1 - radius) * r, 0.009))
     eye = _mix(eye, np.zeros_like(eye) + 0.004, c.soft((0.43 - radius) * r, 0.008))
     spot = np.hypot((c.x - way * p.eye_x) - lamp * 0.32 * r, dy + 0.30 * r)
     eye = _mix(eye, np.ones_like(eye) * 0.95, 0.92 * c.soft(0.20 * r - spot, 0.010))
@@ -303,7 +300,7 @@ def _body(p: Identity, c: Canvas, scene: np.ndarray, head: np.ndarray) -> np.nda
     shadow = c.shift(c.blur(head, 0.030), -0.05 * lamp, 0.085)
     lit = lit * (1 - 0.70 * shadow) * (1 - 0.12 * c.blob(0, 0.93, 0.05, 0.07))
     tendons = 1 + 0.10 * c.blob(0.14, 0.92, 0.03, 0.12, angle=0.35)
-    neck = skin * _rgb(1.0, 0.93, 0.90) * (lit * tendons)[..., None]
+    neck = skin * _rgb((1.0, 0.93, 0.90)) * (lit * tendons)[..., None]
     scene = _mix(scene, neck, c.soft(width - ax, 0.008) * (c.y > 0.2))
 
     slope = 0.865 + 0.20 * np.clip(ax - 0.36, 0, 1) ** 1.1 - 0.05 * hump(ax - 0.36, 0.09)
@@ -315,13 +312,12 @@ def _body(p: Identity, c: Canvas, scene: np.ndarray, head: np.ndarray) -> np.nda
     scene = _mix(scene, (cloth * (1 - 0.25 * edge)[..., None]).astype(np.float32), body)
 
     dx, dy = ax - (float(p.half_width(np.float32(0.02))) + 0.012), c.y - 0.035
-    tall = p.ear_size * (1 + 0.1 * p.age)
-    lean = dx - 0.22 * dy * -1
+    tall, lean = p.ear_size * (1 + 0.1 * p.age), dx + 0.22 * dy
     reach = np.hypot(lean / (0.42 * tall), dy / tall)
     bowl = bell(np.hypot((lean + 0.008) / (0.20 * tall), (dy + 0.01) / (0.52 * tall)), 1)
     lit = 0.58 + 0.20 * bell(reach - 0.80, 0.12) - 0.34 * bowl + 0.14 * lamp * np.sign(c.x)
-    ear = skin * _rgb(1.03, 0.86, 0.82) * lit[..., None]
-    return _mix(scene, ear.astype(np.float32), c.soft((1 - reach) * 0.06, 0.012))
+    ear = (skin * _rgb((1.03, 0.86, 0.82)) * lit[..., None]).astype(np.float32)
+    return _mix(scene, ear, c.soft((1 - reach) * 0.06, 0.012))
 
 
 def _hair(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -364,8 +360,8 @@ def _hair(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     lit = 0.34 + 0.50 * dome**0.7 + 0.16 * lamp * c.x - 0.10 * c.y
     colour = hair * np.exp(0.40 * strands)[..., None] * np.clip(lit, 0.16, 1.2)[..., None]
     shine = gloss * (0.05 + 0.22 * hair.mean() ** 0.5) * (1 + 0.28 * lamp * c.x)
-    tint = 0.55 + 0.45 * hair / max(float(hair.max()), 1e-3)
-    return (colour + shine[..., None] * tint).astype(np.float32), behind, front
+    shine = shine[..., None] * (0.55 + 0.45 * hair / max(float(hair.max()), 1e-3))
+    return (colour + shine).astype(np.float32), behind, front
 
 
 def _hair_regions(p: Identity, c: Canvas, ragged: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -385,10 +381,8 @@ def _hair_regions(p: Identity, c: Canvas, ragged: np.ndarray) -> tuple[np.ndarra
     line = p.hairline_y + 0.045 * (ax / 0.3) ** 2
     if p.style == "receding":
         line = line - 0.09 - 0.10 * hump(ax - 0.24, 0.10) + 0.05 * hump(ax, 0.12)
-    elif man:
-        line = line - 0.045 * hump(ax - 0.27, 0.07)
     else:
-        line = line + 0.015 * hump(ax, 0.05)
+        line = line - 0.045 * hump(ax - 0.27, 0.07) if man else line + 0.015 * hump(ax, 0.05)
     if p.style == "quiff":
         line = line - 0.03 + 0.05 * (ax / 0.3) ** 2
     if p.style == "parted":
@@ -408,8 +402,8 @@ def _hair_regions(p: Identity, c: Canvas, ragged: np.ndarray) -> tuple[np.ndarra
         waves = np.sin(c.y * (9 + 5 * p.hair_wave) + 1.3 * np.sign(c.x))
         reach = reach + (0.012 + 0.012 * p.hair_wave) * waves * within
         end = end + 0.05 * (p.hair_volume - 0.075) / 0.02
-        bottom = c.soft(end - c.y + 0.02 * ragged - 0.05 * (ax / 0.6 - 0.5), 0.03)
-        fall = c.soft(reach - ax + 0.006 * ragged, 0.014) * bottom
+        fall = c.soft(reach - ax + 0.006 * ragged, 0.014)
+        fall = fall * c.soft(end - c.y + 0.02 * ragged - 0.05 * (ax / 0.6 - 0.5), 0.03)
         inner = p.half_width(np.clip(c.y, -0.3, 0.42)) - 0.050 + 0.06 * np.clip(c.y - 0.25, 0, 1)
         curtain = np.where(head, outer, fall) * c.soft(ax - inner + 0.008 * ragged, 0.024) * c.soft(c.y + 0.42, 0.14)
         return np.maximum(outer * head, fall * ~head), np.maximum(front, curtain)

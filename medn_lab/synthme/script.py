@@ -10,7 +10,7 @@ the best reading of an AU from the true cue has a mean AUC of about .52.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import partial
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.synthme import actions as act
-from medn_lab.synthme.actions import AUS, CUES, MIDLINE_AUS, PEAK_PIXELS
 from medn_lab.synthme.identity import read_table
 from medn_lab.synthme.render import Script, draw_nuisance, head_truth
 
@@ -30,6 +29,10 @@ STATE_OF = {"happiness": 0, "disgust": 0, "repression": 1, "surprise": 1, "other
 
 EMOTIONS = tuple(STATE_OF)
 """The classes of the protocol ``synthme_5class``, as in CASME II."""
+
+# Whether a clip of an emotion (column) can show a state of the cue (row); the states of all kinds, and no cue at all.
+PLACES = {state: place for states in act.CUES.values() for place, state in enumerate(states)}
+ALLOWS = pd.DataFrame({state: pd.Series(STATE_OF) == place for state, place in PLACES.items()} | {"absent": True}).T
 
 # P(emotion | AU set) with the columns of `emotion_table`; a mapping of them is what a recipe keeps.
 Table: TypeAlias = pd.DataFrame | Mapping[str, Sequence]
@@ -62,33 +65,18 @@ def check_emotions(table: Table | None) -> pd.DataFrame:
     if wrong := sorted(map(str, {"action_units", *columns} ^ set(frame.columns))):
         raise ValueError(f"emotions_given_aus differs from emotion_table() by the columns {', '.join(wrong)}")
     checked = frame[columns].astype(float).set_index(frame["action_units"].map(canonical_set))
-    doubled = checked.index[checked.index.duplicated()]
-    if len(doubled):
-        raise ValueError(f"emotions_given_aus has the AU set {doubled[0]!r} twice; join its rows")
-    sums = checked[list(EMOTIONS)].sum(axis=1)
-    bad = checked.index[~((checked >= 0).all(axis=1) & np.isclose(sums, 1, rtol=0, atol=1e-8))]
+    whole = (checked >= 0).all(axis=1) & np.isclose(checked[list(EMOTIONS)].sum(axis=1), 1, rtol=0, atol=1e-8)
+    bad = checked.index[~whole | checked.index.duplicated()]
     if len(bad) or not checked["share"].sum() > 0:
-        raise ValueError(
-            "emotions_given_aus must hold shares of 0 or more that are not all 0, and in each row probabilities of 0 or"
-            f" more that sum to 1; {f'AU set {bad[0]} does not' if len(bad) else 'all shares are 0'}"
-        )
+        where = f"look at AU set {bad[0]}" if len(bad) else "all shares are 0"
+        raise ValueError(f"emotions_given_aus needs each AU set once, with probabilities that sum to 1; {where}")
     return checked.assign(share=checked["share"] / checked["share"].sum())
 
 
 def canonical_set(action_units: object) -> str:
     """An AU set in the order of :data:`AUS`, such as ``6+12``; ValueError where SynthME does not play one of them."""
     named = {act.check_au(part) for part in str(action_units).split("+") if part.strip()}
-    return "+".join(au[2:] for au in AUS if au in named)
-
-
-@cache
-def cue_shares(kinds: tuple[str, ...]) -> pd.DataFrame:
-    """P(cue state | emotion), a state a row, where each clip has one of `kinds`."""
-    shares = pd.DataFrame(0.0, index=dict.fromkeys(s for kind in kinds for s in CUES[kind]), columns=list(EMOTIONS))
-    for emotion, place in STATE_OF.items():
-        for kind in kinds:
-            shares.loc[CUES[kind][place], emotion] += 1 / len(kinds)
-    return shares
+    return "+".join(au[2:] for au in act.AUS if au in named)
 
 
 def allowed_emotions(
@@ -131,8 +119,7 @@ def allowed_emotions(
     shares = given.reindex([canonical_set(action_units)]).iloc[0].rename(None)
     if cue in (None, "absent"):
         return shares
-    states = cue_shares(tuple(CUES))
-    shares = shares.where(states.loc[act.one_of(cue, states.index, "the cue's state")] > 0, 0.0)
+    shares = shares.where(ALLOWS.loc[act.one_of(cue, ALLOWS.index, "the cue's state")], 0.0)
     return shares / (shares.sum() or np.nan)
 
 
@@ -141,7 +128,7 @@ def draw_script(subject: int, clip: int, *, recipe: Mapping[str, Any], emotions:
 
     `emotions` is the recipe's table, as :func:`check_emotions` returns it.
     """
-    seed, noise, cue_strength = recipe["seed"], recipe["noise"], float(recipe["cue_strength"])
+    seed, noise = recipe["seed"], recipe["noise"]
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, subject, clip)))
     shares = emotions.to_numpy()
     chosen = rng.choice(len(shares), p=shares[:, 0])
@@ -149,22 +136,21 @@ def draw_script(subject: int, clip: int, *, recipe: Mapping[str, Any], emotions:
     action_units = emotions.index[chosen]
     aus = [f"AU{number}" for number in action_units.split("+")]
 
-    one_sided = rng.random() < 0.2 and not set(aus) <= set(MIDLINE_AUS)
+    one_sided = rng.random() < 0.2 and not set(aus) <= set(act.MIDLINE_AUS)
     side = (("left", "right") if one_sided else ("both", "both"))[rng.integers(2)]
     letters, pixels = [], {}
     for au in aus:
         letters.append("ABCDE"[rng.choice(5, p=(0.16, 0.30, 0.30, 0.16, 0.08))])
-        peak = rng.uniform(*PEAK_PIXELS[letters[-1]])
+        peak = rng.uniform(*act.PEAK_PIXELS[letters[-1]])
         lopsided = rng.uniform(-0.06, 0.06)
         for half in act.sides_of(au, side):
             pixels[au, half] = peak * (1 - abs(lopsided) * (half == ("left" if lopsided > 0 else "right")))
 
-    length = int(rng.integers(30, 101))
-    onset = int(rng.integers(20, 160))
+    length, onset = int(rng.integers(30, 101)), int(rng.integers(20, 160))
     marks = {"onset": onset, "apex": onset + round(length * rng.uniform(0.34, 0.52)), "offset": onset + length}
     rise, fall, delay = rng.uniform(0.85, 1.5), rng.uniform(0.8, 1.3), rng.uniform(-0.06, 0.06)
     has_distractor = rng.random() < 0.35 and noise > 0  # a weak AU outside the coded set
-    others = [au for au in AUS if au not in aus]
+    others = [au for au in act.AUS if au not in aus]
     other = others[rng.integers(len(others))]
     halves = act.sides_of(other, ("left", "right", "both")[rng.integers(3)])
     weak = min(rng.uniform(0.08, 0.22) * noise, 0.28)
@@ -178,26 +164,25 @@ def draw_script(subject: int, clip: int, *, recipe: Mapping[str, Any], emotions:
         "identity": subject,
         "intensities": "+".join(f"{au[2:]}{letter}" for au, letter in zip(aus, letters, strict=True)),
         "peak_px128": max(pixels.values()), "distractors": other[2:] if has_distractor else "none",
-        "distractor_px128": weak if has_distractor else 0.0, "cue_kind": kind, "cue_strength": cue_strength,
-        **head_truth(nuisance["drift"], **marks),
+        "distractor_px128": weak if has_distractor else 0.0,
+        "cue_kind": kind, "cue_strength": float(recipe["cue_strength"]), **head_truth(nuisance["drift"], **marks),
         "blink_frame": -1 if nuisance["blink"] is None else nuisance["blink"],
     }  # fmt: skip
     row = {
         "clip_id": f"{name}-c{clip + 1:02d}", "dataset": "SynthME", "subject": name,
         **marks, "fps": FPS, "emotion": emotion, "label": emotion, "action_units": action_units, "side": side,
-        "cue": CUES[kind][STATE_OF[emotion]] if cue_strength > 0 else "absent",
+        "cue": act.CUES[kind][STATE_OF[emotion]] if recipe["cue_strength"] > 0 else "absent",
     }  # fmt: skip
     if has_distractor:
         pixels |= {(other, half): weak for half in halves}
-    grain = (seed, 2, subject, clip)
-    return Script(row, truth, pixels, cue_strength, grain, **nuisance, rise=rise, fall=fall, delay=delay)
+    return Script(row, truth, pixels, (seed, 2, subject, clip), **nuisance, rise=rise, fall=fall, delay=delay)
 
 
 def table_of(scripts: Iterable[Script]) -> pd.DataFrame:
     """The scripts' rows, with a column an AU."""
     table = pd.DataFrame([script.row for script in scripts])
-    present = table["action_units"].str.get_dummies("+").reindex(columns=[au[2:] for au in AUS], fill_value=0)
-    return table.join(present.set_axis(list(AUS), axis=1).astype(float))
+    present = table["action_units"].str.get_dummies("+").reindex(columns=[au[2:] for au in act.AUS], fill_value=0)
+    return table.join(present.set_axis(list(act.AUS), axis=1).astype(float))
 
 
 def draw_table(
@@ -243,14 +228,10 @@ def draw_table(
 def draw_scripts(recipe: Mapping[str, Any]) -> dict[int, list[Script]]:
     """The scripts of each person of a corpus; ValueError if a number of the recipe is out of its range."""
     n_subjects, n_clips = recipe["n_subjects"], recipe["clips_per_subject"]
-    act.check_range(0, 2**63, seed=recipe["seed"])
     act.check_range(1, 100_000, n_subjects=n_subjects, clips_per_subject=n_clips)
     act.check_range(0, 4, cue_strength=recipe["cue_strength"], noise=recipe["noise"])
-    emotions = check_emotions(recipe.get("emotions_given_aus"))
-    return {
-        subject: [draw_script(subject, clip, recipe=recipe, emotions=emotions) for clip in range(n_clips)]
-        for subject in range(n_subjects)
-    }
+    draw = partial(draw_script, recipe=recipe, emotions=check_emotions(recipe.get("emotions_given_aus")))
+    return {subject: [draw(subject, clip) for clip in range(n_clips)] for subject in range(n_subjects)}
 
 
 def ceilings(table: pd.DataFrame, *, emotions_given_aus: Table | None = None) -> pd.Series:
@@ -291,21 +272,14 @@ def ceilings(table: pd.DataFrame, *, emotions_given_aus: Table | None = None) ->
     shares = check_emotions(emotions_given_aus)
     given = shares[list(EMOTIONS)]
     # P(cue | emotion) is 0 or 1 for the clip's kind, so that seeing the cue only strikes emotions out.
-    allows = cue_shares(tuple(CUES)) > 0
-    allows.loc["absent"] = True
-    for column, known in (("action_units", given.index), ("cue", allows.index)):
-        for value in table[column].unique():
-            act.one_of(value, known, f"{column} of SynthME")
-    by_au, by_cue = given.loc[table["action_units"]].to_numpy(), allows.loc[table["cue"]].to_numpy()
+    by_au = given.reindex(table["action_units"], fill_value=0.0).to_numpy()
+    by_cue = ALLOWS.reindex(table["cue"], fill_value=False).to_numpy()
     readings = {"au_only": by_au, "cue_only": by_cue * (shares["share"].to_numpy() @ given.to_numpy())}
     readings["joint"] = by_au * by_cue
     never = np.flatnonzero(readings["joint"].sum(axis=1) == 0)
     if len(never):
-        units, state = table.loc[table.index[never[0]], ["action_units", "cue"]]
-        raise ValueError(
-            f"{len(never)} of {len(table)} clips cannot occur under this table, such as AU set {units} with cue {state}"
-            "; give the table that the clips were drawn from"
-        )
+        such = "AU set {} with cue {}".format(*table[["action_units", "cue"]].iloc[never[0]])
+        raise ValueError(f"{len(never)} of {len(table)} clips cannot occur under emotions_given_aus, such as {such}")
     return pd.Series({name: float((p.max(axis=1) / p.sum(axis=1)).mean()) for name, p in readings.items()})
 
 
@@ -346,12 +320,13 @@ def allowed_auc(emotions_given_aus: Table | None = None, *, cue: str = "colour")
     [0.549, 0.517, 1.0]
     """
     table = check_emotions(emotions_given_aus)
-    shows = cue_shares(act.cue_kinds(cue)).to_numpy()
+    allows = ALLOWS.loc[list(dict.fromkeys(state for kind in act.cue_kinds(cue) for state in act.CUES[kind]))]
+    shows = (allows / allows.sum()).to_numpy()  # P(state | emotion)
     cells = np.einsum("s,se,ce->sce", table["share"].to_numpy(), table[list(EMOTIONS)].to_numpy(), shows)
     by_cell = cells.sum(axis=2)[..., None]
     # P(AU set, cue, class) of each target
     targets = {}
-    for au in AUS:
+    for au in act.AUS:
         has = np.array([au[2:] in name.split("+") for name in table.index])
         targets[au] = by_cell * np.stack([has, ~has], -1)[:, None]
     targets |= {"cue": by_cell * np.eye(len(shows)), "emotion": cells}
@@ -360,7 +335,7 @@ def allowed_auc(emotions_given_aus: Table | None = None, *, cue: str = "colour")
         seen = {"motion": p.sum(axis=1), "emotion": p.sum(axis=0), "fused": p.reshape(-1, p.shape[2])}
         found[name] = {branch: _best_auc(joint) for branch, joint in seen.items()}
     aucs = pd.DataFrame(found)
-    aucs.insert(len(AUS), "AUs", aucs[list(AUS)].mean(axis=1))
+    aucs.insert(len(act.AUS), "AUs", aucs[list(act.AUS)].mean(axis=1))
     aucs = aucs.T.rename_axis("target").reset_index()
     return aucs.melt("target", var_name="branch", value_name="allowed")[["branch", "target", "allowed"]]
 

@@ -13,9 +13,9 @@ import numpy as np
 from medn_lab.data.crop import find_face
 from medn_lab.records import Clips, require
 from medn_lab.synthme import actions as act
-from medn_lab.synthme.actions import AUS, CueKind
+from medn_lab.synthme.actions import CueKind
 from medn_lab.synthme.corpus import VERSION, cached_face, draw_clips, render_size
-from medn_lab.synthme.identity import Landmarks, read_table
+from medn_lab.synthme.identity import read_table
 from medn_lab.synthme.paint import OVERSAMPLING, Face
 from medn_lab.synthme.render import Script, draw_nuisance, head_truth
 from medn_lab.synthme.script import EMOTIONS, FPS, allowed_emotions
@@ -37,16 +37,10 @@ class FaceStudio:
     ----------
     make : callable
         From a size in pixels, the face at that size.
-    size : int
-        Side of frames and flow of the clips in pixels.
-    n_frames : int
-        Frames a clip.
-    cue : {"colour", "timing", "brightness"}
     recipe : mapping
-        How this face was made; the clips' recipe holds it. The first word of its ``corpus`` is the clips' ``dataset``.
-    seed : int
-        Of sensor noise and drift, which are the same in every clip of this studio: two clips that differ in their cue
-        differ in nothing else.
+        How this face was made; the clips' recipe holds it. The first word of its ``corpus`` is the clips' ``dataset``;
+        ``size``, ``n_frames`` and ``cue`` are as in `face_studio`. ``nuisance_seed`` is that of sensor noise and drift,
+        which are the same in every clip of this studio: two clips that differ in their cue differ in nothing else.
 
     Attributes
     ----------
@@ -71,22 +65,15 @@ class FaceStudio:
     (1, 64, 64, 2)
     """
 
-    aus = AUS
-    one_sided = tuple(au for au in AUS if au not in act.MIDLINE_AUS)
+    aus = act.AUS
+    one_sided = tuple(au for au in act.AUS if au not in act.MIDLINE_AUS)
 
-    def __init__(
-        self, make: Callable[[int], Face], *, size: int, n_frames: int, cue: CueKind,
-        recipe: Mapping[str, Any], seed: int,
-    ) -> None:  # fmt: skip
-        act.one_of(cue, act.CUES, "cue")
-        self._make, self.cues = cache(make), act.CUES[cue]
-        face = self._make(render_size(size))
-        self.name = face.name
-        self._recipe = dict(recipe) | {
-            "size": int(size), "n_frames": int(n_frames), "cue": cue, "render_size": face.size, "flow": "dis",
-            "nuisance_seed": int(seed), "head": "registered to the onset with a residual",
-        }  # fmt: skip
-        rng = np.random.default_rng(np.random.SeedSequence(int(seed), spawn_key=(3,)))
+    def __init__(self, make: Callable[[int], Face], *, recipe: Mapping[str, Any]) -> None:
+        self._make, self.cues = cache(make), act.CUES[act.one_of(recipe["cue"], act.CUES, "cue")]
+        face = self._make(render_size(recipe["size"]))
+        self.name, made = face.name, {"flow": "dis", "head": "registered to the onset with a residual"}
+        self._recipe = {**recipe, **made, "render_size": face.size}
+        rng = np.random.default_rng(np.random.SeedSequence(recipe["nuisance_seed"], spawn_key=(3,)))
         self._usual = draw_nuisance(rng, noise=1.0, apex=MARKS["apex"], offset=MARKS["offset"])
 
     def __call__(self, state: Mapping[str, Any] | None = None) -> Clips:
@@ -129,8 +116,8 @@ class FaceStudio:
         scaled = self._usual["drift"] * np.array([drift] * 3 + [noise] * 3)  # head motion and light apart; no blink
 
         played = {au: "both" if au in act.MIDLINE_AUS else sides.get(au, "both") for au, _ in pixels}
-        coded = "+".join(_facs(au, played[au], aus[au]) for au in AUS if au in played)
-        numbers = "+".join(au[2:] for au in AUS if au in played)
+        coded = "+".join(_facs(au, played[au], aus[au]) for au in act.AUS if au in played)
+        numbers = "+".join(au[2:] for au in act.AUS if au in played)
         cue = whole["cue"] if cue_strength > 0 else "absent"
         given = {"aus": allowed_emotions(numbers), "cue": allowed_emotions(numbers, cue=cue)}
         label = str(given["cue"].idxmax()) if given["cue"].max() == 1 else None
@@ -144,8 +131,7 @@ class FaceStudio:
             "cue_kind": self._recipe["cue"], "cue_strength": cue_strength, **head_truth(scaled, **MARKS),
             **{f"given_{factor}_{name}": shares[name] for factor, shares in given.items() for name in EMOTIONS},
         }  # fmt: skip
-        grain = (self._recipe["nuisance_seed"], 2)
-        script = Script(row, truth, pixels, cue_strength, grain, noise, scaled, blink=None, quality=quality)
+        script = Script(row, truth, pixels, (self._recipe["nuisance_seed"], 2), noise, scaled, None, quality)
         return draw_clips({0: [script]}, recipe=self._recipe | strengths, n_jobs=1, progress=False, face=self._make)
 
 
@@ -157,14 +143,9 @@ def _facs(au: str, side: str, amount: float | str) -> str:
 
 
 def face_studio(
-    *,
-    identity_seed: int = 0,
-    person: int = 0,
-    size: int = 64,
-    n_frames: int = 8,
-    cue: CueKind = "colour",
+    *, identity_seed: int = 0, person: int = 0, size: int = 64, n_frames: int = 8, cue: CueKind = "colour",
     seed: int = 0,
-) -> FaceStudio:
+) -> FaceStudio:  # fmt: skip
     """A drawn face to play with: call it with a state, get the clip.
 
     Parameters
@@ -202,8 +183,8 @@ def face_studio(
     (['repression'], (1, 8, 64, 64, 3))
     """
     recipe = {"corpus": "SynthME by hand", "version": VERSION, "seed": int(identity_seed), "person": int(person)}
-    face = partial(cached_face, identity_seed, person)
-    return FaceStudio(face, size=size, n_frames=n_frames, cue=cue, recipe=recipe, seed=seed)
+    recipe |= {"size": int(size), "n_frames": int(n_frames), "cue": cue, "nuisance_seed": int(seed)}
+    return FaceStudio(partial(cached_face, identity_seed, person), recipe=recipe)
 
 
 def photo_studio(
@@ -255,8 +236,8 @@ def photo_studio(
         raise ValueError(f"a photo must be RGB, (h, w, 3) uint8; this is {photo.dtype} of shape {photo.shape}")
     points = np.array(_PORTRAIT if found == "given" else find_face(photo).landmarks, dtype=float)
     recipe = {"corpus": "photo by hand", "version": VERSION, "landmarks": found}
-    face = partial(_photo_face, photo, points)
-    return FaceStudio(face, size=size, n_frames=n_frames, cue=cue, recipe=recipe, seed=seed)
+    recipe |= {"size": int(size), "n_frames": int(n_frames), "cue": cue, "nuisance_seed": int(seed)}
+    return FaceStudio(partial(_photo_face, photo, points), recipe=recipe)
 
 
 def move_photo(
@@ -308,9 +289,8 @@ def move_photo(
         side = {"L": "left", "R": "right"}.get(token[:1], "both")
         au = act.check_au(token if side == "both" else token[1:])
         aus[au], sides[au] = (low + high) / 2 + rng.uniform(-0.25, 0.25) * (high - low), side
-    studio = photo_studio(photo, size=size, cue=kind)
     quiet = {"cue": cue or "still", "cue_strength": float(cue is not None), "noise": 0, "drift": 0}
-    clip = studio({"aus": aus, "sides": sides, **quiet})
+    clip = photo_studio(photo, size=size, cue=kind)({"aus": aus, "sides": sides, **quiet})
     name = "-".join(["photo", "+".join(_facs(au, side, "") for au, side in sides.items()), *([cue] if cue else [])])
     table, truth = clip.table.assign(clip_id=name), require(clip.truth, otherwise="the clip has no truth")
     return replace(clip, table=table, truth=replace(truth, table=truth.table.assign(clip_id=name)))
@@ -346,10 +326,10 @@ def _photo_face(photo: np.ndarray, points: np.ndarray, size: int) -> Face:
     right["eye"], left["eye"], _, right["mouth_corner"], left["mouth_corner"] = here.tolist()
     across = here[1] - here[0]
     scale = float(np.sqrt(abs(np.linalg.det(affine[:2]))))
-    marks = Landmarks(right, left, scale, axis=tuple((across / np.linalg.norm(across)).tolist()))
+    axis = tuple((across / np.linalg.norm(across)).tolist())
     turns = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     outline = placed(np.column_stack([0.46 * np.cos(turns), 0.13 + 0.68 * np.sin(turns)]))
     oval = np.zeros((size, size), np.float32)
     cv2.fillPoly(oval, [np.rint((outline + 1) / 2 * size).astype(np.int32)], 1.0)
     mask = np.clip(cv2.GaussianBlur(oval, (0, 0), size / 64), 0, 1)
-    return Face(size, skin, None, None, marks, (0.2, -0.5, 0.78), "photo", mask)
+    return Face(size, skin, None, None, {"right": right, "left": left}, (0.2, -0.5, 0.78), "photo", mask, scale, axis)

@@ -23,7 +23,7 @@ from medn_lab.data.index import reader_id
 from medn_lab.data.layouts import LAYOUTS, Coding, FrameTree, LayoutName
 from medn_lab.data.protocols import PROTOCOLS, to_classes
 from medn_lab.records import Clips
-from medn_lab.synthme.actions import one_of
+from medn_lab.synthme.actions import check_range, one_of
 from medn_lab.synthme.corpus import render_frames
 from medn_lab.synthme.identity import read_table
 
@@ -54,7 +54,7 @@ _FULL_WIDTH = str.maketrans("0123456789LR+", "０１２３４５６７８９Ｌ�
 def write_dataset(
     clips: Clips, root: str | os.PathLike[str], *, layout: LayoutName = "casme2", coding: str | None = None,
     tree: Literal["cropped", "raw"] | None = None, size: int | None = None, fps: float | None = None,
-    frames: bool = True, faults: bool | Sequence[str] = False, progress: bool = False,
+    frames: bool = True, faults: bool | Sequence[str] = False,
 ) -> pd.DataFrame:  # fmt: skip
     """Write SynthME clips as frame folders and a spreadsheet with the official names and columns.
 
@@ -77,14 +77,12 @@ def write_dataset(
         Side of the pictures in pixels, by default twice the clips' own but at most 256. Cropped frames are the face's
         part of such a picture, about two thirds of its side.
     fps : float, optional
-        Frames a second of what is written; by default the data set's own. Fewer make a smaller set.
+        Frames a second of what is written, at least 1; by default the data set's own. Fewer make a smaller set.
     frames : bool
         Whether to write the frames, or only the spreadsheet (for a second coding).
     faults : bool or sequence of str
         Plant the faults that the real files have, one a clip: all those that apply, or those named, as
         ``medn_lab/synthme/faults.csv`` lists them; its ways to write AUs are planted only where they are named.
-    progress : bool
-        Show a bar, one step a clip.
 
     Returns
     -------
@@ -118,32 +116,26 @@ def write_dataset(
     arrangement = trees[one_of(tree or found.trees[0].name, trees, f"tree of {found.title}")]
     own = float(clips.table["fps"].iloc[0])
     rate = min(found.fps, own) if fps is None else float(fps)
-    if not 0 < rate <= own:
-        raise ValueError(f"fps must be above 0 and at most {own:g}, not {rate}")
+    check_range(1, own, fps=rate)
     kinds = read_table("faults")
     kinds = kinds[kinds["needs"].map({
         "": True, "apex": found.has_apex, "aus": found.has_aus, "folder": "onset" not in found.key,
         "onset": "onset" not in found.key, "zeros": found.subject != "{number}",
     })]  # fmt: skip
     written = _written_clips(clips, layout, rate)
-    if isinstance(faults, bool):
-        planted = list(kinds.index[kinds["by_default"] & faults])
-    else:
-        planted = [one_of(fault, kinds.index, f"a fault of {found.title}") for fault in faults]
-        if len(planted) > len(written):
-            raise ValueError(f"{len(planted)} faults need as many clips, there are {len(written)}")
+    named = kinds.index[kinds["by_default"] & faults] if isinstance(faults, bool) else faults
+    planted = [one_of(fault, kinds.index, f"a fault of {found.title}") for fault in named]
+    if len(planted) > len(written) and not isinstance(faults, bool):
+        raise ValueError(f"{len(planted)} faults need as many clips, there are {len(written)}")
     for one, fault in zip(written, planted, strict=False):
         one["fault"] = fault
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
     _write_sheet(root, written, sheet, closing=bool(faults) or layout == "smic")
-    if frames:
-        from tqdm.auto import tqdm
-
-        drawn = min(256, 2 * clips.size[0]) if size is None else int(size)
-        for one in tqdm(written, desc=f"write {found.title}", unit="clip", disable=not progress):
-            pictures = list(render_frames(clips, one["source"], list(one["numbers"].values()), size=drawn))
-            _write_frames(one, pictures, root, arrangement)
+    drawn = min(256, 2 * clips.size[0]) if size is None else int(size)
+    for one in written if frames else []:
+        pictures = list(render_frames(clips, one["source"], list(one["numbers"].values()), size=drawn))
+        _write_frames(one, pictures, root, arrangement)
     table = pd.DataFrame(written).rename(columns={"source": "clip_id"})
     table["written_as"] = ["/".join([layout, *(str(one[name]) for name in found.key)]) for one in written]
     return table[["clip_id", "written_as", "emotion", "action_units", "onset", "apex", "offset", "fault"]]
@@ -159,8 +151,7 @@ def _written_clips(clips: Clips, name: LayoutName, rate: float) -> list[Written]
     own_names = read_table("emotion_names").get(name, {})  # so that the data set's protocols find their classes
     written = []
     for order, (_, own) in enumerate(table.groupby("subject", sort=True)):
-        subject = layout.subject.format(number=order + 1)
-        after = 0
+        subject, after = layout.subject.format(number=order + 1), 0
         for place, row in enumerate(own.to_dict("records")):
             emotion = own_names.get(row["emotion"]) or row["emotion"]
             # In a folder that holds a whole recording two clips follow each other, so its name is not unique.
@@ -204,8 +195,7 @@ def _write_sheet(root: Path, written: Sequence[Written], coding: Coding, *, clos
             row[field] = text.format(**known)
         line = [row.get(field) if field else None for _, field in coding.columns]
         lines += [line] * (2 if one["fault"] == "row_twice" else 1)
-    if closing:
-        lines += [[text] for text in coding.closing]
+    lines += [[text] for text in coding.closing if closing]
     path = root / coding.filename
     if path.suffix == ".csv":
         pd.DataFrame(lines).to_csv(path, header=False, index=False, lineterminator="\r\n")
@@ -225,17 +215,16 @@ def _write_frames(one: Written, pictures: Sequence[np.ndarray], root: Path, tree
         try:
             box = find_face(pictures[0])
         except ValueError:  # one drawn face in a hundred; they all look straight ahead from the middle of the picture
-            side = pictures[0].shape[0]
+            side = len(pictures[0])
             box = FaceBox(0.19 * side, 0.19 * side, 0.62 * side)
         pictures = [crop_face(picture, box=box) for picture in pictures]
     fault, folder = one["fault"], root / tree.folder.format(**one)
-    stem = tree.frame.rpartition(".")[0]
-    paths = {number: folder / f"{stem.format(number=number, **one)}.png" for number in one["numbers"]}
+    paths = {n: (folder / tree.frame.format(number=n, **one)).with_suffix(".png") for n in one["numbers"]}
     folder.mkdir(parents=True, exist_ok=True)
     for (number, path), picture in zip(paths.items(), pictures, strict=True):
         if fault == "frame_resized" and number == one["apex"]:
             picture = cv2.resize(picture, (picture.shape[1] // 2, picture.shape[0]))
-        content = _png(picture, cv2.IMWRITE_PNG_COMPRESSION, 1)
+        content = cv2.imencode(".png", picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
         cut = len(content) // 2 if fault == "frame_truncated" and number == one["apex"] else None
         path.write_bytes(content[:cut])
     lost = {"frames_missing": slice(2, None, 5), "frames_mostly_missing": slice(len(paths) // 4, None)}
@@ -248,13 +237,7 @@ def _write_frames(one: Written, pictures: Sequence[np.ndarray], root: Path, tree
         folder.rename(folder.with_name(other))
 
 
-def _png(picture: np.ndarray, *parameters: int) -> bytes:
-    return cv2.imencode(".png", picture[..., ::-1], parameters)[1].tobytes()
-
-
-def write_flow_pack(
-    clips: Clips, root: str | os.PathLike[str], *, listing: Literal["official", "named", "both"] = "official"
-) -> pd.DataFrame:
+def write_flow_pack(clips: Clips, root: str | os.PathLike[str], *, named: bool = False) -> pd.DataFrame:
     """Write SynthME's flow as 28x28 PNGs of ``u, v, optical strain`` with a list, quirks included.
 
     Subjects are dealt out to CASME II, SAMM and SMIC by turns, emotions joined to the three classes of MEGC 2019. Each
@@ -267,8 +250,8 @@ def write_flow_pack(
         With flow; clips whose emotion has no class are not written.
     root : path-like
         The folder to write into; made if missing.
-    listing : {"official", "named", "both"}
-        ``combined_3class_gt.csv`` without a header, the list with one, or both.
+    named : bool
+        Whether to write ``all_442_list.csv``, the list with a header, besides ``combined_3class_gt.csv`` without one.
 
     Returns
     -------
@@ -315,15 +298,14 @@ def write_flow_pack(
         # Each channel from 0 to 255, from its smallest value to its largest; 0 where it has one value.
         low, high = coded.min(axis=(0, 1)), coded.max(axis=(0, 1))
         coded = np.rint(255 * (coded - low) / np.maximum(high - low, 1e-6)).astype(np.uint8)
-        (root / picture).write_bytes(_png(coded))  # u, v, strain as red, green, blue
+        # u, v, strain as red, green, blue
+        (root / picture).write_bytes(cv2.imencode(".png", coded[..., ::-1])[1].tobytes())
         label = PROTOCOLS["megc2019"].classes.index(row["label"])
         rows.append([dataset, sub, name, label, 0, picture, f"{sub}_{name}", row["clip_id"], row["label"]])
     columns = ["dataset", "sub", "filename_o", "label", "apex", "imagename", "sub_filename"]
     table = pd.DataFrame(rows, columns=[*columns, "clip_id", "class"])
-    if listing in ("official", "both"):
-        official = table[columns[:4]]
-        official.to_csv(root / "combined_3class_gt.csv", header=False, index=False, lineterminator="\r\n")
-    if listing in ("named", "both"):
+    table[columns[:4]].to_csv(root / "combined_3class_gt.csv", header=False, index=False, lineterminator="\r\n")
+    if named:
         table[columns].to_csv(root / "all_442_list.csv", index=False)
     written_as = [reader_id(*name) for name in table[columns[:3]].itertuples(index=False)]
     return pd.DataFrame({"clip_id": table["clip_id"], "written_as": written_as, "label": table["class"]})

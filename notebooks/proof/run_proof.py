@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -43,10 +44,7 @@ CLIPS_OF_SHIFT = 20
 KINDS = ("colour", "timing", "brightness")
 GREY = ", grey"
 CONDITIONS: dict[str, dict] = {
-    "colour": {"cue": "colour"},
-    "timing": {"cue": "timing"},
-    "brightness": {"cue": "brightness"},
-    "mixed": {"cue": "mixed"},
+    **{kind: {"cue": kind} for kind in (*KINDS, "mixed")},
     "no cue": {"cue": "colour", "cue_strength": 0.0},
     "shift": {"cue": "colour"},
 }
@@ -98,14 +96,8 @@ SHARES = {
 }
 """Tables of the shift: what replaces the published .42, .33 and .25 of each AU set."""
 
-WITHHELD = {
-    "1+2+5": "surprise",
-    "4": "others",
-    "4+9": "disgust",
-    "10+25": "surprise",
-    "12": "repression",
-    "17": "disgust",
-}
+WITHHELD = {"1+2+5": "surprise", "4": "others", "4+9": "disgust", "10+25": "surprise"}
+WITHHELD |= {"12": "repression", "17": "disgust"}
 """Cells (AU set, emotion) of the shift that have probability 0 in every table but ``withheld``, which has no others."""
 
 PUBLISHED = (0.42, 0.33, 0.25)
@@ -151,13 +143,9 @@ def plan(*, seeds: int = 10) -> dict[Run, str]:
     """Every run with the part that asks for it first; the seeds are the outermost loop."""
     runs: dict[Run, str] = {}
     for seed in range(seeds):
-        for part, most, conditions, sizes, variants in PARTS:
-            if seed >= most:
-                continue
-            for condition in conditions:
-                for n in sizes:
-                    for variant in variants:
-                        runs.setdefault(Run(condition, variant, n, seed), part)
+        for part, most, *sets in PARTS:
+            for condition, n, variant in product(*sets) if seed < most else ():
+                runs.setdefault(Run(condition, variant, n, seed), part)
     return runs
 
 
@@ -185,12 +173,11 @@ def shift_table(name: str) -> pd.DataFrame:
     if name == "withheld":
         table = table.loc[list(WITHHELD)]
         table[emotions] = 0.0
-        for units, emotion in WITHHELD.items():
-            table.loc[units, emotion] = 1.0
-        return table.assign(share=table["share"] / table["share"].sum()).reset_index()
-    table[emotions] = table[emotions].replace(dict(zip(PUBLISHED, SHARES[name], strict=True)))
+        table["share"] /= table["share"].sum()
+    else:
+        table[emotions] = table[emotions].replace(dict(zip(PUBLISHED, SHARES[name], strict=True)))
     for units, emotion in WITHHELD.items():
-        table.loc[units, emotion] = 0.0
+        table.loc[units, emotion] = float(name == "withheld")
     table[emotions] = table[emotions].div(table[emotions].sum(axis=1), axis=0)
     return table.reset_index()
 
@@ -462,8 +449,7 @@ def step_times(*, repeats: int = 15) -> dict[str, float]:
 def plan_table(runs: dict[Run, str], *, n_jobs: int) -> pd.DataFrame:
     """Trainings and estimated core-minutes of each part, and the minutes of the whole."""
     seconds = estimated_seconds(runs)
-    parts = pd.Series(list(runs.values()), index=seconds.index)
-    table = seconds.groupby(parts, sort=False).agg(trainings="size", core_minutes="sum")
+    table = seconds.groupby(list(runs.values()), sort=False).agg(trainings="size", core_minutes="sum")
     table.loc["all"] = table.sum()
     table["minutes"] = table["core_minutes"] / 60 / n_jobs
     return table.assign(core_minutes=table["core_minutes"] / 60).round(1)
@@ -491,11 +477,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     found = list(tqdm(jobs, total=len(together), desc="training", unit="corpus"))
     rows = pd.DataFrame([row for group in found for row in group])
-    orders = {
-        "condition": list(dict.fromkeys(run.condition for run in runs)),
-        "variant": list(VARIANTS),
-        "test": list(dict.fromkeys(test for run in runs for test in run.tests)),
-    }
+    orders = {"condition": [run.condition for run in runs], "variant": list(VARIANTS)}
+    orders["test"] = [test for run in runs for test in run.tests]
     rows = rows.sort_values(
         [*KEYS, "seed"],
         key=lambda one: one.map(orders[one.name].index) if one.name in orders else one,

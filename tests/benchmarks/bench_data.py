@@ -19,7 +19,7 @@ from medn_lab.data import crop_face, find_face, optical_flow, register, registra
 from medn_lab.data.flow import RECIPES, resize_flow
 from medn_lab.data.frames import cv2
 from medn_lab.synthme import Identity, draw_face, move_face, render_frames, synthetic_clips
-from medn_lab.synthme.actions import expression_field, sides_of
+from medn_lab.synthme.actions import sides_of, unit_field
 
 ACTIONS = ({"AU12": 1.2}, {"AU4": 0.9}, {"AU1": 1.0, "AU2": 1.0}, {"AU6": 0.8, "AU12": 1.0})
 ACTIONS += ({"AU15": 0.7}, {"AU9": 0.9}, {"AU14": 0.8}, {"AU17": 1.0})
@@ -38,7 +38,8 @@ def pairs(side: int, count: int) -> list[dict]:
         apex = move_face(face, actions)
         turned = cv2.warpAffine(apex, head, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         onset, still, turned = (_recorded(frame, rng) for frame in (move_face(face, {}), apex, turned))
-        true = (expression_field(face, pixels) * face.mask[..., None]).astype(np.float32)
+        field = sum(np.float32(peak * side / 128) * unit_field(face, *au) for au, peak in pixels.items())
+        true = (field * face.mask[..., None]).astype(np.float32)
         start = time.perf_counter()
         found = register(turned, onset=onset, mask=face.mask)
         spent = 1000 * (time.perf_counter() - start)
