@@ -13,7 +13,7 @@ import plotly.io as pio
 import pytest
 from nbconvert import HTMLExporter
 
-from medn_lab.view.html_export import NAME, HtmlTwin, keep_figures_in_html
+from medn_lab.view.theme import HTML_RENDERER, HtmlTwin, keep_figures_in_html
 
 FIGURE = re.compile(r'data-medn-figure="([\w+/=]+)"')
 LIBRARY = re.compile("<script[^>]*data-medn-plotly")
@@ -38,7 +38,7 @@ def test_the_html_holds_the_figure_and_the_first_cell_alone_holds_plotly_js(cell
 
 
 @pytest.mark.parametrize(
-    ("chosen", "kept"), [("plotly_mimetype", f"plotly_mimetype+{NAME}"), ("plotly_mimetype+png", "plotly_mimetype+png")]
+    ("chosen", "kept"), [("plotly_mimetype", f"plotly_mimetype+{HTML_RENDERER}"), ("plotly_mimetype+png", "plotly_mimetype+png")]
 )
 def test_a_renderer_that_the_user_chose_is_left_alone(chosen, kept):
     before = pio.renderers.default

@@ -12,7 +12,7 @@ from medn_lab import view
 from medn_lab.diagnose import aligned_umap, umap
 from medn_lab.records import Embedding
 from medn_lab.view import theme
-from medn_lab.view.colouring import colour_choices, colouring
+from medn_lab.view.rows import colour_choices, colouring
 from medn_lab.view.maps import CAUTION
 
 N = 300

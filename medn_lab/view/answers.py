@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import Clips, KeptTokens, LivePrediction, Predictions, positions
 from medn_lab.view import images, theme
-from medn_lab.view.marks import SMALLEST, Tile, bars, counted, heading, heat, room_for, share_bars, small, tile
+from medn_lab.view.marks import SMALLEST, Tile, bars, counted, heading, heat, level, room_for, share_bars, small, tile
 from medn_lab.view.rows import au_set_texts, clip_moments, clip_row, coded_aus, label_column, shown_frames
 from medn_lab.view.theme import as_text
 
@@ -23,8 +23,8 @@ PIXELS, MAGNIFIED, MOST_CLIPS = 320, 6.0, 8
 MARKS = {
     "given_aus": ("line-ns", theme.INK, "the table with these AUs"),
     "given_cue": ("diamond", theme.RING, "the table with AUs and cue"),
-    "frames_alone": ("triangle-up", theme.branch_colour("emotion"), "frames alone (flow zero)"),
-    "flow_alone": ("circle", theme.branch_colour("motion"), "flow alone (frames still)"),
+    "frames_alone": ("triangle-up", theme.BRANCH_COLOURS["emotion"], "frames alone (flow zero)"),
+    "flow_alone": ("circle", theme.BRANCH_COLOURS["motion"], "flow alone (frames still)"),
 }
 
 
@@ -115,8 +115,7 @@ def plot_confusion_matrix(matrix: pd.DataFrame, *, width: int | None = None) -> 
 def clip_scores(predictions: Predictions, clip_id: str) -> tuple[pd.Series, str | None]:
     """The probability of each class for one clip, and the class it was labelled with (None where there is no label)."""
     place = int(positions(predictions.table, clip_id, owner="these Predictions")[0])
-    label = label_column(predictions.table)
-    truth = None if label is None else predictions.table[label].iloc[place]
+    truth = predictions.table.iloc[place].get(label_column(predictions.table))
     shares = pd.Series(predictions.probabilities[place], index=list(predictions.classes))
     return shares, None if truth is None or pd.isna(truth) else str(truth)
 
@@ -124,20 +123,18 @@ def clip_scores(predictions: Predictions, clip_id: str) -> tuple[pd.Series, str 
 def clip_au_scores(predictions: Predictions, clip_id: str) -> pd.DataFrame:
     """AU, its probability, and whether it was coded (True, False, None): an AU a row, none without AU scores."""
     place = int(positions(predictions.table, clip_id, owner="these Predictions")[0])
-    probabilities = predictions.au_probabilities
-    names = [] if probabilities is None else [str(au) for au in predictions.aus]
-    table = pd.DataFrame({"au": names, "probability": [] if probabilities is None else probabilities[place]})
-    return table.assign(coded=pd.Series(list(coded_aus(predictions.table.iloc[place], names).values()), dtype=object))
+    shares = [] if predictions.au_probabilities is None else predictions.au_probabilities[place]
+    coded = coded_aus(predictions.table.iloc[place], [str(au) for au in predictions.aus][: len(shares)])
+    table = pd.DataFrame({"au": list(coded), "probability": shares})
+    return table.assign(coded=pd.Series(list(coded.values()), dtype=object))
 
 
 def score_bars(predictions: Predictions, clip_id: str) -> dict[str, Any]:
     """The emotion scores of a clip as arguments of `share_bars`, the labelled class outlined and named."""
     shares, label = clip_scores(predictions, clip_id)
-    own = [name == label for name in shares.index]
-    return {
-        "values": shares.to_numpy(), "colours": [theme.emotion_colour(name) for name in shares.index], "outlined": own,
-        "labels": [as_text(name) + " ◀ label" * there for name, there in zip(shares.index, own, strict=True)],
-    }  # fmt: skip
+    own, colours = [name == label for name in shares.index], [theme.emotion_colour(name) for name in shares.index]
+    labels = [as_text(name) + " ◀ label" * (name == label) for name in shares.index]
+    return {"values": shares.to_numpy(), "labels": labels, "colours": colours, "outlined": own}
 
 
 def au_bars(predictions: Predictions, clip_id: str, *, most: int | None = None) -> dict[str, Any]:
@@ -146,16 +143,13 @@ def au_bars(predictions: Predictions, clip_id: str, *, most: int | None = None) 
     A mark after the name: ◆ coded present, ◇ coded absent.
     """
     table = clip_au_scores(predictions, clip_id)
-    table = table.assign(there=[one is True for one in table["coded"]])
-    table = table.sort_values(["there", "probability"], ascending=False).head(most or len(table)).sort_index()
     if table.empty:
         return {}
-    marks, motion = {True: " ◆", False: " ◇"}, theme.branch_colour("motion")
-    return {
-        "values": table["probability"].to_numpy(),
-        "labels": [au + marks.get(coded, "") for au, coded in zip(table["au"], table["coded"], strict=True)],
-        "colours": [motion if share >= 0.5 else ABSENT for share in table["probability"]],
-    }
+    table = table.assign(there=table["coded"].eq(True))
+    table = table.sort_values(["there", "probability"], ascending=False).head(most or len(table)).sort_index()
+    labels = table["au"] + table["coded"].map({True: " ◆", False: " ◇"}).fillna("")
+    colours = [theme.BRANCH_COLOURS["motion"] if share >= 0.5 else ABSENT for share in table["probability"]]
+    return {"values": table["probability"].to_numpy(), "labels": list(labels), "colours": colours}
 
 
 def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460) -> go.Figure:
@@ -193,14 +187,13 @@ def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460) 
     """
     if not (drawn := au_bars(predictions, clip_id)):
         raise ValueError("these predictions hold no AU scores: the model has no motion branch or was made without AUs")
-    figure = go.Figure()
+    figure, title = go.Figure(), f"<b>AU scores</b> · {as_text(clip_id)}"
     share_bars(figure, **drawn, reach=1.12)
-    figure.add_vline(x=0.5, line={"dash": "dot", "color": theme.INK, "width": 1})
+    level(figure, 0.5, dash="dot")
     figure.update_xaxes(tickvals=[0, 0.25, 0.5, 0.75, 1], title_text="probability (sigmoid)")
     return theme.finish(
-        figure, width=width, height=118 + 26 * len(predictions.aus),
-        title=f"<b>AU scores</b> · {as_text(clip_id)}",
-        subtitle="bar: the motion branch's probability · ◆ coded, ◇ coded absent", margin=(72, 24, 62, 44),
+        figure, width=width, height=118 + 26 * len(predictions.aus), title=title, margin=(72, 24, 62, 44),
+        subtitle="bar: the motion branch's probability · ◆ coded, ◇ coded absent",
     )  # fmt: skip
 
 
@@ -253,11 +246,10 @@ def plot_answers(answers: LivePrediction, *, clips: Clips, pictures: bool = True
     widths = [*[140] * len(kinds), 88, 200, 58, 130]  # pictures, labels, scores, numbers, AUs
     row_height, gap, top, foot, between = max(160, 15 * len(predictions.aus)), 84, 104, 62, 12
     body = len(names) * row_height + (len(names) - 1) * gap
-    wide = sum(widths) + between * (len(widths) - 1)
+    wide, specs = sum(widths) + between * (len(widths) - 1), [{}] * len(kinds) + [None, {}, None, {}]
     figure = make_subplots(
-        rows=len(names), cols=len(widths), column_widths=widths, horizontal_spacing=between / wide,
-        specs=[[{}] * len(kinds) + [None, {}, None, {}]] * len(names),
-        vertical_spacing=gap / body if len(names) > 1 else 0,
+        rows=len(names), cols=len(widths), column_widths=widths, specs=[specs] * len(names),
+        horizontal_spacing=between / wide, vertical_spacing=gap / body if len(names) > 1 else 0,
     )  # fmt: skip
     for row, (name, shown) in enumerate(zip(names, drawn, strict=True), start=1):
         for column, kind in enumerate(kinds, start=1):
@@ -278,9 +270,8 @@ def plot_answers(answers: LivePrediction, *, clips: Clips, pictures: bool = True
             )  # fmt: skip
         figure.update_yaxes(tickfont={"size": SMALLEST}, **at)
         figure.update_xaxes(range=[-0.02, 1.05], tickvals=[0, 0.5, 1], tickformat=".0%", **at)
-        parts = [f"<b>{as_text(name)}</b>", as_text(state_text(clips, name))]
-        parts += [] if gate is None else [f"gate {gate[row - 1].mean():.2f}"]
-        heading(figure, " · ".join(parts), **at)
+        about = f"<b>{as_text(name)}</b> · {as_text(state_text(clips, name))}"
+        heading(figure, about + ("" if gate is None else f" · gate {gate[row - 1].mean():.2f}"), **at)
         figure.layout.annotations[-1].update(x=0, xref="paper", yshift=20)
         at["col"] = len(kinds) + 4
         if aus := au_bars(predictions, name):
@@ -325,7 +316,7 @@ def score_table(answers: LivePrediction, clips: Clips, clip_id: str) -> pd.DataF
 def state_text(clips: Clips, clip_id: str) -> str:
     """A clip in a few words: AU set with intensities where they are known, and its cue; not escaped."""
     place, row = clip_row(clips, clip_id)
-    aus, cue = str(au_set_texts(clips.table.iloc[[place]])[0]), row.get("cue")
+    aus, cue = au_set_texts(clips.table.iloc[[place]])[0], row.get("cue")
     if clips.truth is not None and "intensities" in clips.truth.table:
         given = str(clips.truth.table.set_index("clip_id").loc[clip_id, "intensities"])
         aus = "no AU" if given in ("none", "nan", "") else " + ".join(f"AU {part}" for part in given.split("+"))
@@ -334,19 +325,18 @@ def state_text(clips: Clips, clip_id: str) -> str:
 
 def _tiles(clips: Clips, clip_id: str, *, kept: KeptTokens | None) -> dict[str, Tile]:
     """The magnified apex, the flow as arrows over the onset, and the kept positions, as far as the clip has them."""
-    place, _ = clip_row(clips, clip_id)
+    place = clip_row(clips, clip_id)[0]
     flow, frames = images.motion_field(clips, place)[0], shown_frames(clips, place)[0]
-    found = {}
+    found, ground = {}, np.full((PIXELS, PIXELS, 3), 205, dtype=np.uint8)
     if frames is not None:
         picture, name = images.magnified_apex(clips, clip_id, MAGNIFIED, size=PIXELS)
-        found["face"] = Tile(picture, small(name))
+        found["face"], ground = Tile(picture, small(name)), images.enlarge(frames[0], PIXELS)
         if kept is not None:
             row = int(positions(kept.table, clip_id, owner="these kept tokens")[0])
             face = images.enlarge(frames[clip_moments(clips, clip_id).peak], PIXELS)
             found["kept"] = Tile(images.draw_kept(face, kept.masks[row].mean(axis=0)), small("kept tokens"))
     if flow is not None:
-        plain = np.full((PIXELS, PIXELS, 3), 205, dtype=np.uint8)
-        ground, name = plain if frames is None else images.enlarge(frames[0], PIXELS), "flow: no motion"
+        name = "flow: no motion"
         if float(images.flow_magnitude(flow).max()) * 64 / flow.shape[1] >= STILL:
             ground, gain = images.draw_arrows(ground, flow)
             name = f"flow, arrows ×{gain:g}"

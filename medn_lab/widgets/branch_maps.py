@@ -13,7 +13,7 @@ import numpy as np
 import traitlets
 
 from medn_lab.view import theme
-from medn_lab.view.colouring import Colouring
+from medn_lab.view.rows import Colouring
 from medn_lab.view.maps import marker_look
 
 _HERE = Path(__file__).parent

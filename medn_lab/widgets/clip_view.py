@@ -20,7 +20,6 @@ _HERE = Path(__file__).parent
 _PARTS = {"frames": "this frame", "all frames": "all frames after the onset", "flow": "the flow, onset to apex"}
 PAGE_FACE = 128  # pixels: the longer side of a face of the viewing copy in a written page
 _LONGEST = 16383  # pixels: the side that a WebP file can have
-_BLUR = 1.0  # pixels by which an attribution is smoothed: single pixels are noisy
 _SETTLED = 0.2  # seconds until the viewing copy follows the network's frames, which are there at once
 _INTERVAL = 20.0  # milliseconds a frame at real time, where the frame rate is not known
 
@@ -276,7 +275,7 @@ class ClipView(anywidget.AnyWidget):
             return [{} for _ in clip_ids]
         known = {name: row for row, name in enumerate(maps.table["clip_id"])}
         for clip_id in known.keys() & set(clip_ids):
-            one = mapped_clip(maps, known[clip_id], clips=clips, region=None, blur=_BLUR)
+            one = mapped_clip(maps, known[clip_id], clips=clips)
             parts = {"frames": one.frames, "all frames": one.summed("frames"), "flow": one.flow}
             if clips.frames is not None and one.frames is not None and len(one.frames) != clips.frames.shape[1]:
                 del parts["frames"]  # of another number of frames
