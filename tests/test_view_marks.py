@@ -20,18 +20,15 @@ def test_a_forest_draws_values_intervals_nulls_references_and_reasons():
     value = by_meta(figure, "value")
     np.testing.assert_array_equal(value.x, table["value"])
     assert list(value.y) == [0, 1, 2]
-    np.testing.assert_allclose([value.error_x.arrayminus[0], value.error_x.array[0]], [0.1, 0.2])
-    assert not np.isfinite(value.error_x.array[1])
+    np.testing.assert_allclose([value.error_x.arrayminus[0], *value.error_x.array[:2]], [0.1, 0.2, np.nan])
     assert list(value.marker.symbol) == ["circle", "circle-open", "circle-open"]
     assert list(value.customdata[:2]) == ["a: 0.4000 [0.3000, 0.6000]", "b: 0.1000"]
     band = next(trace for trace in figure.data if isinstance(trace, go.Bar))
     np.testing.assert_allclose([band.base[0], band.base[0] + band.x[0]], [0.0, 0.2])
     np.testing.assert_allclose(next(t for t in figure.data if t.name == "threshold").x, [0.2, 0.3])
     np.testing.assert_array_equal(by_meta(figure, "allowed").x, table["allowed"])
-    assert list(figure.layout.yaxis.ticktext) == ["a", "b", "c"]
+    assert (figure.layout.yaxis.ticktext, words(figure)) == (("a", "b", "c"), ["one &lt;class&gt;"])
     assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]  # the first line is at the top
-    assert words(figure) == ["one &lt;class&gt;"]
-    assert figure.layout.annotations[0].yshift < 0  # below the diamond of its line
 
 
 def test_a_heat_matrix_has_grey_cells_where_nothing_is_known_and_readable_texts():
@@ -49,7 +46,6 @@ def test_a_heat_matrix_has_grey_cells_where_nothing_is_known_and_readable_texts(
 def test_texts_are_broken_escaped_and_get_room_and_a_wrong_table_is_refused():
     (text,) = words(marks.empty_sheet("no pair <b> " * 30, title="Pairs", width=400))
     assert ("<b>" in text, text.count("<br>") > 4) == (False, True)
-    assert marks.room_for(["<b>abc</b><br>a"]) == marks.room_for(["abc"]) < marks.room_for(["abcdef"])
     assert [marks.decimals(one) for one in ([0.0, 0.5], [0.006, -0.003, np.nan], [4e-5])] == [3, 4, 5]
     for table, fact in (
         ({"value": [1]}, r"lacks high; give the table of medn\.evaluate\.uar"),

@@ -193,7 +193,7 @@ LOOK = go.layout.Template(
     )
 )  # fmt: skip
 
-HTML_RENDERER = "medn_lab_html"
+RENDERER = "medn_lab_html"
 MISSING = (
     "This figure needs plotly.js. It is stored in the output of the notebook's first figure, and that output is not on"
     " this page. Restart the kernel, run all cells, keep the first figure, and export the notebook again."
@@ -251,9 +251,9 @@ def _packed(text: str) -> str:
 @cache
 def keep_figures_in_html() -> None:
     """Add the HTML to what Jupyter stores of a figure, where plotly's renderer for Jupyter is the one in use."""
-    pio.renderers[HTML_RENDERER] = HtmlTwin()
+    pio.renderers[RENDERER] = HtmlTwin()
     if pio.renderers.default in ("plotly_mimetype", "vscode", "jupyterlab", "nteract"):  # JSON and nothing else
-        pio.renderers.default += f"+{HTML_RENDERER}"
+        pio.renderers.default += f"+{RENDERER}"
 
 
 def finish(
