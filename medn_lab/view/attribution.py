@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 from medn_lab.records import Attribution, Clips, positions
 from medn_lab.view import images, marks, theme
 from medn_lab.view.marks import SMALLEST, Tile, counted, heading, tiles
-from medn_lab.view.rows import clip_moments, clip_row, describe
+from medn_lab.view.rows import clip_moments, clip_row, describe, shown_frames
 from medn_lab.view.theme import as_text
 
 INPUT_COLOURS = {"frames": theme.BRANCH_COLOURS["emotion"], "flow": theme.BRANCH_COLOURS["motion"]}
@@ -28,7 +28,7 @@ _CHECKS = {
 
 
 class MappedClip(NamedTuple):
-    """What is drawn of one clip: smoothed maps, sum over each frame (`signed` or absolute), faces.
+    """What is drawn of one clip: smoothed maps, and the sum over each frame (`signed` or absolute).
 
     A part that is not there is None.
     """
@@ -38,14 +38,13 @@ class MappedClip(NamedTuple):
     flow: Any  # (h, w)
     course: Any  # (t,)
     signed: bool
-    faces: Any  # (t, h, w, 3) uint8
 
     def summed(self, name: str) -> Any:
         """One picture of an input's map; without the onset, because all other frames are compared with it."""
         return self.flow if name == "flow" or self.frames is None else self.frames[1:].sum(axis=0)
 
 
-def mapped_clip(attribution: Attribution, place: int, *, clips: Clips) -> MappedClip:
+def mapped_clip(attribution: Attribution, place: int) -> MappedClip:
     """One clip of an attribution, ready to be drawn."""
     clip_id = attribution.table["clip_id"].iloc[place]
     frames, flow = (None if heat is None else heat[place] for heat in (attribution.frames_heat, attribution.flow_heat))
@@ -56,8 +55,7 @@ def mapped_clip(attribution: Attribution, place: int, *, clips: Clips) -> Mapped
         signed = bool(np.abs(course).max() >= 1e-3 * weights.max())
         course = course if signed else weights
     frames, flow = (None if heat is None else images.smooth(heat, BLUR) for heat in (frames, flow))
-    faces = None if clips.frames is None else np.asarray(clips.frames[clip_row(clips, clip_id)[0]])
-    return MappedClip(clip_id, frames, flow, course, signed, faces)
+    return MappedClip(clip_id, frames, flow, course, signed)
 
 
 def plot_attribution(
@@ -103,7 +101,8 @@ def plot_attribution(
     '<b>Attribution</b> · happiness by saliency'
     """
     places = positions(attribution.table, clip_ids, owner="this attribution")
-    drawn = [mapped_clip(attribution, int(place), clips=clips) for place in places]
+    drawn = [mapped_clip(attribution, int(place)) for place in places]
+    shown = [shown_frames(clips, clip_row(clips, one.clip_id)[0])[0] for one in drawn]
     outlines = [None if region is None else images.region_of(clips, one.clip_id, region) for one in drawn]
     method, frames = attribution.method.replace("_", " "), drawn[0].frames
     moments = frames is not None and not np.allclose(frames[1:], frames[1:2], rtol=1e-4, atol=0)
@@ -112,12 +111,10 @@ def plot_attribution(
     panels = [name for name, known in (there | {"course": moments}).items() if known]
     lines = [describe(clip_row(clips, drawn[0].clip_id)[1])] if len(drawn) == 1 else []
     lines += sanity_lines(attribution, places=places)
-    if frames is None:
-        lines.append("the target does not depend on the frames")
-    elif moments != sites:
+    lines += ["the target does not depend on the frames"] * (frames is None)
+    if moments != sites:
         lines.append(f"{method} gives {'all frames the same map' if sites else 'all places of a frame the same value'}")
     lines += ["the map does not cover the flow"] * (not there["flow"])
-
     cell = 280
     last = max(1.5 if moments else 1.0, 616 / cell - len(panels) + 1)  # wide enough for the lines
     letters = int((len(panels) - 1 + last) * cell / 6.4)
@@ -127,14 +124,14 @@ def plot_attribution(
     for col, panel in enumerate(name for name in panels if name != "course"):
         heats = [one.summed(panel) for one in drawn]
         largest = images.full_colour(*heats)
-        for row, (one, heat, outline) in enumerate(zip(drawn, heats, outlines, strict=True)):
-            face = None if one.faces is None else one.faces[0]
+        for row, (one, faces, outline) in enumerate(zip(drawn, shown, outlines, strict=True)):
             title = f"<b>{as_text(one.clip_id)}</b><br>" * (len(drawn) > 1) + _PANELS[panel]
-            picture = images.draw_heat(face, heat, largest=largest, size=360, outline=outline)
+            face = None if faces is None else faces[0]
+            picture = images.draw_heat(face, heats[row], largest=largest, size=360, outline=outline)
             columns[col][row] = Tile(picture, title, colour_key(largest))
     if len(drawn) == 1 and {"frames", "course"} <= set(panels):
-        faces = drawn[0].faces if drawn[0].faces is not None else [None] * len(frames)
         look: dict[str, Any] = {"largest": images.full_colour(frames), "size": 168, "outline": outlines[0]}
+        faces = [None] * len(frames) if shown[0] is None else shown[0]
         cells = [images.draw_heat(face, heat, **look) for face, heat in zip(faces, frames, strict=False)]
         opaque = np.full((*cells[0].shape[:2], 1), 255, np.uint8)  # between the frames the page shows through
         framed = [np.pad(np.dstack([one, opaque]), ((0, 0), (0, 6), (0, 0))) for one in cells]
@@ -261,11 +258,6 @@ def plot_randomisation(table: pd.DataFrame, *, threshold: float = 0.5, width: in
     -------
     Figure
 
-    Raises
-    ------
-    ValueError
-        If the table lacks a column or has no row.
-
     See Also
     --------
     medn_lab.diagnose.randomisation_check
@@ -277,8 +269,6 @@ def plot_randomisation(table: pd.DataFrame, *, threshold: float = 0.5, width: in
     >>> figure.layout.title.text
     '<b>Sanity check: random weights</b>'
     """
-    columns = ("stage", "input", "spearman", "spearman_absolute", "n_clips", "n_draws")
-    marks.need(table, columns, maker="diagnose.randomisation_check(...).table")
     figure = go.Figure()
     looks = {"spearman_absolute": ("absolute values", "", "solid"), "spearman": ("with sign", "-open", "dot")}
     for name, rows in table.groupby("input", sort=False):
@@ -318,11 +308,6 @@ def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980) -> go.
     -------
     Figure
 
-    Raises
-    ------
-    ValueError
-        If the table lacks a column or has no row.
-
     See Also
     --------
     medn_lab.diagnose.compare_attributions
@@ -335,8 +320,6 @@ def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980) -> go.
     >>> figure.layout.title.text
     '<b>Comparison of attribution methods</b> · target fear'
     """
-    columns = ("method", "input", "target", "spearman", "spearman_absolute", "threshold", "survives", "n_clips")
-    marks.need(table, columns, maker="diagnose.compare_attributions")
     table = table.sort_values("input", key=lambda names: names.map(list(names.unique()).index), kind="stable")
     planted = "share" in table and bool(table["share"].notna().any())
     names = [_METHODS.get(method, method.replace("_", " ")) for method in table["method"]]

@@ -103,11 +103,6 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None =
     Figure
         Bars sorted by accuracy, failed folds last.
 
-    Raises
-    ------
-    ValueError
-        If there are no folds, or a column is missing.
-
     See Also
     --------
     plot_comparison
@@ -119,7 +114,6 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None =
     >>> plot_folds(folds, scores=pd.DataFrame([scores | {"n_clips": 22, "n_subjects": 2}])).data[0].type
     'bar'
     """
-    need(folds, ("held_out", "n_test", "accuracy", "error"), maker="evaluate.evaluate_loso(...).folds")
     rows = folds.sort_values(["accuracy", "n_test"], ascending=False, kind="stable", na_position="last")
     rows = rows.assign(place=np.arange(len(rows)), held_out=rows["held_out"].map(as_text), low=0.035)
     rows["error"] = rows["error"].map(as_text)
@@ -200,11 +194,6 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
     -------
     Figure
 
-    Raises
-    ------
-    ValueError
-        If the table is empty or lacks a column.
-
     Examples
     --------
     >>> row = {"model_a": "bottleneck", "model_b": "none", "measure": "accuracy"}
@@ -213,8 +202,6 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
     >>> figure.layout.title.text
     '<b>Comparison of two models</b>'
     """
-    needed = ("model_a", "model_b", "measure", "difference", "low", "high")
-    need(table, needed, maker="evaluate.compare_predictions(...).table")
     both = subjects is not None
     panels = {"column_widths": [0.42, 0.58], "subplot_titles": ("Difference, paired interval", "Accuracy per subject")}
     figure = make_subplots(rows=1, cols=1 + both, horizontal_spacing=0.12, **(panels if both else {}))
@@ -339,11 +326,6 @@ def plot_au_detection(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     -------
     Figure
 
-    Raises
-    ------
-    ValueError
-        If there are no AUs, or a column is missing.
-
     See Also
     --------
     plot_au_scores : the AU scores of one clip.
@@ -356,8 +338,6 @@ def plot_au_detection(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     >>> figure.layout.title.text
     '<b>AU detection</b>'
     """
-    columns = [key + end for key in ("auc", "f1") for end in ("", "_low", "_high")]
-    need(table, ("au", "n_positive", "n_subjects", *columns, "in_macro"), maker="evaluate.au_detection")
     titles = ("AUC", "F1 at probability ½")
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=titles)
     positives = table[["au", "n_positive", "n_subjects"]].itertuples(index=False)

@@ -206,11 +206,6 @@ def plot_map_stability(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     -------
     Figure
 
-    Raises
-    ------
-    ValueError
-        If the table is empty or lacks a column.
-
     Examples
     --------
     >>> table = pd.DataFrame({"map": "motion", "seed_a": [0], "seed_b": [1], "overlap": [0.8], "chance": [0.1]})
@@ -218,8 +213,6 @@ def plot_map_stability(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     >>> figure.layout.title.text
     '<b>Stability of the maps over seeds</b>'
     """
-    columns = ("map", "seed_a", "seed_b", "overlap", "chance", "disparity", "n_neighbors", "n_clips")
-    marks.need(table, columns, maker="diagnose.map_stability")
     names = list(table["map"].unique())
     labels, colours = [as_text(name) for name in names], [theme.BRANCH_COLOURS.get(name, theme.INK) for name in names]
     titles = ["Neighbours in common · 1 is best", "Disparity of places · 0 is best"]

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from medn_lab.records import Attribution, Clips, Predictions, positions, require
+from medn_lab.records import Attribution, Clips, Predictions, positions
 from medn_lab.view import images, marks, theme
 from medn_lab.view.answers import score_bars
 from medn_lab.view.attribution import mapped_clip, sanity_lines
-from medn_lab.view.marks import ESTIMATE, SMALLEST, Tile, counted, fitted, heading, need, room_for, tiles
+from medn_lab.view.marks import ESTIMATE, SMALLEST, Tile, counted, fitted, heading, room_for, tiles
 from medn_lab.view.rows import clip_moments, clip_row, describe, shown_frames
 from medn_lab.view.theme import as_text
 
@@ -28,10 +28,6 @@ _DESIRED = {
 MOST_PAIRS = 4000  # of more pairs than this every second, third ... is drawn
 MOST_SETS = 24
 _SET_COLUMNS = ("action_units", "n_clips", "n_subjects", "n_emotions", "n_pairs", "n_opposite", "n_same_subject")
-_PAIR_COLUMNS = (
-    "clip_a", "clip_b", "action_units", "label_a", "label_b", "opposite", "same_subject", "motion_similarity",
-    "emotion_separation",
-)  # fmt: skip
 _VERDICT_COLOURS = {"one right": "#E08214", "swapped": "#C34BAA", "both wrong": "#E2553F"}
 
 
@@ -160,16 +156,15 @@ def flow_tiles(clips: Clips, clip_ids: Sequence[str], *, cell: int) -> list[Tile
 
 def attribution_tiles(attribution: Attribution, clips: Clips, clip_ids: Sequence[str], *, part: str) -> list[Tile]:
     """The attribution of a pair's difference in each clip, on one colour scale."""
-    part, tiles = _attributed(attribution, part), []
+    part, drawn = _attributed(attribution, part), []
     rows = positions(attribution.table, list(clip_ids), owner="this attribution")
-    mapped = [mapped_clip(attribution, int(row), clips=clips) for row in rows]
-    heats = [require(one.summed(part), otherwise=part) for one in mapped]
+    heats = [mapped_clip(attribution, int(row)).summed(part) for row in rows]
     for letter, clip_id, heat in zip("ab", clip_ids, heats, strict=True):
         frames = shown_frames(clips, clip_row(clips, clip_id)[0])[0]
         face = None if frames is None else frames[0]
         picture = images.draw_heat(face, heat, largest=images.full_colour(*heats), size=PIXELS)
-        tiles.append(Tile(picture, f"attribution in {letter}", f"{part}: sum {float(heat.sum()):+.1f}"))
-    return tiles
+        drawn.append(Tile(picture, f"attribution in {letter}", f"{part}: sum {float(heat.sum()):+.1f}"))
+    return drawn
 
 
 def attribution_line(attribution: Attribution, *, part: str) -> str:
@@ -210,7 +205,6 @@ def pair_lines(pair: pd.Series | None, *, swaps: pd.DataFrame | None = None) -> 
         labels = f"{as_text(pair['predicted_a'])} and {as_text(pair['predicted_b'])}"
         lines.append(f"<b>whole model: {as_text(pair['verdict'])}</b>; predicted {labels}")
     if swaps is not None:
-        need(swaps, ("frames_of", "flow_of", "margin", "predicted"), maker="diagnose.swap_branches")
         mixes = swaps.pivot_table(["margin", "predicted"], "frames_of", "flow_of", aggfunc="first")
         (aa, ab), (ba, bb) = mixes["margin"].to_numpy(dtype=float)
         flow, frames = 0.5 * (aa - ab + ba - bb), 0.5 * (aa - ba + ab - bb)
@@ -248,7 +242,7 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820) -> go.Figure
     Raises
     ------
     ValueError
-        If a column is missing, or the emotion branch was not measured.
+        If the emotion branch was not measured.
 
     Examples
     --------
@@ -259,8 +253,8 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820) -> go.Figure
     [0.02]
     """
     title = "<b>Confusable pairs</b> · same AU set, different emotions"
-    if (nothing := _nothing(pairs, _PAIR_COLUMNS, "rank_pairs", title=title, width=width)) is not None:
-        return nothing
+    if pairs.empty:
+        return _nothing(pairs, title=title, width=width)
     if pairs["emotion_separation"].isna().any():
         raise ValueError("these pairs have no emotion separation: the features had no emotion branch")
     step = -(-len(pairs) // MOST_PAIRS)
@@ -327,11 +321,6 @@ def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820) -> go.Figure:
     Figure
         One trace an emotion. Without sets it says why there are none.
 
-    Raises
-    ------
-    ValueError
-        If a column is missing.
-
     Examples
     --------
     >>> row = {"action_units": "4", "n_clips": 5, "n_subjects": 3, "n_emotions": 2, "n_pairs": 6, "n_opposite": 0}
@@ -340,8 +329,8 @@ def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820) -> go.Figure:
     ['disgust', 'others']
     """
     title = "<b>AU sets with more than one emotion</b>"
-    if (nothing := _nothing(sets, _SET_COLUMNS, "confusable_sets", title=title, width=width)) is not None:
-        return nothing
+    if sets.empty:
+        return _nothing(sets, title=title, width=width)
     shown, names = sets.head(MOST_SETS), []
     for row in shown.itertuples():
         opposite = f", {row.n_opposite} opposite" if row.n_opposite else ""
@@ -385,11 +374,6 @@ def plot_pair_separation(table: pd.DataFrame, *, width: int = 820) -> go.Figure:
     Figure
         One trace, a point a branch. Without pairs it says why there are none.
 
-    Raises
-    ------
-    ValueError
-        If a column is missing.
-
     Examples
     --------
     >>> row = {"branch": "emotion", "value": 0.9, "low": 0.8, "high": 0.95, "n_pairs": 40, "n_controls": 30}
@@ -398,9 +382,8 @@ def plot_pair_separation(table: pd.DataFrame, *, width: int = 820) -> go.Figure:
     '<b>Separation of confusable pairs</b>'
     """
     title = "<b>Separation of confusable pairs</b>"
-    needed = ("branch", "value", "low", "high", "direction", "n_pairs", "n_controls", "n_clips", "n_subjects")
-    if (nothing := _nothing(table, needed, "pair_separation", title=title, width=width)) is not None:
-        return nothing
+    if table.empty:
+        return _nothing(table, title=title, width=width)
     labels = [
         f"{as_text(row.branch)}{'' if row.branch == 'fused' else ' branch'}<br>{marks.small(as_text(row.direction))}"
         for row in table.itertuples()
@@ -420,11 +403,8 @@ def plot_pair_separation(table: pd.DataFrame, *, width: int = 820) -> go.Figure:
     )  # fmt: skip
 
 
-def _nothing(table: pd.DataFrame, columns: Sequence[str], maker: str, *, title: str, width: int) -> go.Figure | None:
-    """An empty sheet where the table has no rows; ValueError where it lacks a column."""
-    if len(table) or not set(columns) <= set(table.columns):
-        need(table, columns, maker=f"diagnose.{maker}")
-        return None
+def _nothing(table: pd.DataFrame, *, title: str, width: int) -> go.Figure:
+    """An empty sheet that says why the table has no rows."""
     why = table.attrs.get("none") or "none here, because no two clips share an AU set and differ in emotion"
     rule = str(table.attrs.get("rule", ""))
     return marks.empty_sheet(f"{why[:1].upper()}{why[1:]}.", title=title, width=width, note=rule)

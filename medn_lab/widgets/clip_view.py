@@ -275,7 +275,7 @@ class ClipView(anywidget.AnyWidget):
             return [{} for _ in clip_ids]
         known = {name: row for row, name in enumerate(maps.table["clip_id"])}
         for clip_id in known.keys() & set(clip_ids):
-            one = mapped_clip(maps, known[clip_id], clips=clips)
+            one = mapped_clip(maps, known[clip_id])
             parts = {"frames": one.frames, "all frames": one.summed("frames"), "flow": one.flow}
             if clips.frames is not None and one.frames is not None and len(one.frames) != clips.frames.shape[1]:
                 del parts["frames"]  # of another number of frames
