@@ -3,6 +3,7 @@
 import html
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -22,10 +23,7 @@ from medn_lab.diagnose import (
 from medn_lab.diagnose.similarity import MEASURES
 from medn_lab.records import BranchFeatures, DecouplingReport
 
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63f8cfc0000003010100c9fe92ef"
-    "0000000049454e44ae426082"
-)
+DOT = SimpleNamespace(to_plotly_json=dict, to_html=lambda **_: "<p>a dot</p>")  # a figure without a script
 AUS = ["AU4", "AU12"]
 
 
@@ -196,7 +194,7 @@ def text_of(page):
 
 class TestPage:
     def test_it_holds_every_figure_and_how_it_was_made_and_fetches_nothing(self, report, tmp_path):
-        page = report.to_html(tmp_path / "deep" / "report.html", figures={"a dot": PNG}).read_text("utf-8")
+        page = report.to_html(tmp_path / "deep" / "report.html", figures={"a dot": DOT}).read_text("utf-8")
         text = text_of(page)
         for fact in ("without", "bottleneck", "ab" * 32, "planted_2class", "none against bottleneck", "seed", "numpy"):
             assert fact in text
@@ -221,7 +219,7 @@ class TestPage:
             "96 clips of 6 subjects",
         ):
             assert figure in text
-        assert re.findall(r'(?:src|href)="([^"]{22})', page) == ["data:image/png;base64,"]
+        assert not re.findall('(?:src|href)="', page)
         for tag in ("table", "tr", "td", "th", "figure", "h2", "div"):
             assert len(re.findall(f"<{tag}[ >]", page)) == page.count(f"</{tag}>")
 
@@ -241,7 +239,7 @@ class TestPage:
         nasty = '<script>alert("x")</script>'
         facts = {"models": {nasty: {nasty: nasty}}, "protocol": nasty, "about": {nasty: nasty}}
         evil = DecouplingReport(report.table.assign(model=nasty, reason=nasty), report.source | facts)
-        page = evil.to_html(tmp_path / "r.html", title=nasty, figures={nasty: PNG}).read_text("utf-8")
+        page = evil.to_html(tmp_path / "r.html", title=nasty, figures={nasty: DOT}).read_text("utf-8")
         assert "<script" not in page
         assert nasty in text_of(page)
         table = pd.DataFrame({"measure": ["linear_cka"], "value": [0.1], "p": [np.nan], "direction": ["lower"]})
