@@ -1,4 +1,4 @@
-"""What a model predicts of clips: confusion matrix, emotion and AU scores of a clip, and both next to its inputs."""
+"""What a model predicts of clips: confusion matrix, emotion and AU scores of a clip, and of each input alone."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from medn_lab.records import Clips, KeptTokens, LivePrediction, Predictions, positions
-from medn_lab.view import images, theme
+from medn_lab.records import Clips, LivePrediction, Predictions, positions
+from medn_lab.view import theme
 from medn_lab.view.marks import SMALLEST, Tile, bars, counted, heading, heat, level, room_for, share_bars, small, tile
-from medn_lab.view.rows import au_set_texts, clip_moments, clip_row, coded_aus, label_column, shown_frames
+from medn_lab.view.rows import au_set_texts, clip_row, coded_aus, label_column
 from medn_lab.view.theme import as_text
 
 UNLABELLED = "no label"  # the row of clips whose class is not known
 ABSENT = "#9DB4C8"
-STILL = 0.1  # pixels of 64: the flow of a clip without motion is noise of up to this length, so no arrows are drawn
-PIXELS, MAGNIFIED, MOST_CLIPS = 320, 6.0, 8
+MOST_CLIPS = 8
 # Symbol, colour and legend of what `plot_answers` compares with the scores of the whole model.
 MARKS = {
     "given_aus": ("line-ns", theme.INK, "the table with these AUs"),
@@ -197,13 +196,11 @@ def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460) 
     )  # fmt: skip
 
 
-def plot_answers(answers: LivePrediction, *, clips: Clips, pictures: bool = True) -> go.Figure:
-    """Draw clips with a model's predictions: the inputs, the kept tokens, emotion scores and AU scores.
+def plot_answers(answers: LivePrediction, *, clips: Clips) -> go.Figure:
+    """Draw a model's predictions of clips: emotion scores, also with each input alone, and AU scores.
 
-    A row a clip. Pictures: the apex with its motion times six, the flow that the motion branch reads (arrows), the
-    positions that the emotion branch kept (bright: at every keep rate). Bars: the whole model; marks on them: the
-    scores with a flow of zeros, those with frames that stand still, and what SynthME's table allows. Right: the motion
-    branch's AU scores, with the AUs that are in the clip.
+    A row a clip. Bars: the whole model; marks on them: the scores with a flow of zeros, those with frames that stand
+    still, and what SynthME's table allows. Right: the motion branch's AU scores, with the AUs that are in the clip.
 
     Parameters
     ----------
@@ -211,8 +208,6 @@ def plot_answers(answers: LivePrediction, *, clips: Clips, pictures: bool = True
         Of up to 8 clips.
     clips : Clips
         The clips of the predictions.
-    pictures : bool
-        Whether the pictures are drawn.
 
     Returns
     -------
@@ -226,7 +221,8 @@ def plot_answers(answers: LivePrediction, *, clips: Clips, pictures: bool = True
     See Also
     --------
     medn_lab.evaluate.live_predictor : makes live predictions.
-    medn_lab.widgets.FaceLab : the same with sliders.
+    medn_lab.widgets.FaceLab : the same with sliders and pictures.
+    plot_clip, plot_kept_tokens : the pictures.
 
     Examples
     --------
@@ -241,20 +237,16 @@ def plot_answers(answers: LivePrediction, *, clips: Clips, pictures: bool = True
     names = list(predictions.table["clip_id"])
     if len(names) > MOST_CLIPS:
         raise ValueError(f"{len(names)} clips are too many for one figure; predict up to {MOST_CLIPS} at once")
-    drawn = [_tiles(clips, name, kept=answers.kept) if pictures else {} for name in names]
-    kinds = [kind for kind in ("face", "flow", "kept") if any(kind in shown for shown in drawn)]
-    widths = [*[140] * len(kinds), 88, 200, 58, 130]  # pictures, labels, scores, numbers, AUs
+    widths = [88, 200, 58, 130]  # labels, scores, numbers, AUs
     row_height, gap, top, foot, between = max(160, 15 * len(predictions.aus)), 84, 104, 62, 12
     body = len(names) * row_height + (len(names) - 1) * gap
-    wide, specs = sum(widths) + between * (len(widths) - 1), [{}] * len(kinds) + [None, {}, None, {}]
+    wide = sum(widths) + between * (len(widths) - 1)
     figure = make_subplots(
-        rows=len(names), cols=len(widths), column_widths=widths, specs=[specs] * len(names),
+        rows=len(names), cols=len(widths), column_widths=widths, specs=[[None, {}, None, {}]] * len(names),
         horizontal_spacing=between / wide, vertical_spacing=gap / body if len(names) > 1 else 0,
     )  # fmt: skip
-    for row, (name, shown) in enumerate(zip(names, drawn, strict=True), start=1):
-        for column, kind in enumerate(kinds, start=1):
-            tile(figure, shown.get(kind, Tile(None)), row=row, col=column)
-        at: dict[str, Any] = {"row": row, "col": len(kinds) + 2}
+    for row, name in enumerate(names, start=1):
+        at: dict[str, Any] = {"row": row, "col": 2}
         table = score_table(answers, clips, name)
         classes, colours = zip(*((as_text(one), theme.emotion_colour(one)) for one in table.index), strict=True)
         bars(figure, table["model"], labels=classes, colours=colours, name="whole model", **at)
@@ -273,7 +265,7 @@ def plot_answers(answers: LivePrediction, *, clips: Clips, pictures: bool = True
         about = f"<b>{as_text(name)}</b> · {as_text(state_text(clips, name))}"
         heading(figure, about + ("" if gate is None else f" · gate {gate[row - 1].mean():.2f}"), **at)
         figure.layout.annotations[-1].update(x=0, xref="paper", yshift=20)
-        at["col"] = len(kinds) + 4
+        at["col"] = 4
         if aus := au_bars(predictions, name):
             share_bars(figure, **aus, **at)
             figure.data[-1].name = "AU scores"
@@ -321,24 +313,3 @@ def state_text(clips: Clips, clip_id: str) -> str:
         given = str(clips.truth.table.set_index("clip_id").loc[clip_id, "intensities"])
         aus = "no AU" if given in ("none", "nan", "") else " + ".join(f"AU {part}" for part in given.split("+"))
     return aus if cue is None or pd.isna(cue) else f"{aus}, cue {cue}"
-
-
-def _tiles(clips: Clips, clip_id: str, *, kept: KeptTokens | None) -> dict[str, Tile]:
-    """The magnified apex, the flow as arrows over the onset, and the kept positions, as far as the clip has them."""
-    place = clip_row(clips, clip_id)[0]
-    flow, frames = images.motion_field(clips, place)[0], shown_frames(clips, place)[0]
-    found, ground = {}, np.full((PIXELS, PIXELS, 3), 205, dtype=np.uint8)
-    if frames is not None:
-        picture, name = images.magnified_apex(clips, clip_id, MAGNIFIED, size=PIXELS)
-        found["face"], ground = Tile(picture, small(name)), images.enlarge(frames[0], PIXELS)
-        if kept is not None:
-            row = int(positions(kept.table, clip_id, owner="these kept tokens")[0])
-            face = images.enlarge(frames[clip_moments(clips, clip_id).peak], PIXELS)
-            found["kept"] = Tile(images.draw_kept(face, kept.masks[row].mean(axis=0)), small("kept tokens"))
-    if flow is not None:
-        name = "flow: no motion"
-        if float(images.flow_magnitude(flow).max()) * 64 / flow.shape[1] >= STILL:
-            ground, gain = images.draw_arrows(ground, flow)
-            name = f"flow, arrows ×{gain:g}"
-        found["flow"] = Tile(ground, small(name))
-    return found

@@ -81,7 +81,7 @@ class FaceLab(Panel):
 
     See Also
     --------
-    medn_lab.view.plot_answers : the same as a figure, with pictures.
+    medn_lab.view.plot_answers : the predictions as a figure.
 
     Examples
     --------
@@ -339,7 +339,7 @@ class FaceLab(Panel):
 
     def _draw_figure(self) -> None:
         if self._answers is not None and self._clip is not None:
-            drawn = plot_answers(self._answers, clips=self._clip, pictures=False)
+            drawn = plot_answers(self._answers, clips=self._clip)
             self._figure.drawn = drawn.update_layout(width=None)
 
     def _list_clips(self) -> None:
