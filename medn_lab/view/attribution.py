@@ -64,7 +64,7 @@ def plot_attribution(
     """Draw what raised a target (red) and what lowered it (blue): over the face, over its flow, and over time.
 
     Left: the values of the frames after the onset, summed over time and colour, over the onset. Middle: the flow's,
-    summed over its components. Right: the sum over each frame. Below, for a single clip: each frame. An input that the
+    summed over its components. Right: the sum over each frame. An input that the
     target does not depend on, or that the method does not separate, is left out and named. The sanity checks are in the
     subtitle, and a map that random weights give as well is marked there. Maps are smoothed by one pixel.
 
@@ -90,6 +90,7 @@ def plot_attribution(
     See Also
     --------
     medn_lab.diagnose.integrated_gradients, medn_lab.diagnose.check_attribution
+    medn_lab.widgets.AttributionExplorer : the same, also for each frame.
 
     Examples
     --------
@@ -120,7 +121,6 @@ def plot_attribution(
     letters = int((len(panels) - 1 + last) * cell / 6.4)
     subtitle = [part for line in lines for part in textwrap.wrap(line, letters, break_on_hyphens=False)]
     columns: list[list[Tile | None]] = [[None] * len(drawn) for _ in panels]
-    strip = None
     for col, panel in enumerate(name for name in panels if name != "course"):
         heats = [one.summed(panel) for one in drawn]
         largest = images.full_colour(*heats)
@@ -129,17 +129,8 @@ def plot_attribution(
             face = None if faces is None else faces[0]
             picture = images.draw_heat(face, heats[row], largest=largest, size=360, outline=outline)
             columns[col][row] = Tile(picture, title, colour_key(largest))
-    if len(drawn) == 1 and {"frames", "course"} <= set(panels):
-        look: dict[str, Any] = {"largest": images.full_colour(frames), "size": 168, "outline": outlines[0]}
-        faces = [None] * len(frames) if shown[0] is None else shown[0]
-        cells = [images.draw_heat(face, heat, **look) for face, heat in zip(faces, frames, strict=False)]
-        opaque = np.full((*cells[0].shape[:2], 1), 255, np.uint8)  # between the frames the page shows through
-        framed = [np.pad(np.dstack([one, opaque]), ((0, 0), (0, 6), (0, 0))) for one in cells]
-        strip = Tile(np.hstack(framed)[:, :-6])
-    figure = tiles(
-        columns, title=f"<b>Attribution</b> · {as_text(attribution.target)} by {method}", cell=cell, last=last,
-        subtitle="<br>".join(subtitle), below=strip,
-    )  # fmt: skip
+    title = f"<b>Attribution</b> · {as_text(attribution.target)} by {method}"
+    figure = tiles(columns, title=title, cell=cell, last=last, subtitle="<br>".join(subtitle))
     for row, one in enumerate(drawn if moments else (), start=1):
         times, names = clip_moments(clips, one.clip_id), [str(place + 1) for place in range(len(one.course))]
         for place in range(len(names)) if len(names) == len(times.numbers) else ():
@@ -159,11 +150,6 @@ def plot_attribution(
         plot.yaxis.update(range=[low - room * (low < 0), high + room], nticks=5, tickformat=".2~g")
         plot.yaxis.update(zerolinecolor=theme.INK, tickfont_size=SMALLEST)
         heading(figure, "Attribution per frame" + ", absolute values" * (not one.signed), **where)
-    for place, name in enumerate(names if strip else ()):
-        figure.add_annotation(
-            text=name, x=(place + 0.5) * framed[0].shape[1] - 3, y=0, yref="y domain", yanchor="top", showarrow=False,
-            font={"size": SMALLEST}, row=2, col=1,
-        )  # fmt: skip
     return figure
 
 

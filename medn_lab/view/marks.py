@@ -285,7 +285,7 @@ class Tile(NamedTuple):
     note: str = ""
 
 
-def tile(figure: go.Figure, one: Tile, *, row: int, col: int, outline: str = theme.FAINT) -> None:
+def tile(figure: go.Figure, one: Tile, *, row: int, col: int) -> None:
     """Add one picture to a subplot, with its heading and its note."""
     where: dict[str, Any] = {"row": row, "col": col}
     if one.picture is None:
@@ -297,7 +297,7 @@ def tile(figure: go.Figure, one: Tile, *, row: int, col: int, outline: str = the
         height, width = one.picture.shape[:2]
         bare = {
             "showticklabels": False, "ticks": "", "showgrid": False, "zeroline": False, "showline": True,
-            "mirror": True, "linecolor": outline, "linewidth": 1, "constrain": "domain", **where,
+            "mirror": True, "linecolor": theme.FAINT, "linewidth": 1, "constrain": "domain", **where,
         }  # fmt: skip
         anchor = figure.get_subplot(row, col).xaxis.plotly_name.replace("axis", "")
         figure.update_xaxes(range=[-0.5, width - 0.5], **bare)
@@ -311,32 +311,26 @@ def tile(figure: go.Figure, one: Tile, *, row: int, col: int, outline: str = the
 
 
 def tiles(
-    columns: Sequence[Sequence[Tile | None]], *, title: str, cell: int, subtitle: str = "", last: float = 1.0,
-    below: Tile | None = None,
-) -> go.Figure:  # fmt: skip
+    columns: Sequence[Sequence[Tile | None]], *, title: str, cell: int, subtitle: str = "", last: float = 1.0
+) -> go.Figure:
     """A figure of tiles: columns from the left, each from the top; `cell` is the width of a column in pixels.
 
-    Cells that are None stay empty. The last column is `last` times as wide; the tile `below` is half as high as the
-    others and spans all columns.
+    Cells that are None stay empty. The last column is `last` times as wide.
     """
     n, count, drawn = len(columns), max(map(len, columns)), [one for column in columns for one in column if one]
     lines = [one.note.count("<br>") + 1 for one in drawn if one.note and one.picture is not None]
     first = max((column[0].heading.count("<br>") for column in columns if column and column[0]), default=0)
     top = (72 if title else 40) + 18 * first + (18 if subtitle else 0)
-    foot = 12 + 18 * max([*lines, 2 * (below is not None)], default=0)
-    heights = [cell - 12] * count + [(cell - 12) // 2] * (below is not None)
-    body, width = sum(heights) + (len(heights) - 1) * (foot + 32), int((n - 1 + last) * cell)
+    foot = 12 + 18 * max(lines, default=0)
+    body, width = count * (cell - 12) + (count - 1) * (foot + 32), int((n - 1 + last) * cell)
     figure = make_subplots(
-        rows=len(heights), cols=n, row_heights=heights, column_widths=[1.0] * (n - 1) + [last],
-        specs=[[{}] * n] * count + [[{"colspan": n}] + [None] * (n - 1)] * (below is not None),
-        horizontal_spacing=12 / width, vertical_spacing=(foot + 32) / body if len(heights) > 1 else 0,
+        rows=count, cols=n, column_widths=[1.0] * (n - 1) + [last], horizontal_spacing=12 / width,
+        vertical_spacing=(foot + 32) / body if count > 1 else 0,
     )  # fmt: skip
     for col, panels in enumerate(columns, 1):
         for row, one in enumerate(panels, 1):
             if one is not None:
                 tile(figure, one, row=row, col=col)
-    if below is not None:
-        tile(figure, below, row=count + 1, col=1, outline=theme.CLEAR)
     return theme.finish(
         figure, width=width + 24, height=body + top + foot, title=title, subtitle=subtitle, margin=(12, 12, top, foot)
     )
