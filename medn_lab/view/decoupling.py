@@ -150,8 +150,8 @@ def plot_decoupling(report: DecouplingReport | pd.DataFrame, *, kind: str, width
         )  # fmt: skip
         figure.data[-1].ids = list(own["number"])
         figure.update_yaxes(showticklabels=not (aligned and number % 2), **where)
-        axes = {"xref": f"{figure.data[-1].xaxis or 'x'} domain", "yref": figure.data[-1].yaxis or "y", "x": 1}
-        look = axes | {"xanchor": "left", "xshift": 6, "showarrow": False, "font": {"size": SMALLEST}}
+        look = {"xref": f"{figure.data[-1].xaxis or 'x'} domain", "yref": figure.data[-1].yaxis or "y", "x": 1}
+        look |= {"xanchor": "left", "xshift": 6, "showarrow": False, "font": {"size": SMALLEST}}
         for y, row in enumerate(own.itertuples()):
             value = interval_text(row.value, row.low, row.high, digits=digits) if np.isfinite(row.value) else ""
             p = "p ≥ .999" if row.judged >= 0.9995 else f"p {row.judged:.3f}".replace("p 0.", "p .")

@@ -147,13 +147,10 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None =
     facts += [f"✕ failed ({len(failed)})"] * bool(len(failed)) + ["in each bar: its clips"] * few
     names = without_common_start(list(rows["held_out"]))
     figure.update_yaxes(range=[0, 1.02], dtick=0.25, tickformat=".0%", title_text="accuracy")
-    figure.update_xaxes(range=[-0.7, len(rows) - 0.3], tickangle=-60, showgrid=False, tickvals=[])
-    if few:
-        figure.update_xaxes(tickvals=rows["place"], ticktext=names)
-    else:
-        figure.update_xaxes(title_text=f"{len(rows)} folds, sorted")
+    ticks = {"tickvals": rows["place"], "ticktext": names} if few else {"tickvals": []}
+    figure.update_xaxes(range=[-0.7, len(rows) - 0.3], tickangle=-60, showgrid=False, **ticks)
+    figure.update_layout(showlegend=False, xaxis_title_text=None if few else f"{len(rows)} folds, sorted")
     foot = 34 + 6 * max(map(len, names)) if few else 56
-    figure.update_layout(showlegend=False)
     return theme.finish(
         figure, width=width or int(np.clip(210 + 30 * len(rows), 640, 980)), height=284 + foot,
         title="<b>Accuracy per fold</b>", subtitle=" · ".join(facts), margin=(56, 150, 66, foot),

@@ -151,12 +151,12 @@ def forest(
         )  # fmt: skip
     diamond = {"symbol": "diamond-open", "size": 10, "color": reference_colour, "line": {"width": 2}}
     circle = {"symbol": "circle-open", "size": 14, "color": theme.INK, "line": {"width": 2}}
-    others = table.reindex(columns=list(references or ())).astype(float)
-    for (key, title), look in zip((references or {}).items(), (diamond, tick, circle), strict=False):
-        at = others[key]
+    references = references or {}
+    others = table.reindex(columns=list(references)).astype(float)
+    for (key, title), look in zip(references.items(), (diamond, tick, circle), strict=False):
         figure.add_scatter(
-            x=at, y=places, mode="markers", name=as_text(title), marker=look, meta=key,
-            showlegend=legend and bool(at.notna().any()), legendgroup=key,
+            x=others[key], y=places, mode="markers", name=as_text(title), marker=look, meta=key, legendgroup=key,
+            showlegend=legend and bool(others[key].notna().any()),
             hovertemplate=f"{as_text(title)}: %{{x:.4g}}<extra></extra>", **where,
         )  # fmt: skip
     dot = {"size": 10, "color": colour, "line": {"width": 2, "color": colour}}
@@ -172,20 +172,16 @@ def forest(
     )  # fmt: skip
     reasons = table.get("reason", pd.Series("", table.index)).fillna("").astype(str).to_numpy()
     lower = np.where(others.notna().any(axis=1), -14, 0)  # the reason stands below the other marks of its line
+    look = {"x": 0, "xref": "x domain", "xanchor": "left", "xshift": 5, "showarrow": False, "font_size": SMALLEST}
     for row in np.flatnonzero(np.isnan(value)):
-        figure.add_annotation(
-            text=as_text(reasons[row] or "not known"), x=0, xref="x domain", xanchor="left", y=places[row], xshift=5,
-            yshift=lower[row], showarrow=False, font={"size": SMALLEST}, **where,
-        )  # fmt: skip
+        figure.add_annotation(text=as_text(reasons[row] or "not known"), y=row, yshift=lower[row], **look, **where)
     rows_from_the_top(figure, labels, **where)
 
 
 def rows_from_the_top(figure: go.Figure, labels: Sequence[str], **where: Any) -> None:
     """Name the places 0 to n - 1 of the y axis, the first at the top."""
-    figure.update_yaxes(
-        tickvals=list(range(len(labels))), ticktext=list(labels), range=[len(labels) - 0.4, -0.6], showgrid=False,
-        zeroline=False, **where,
-    )  # fmt: skip
+    ticks = {"tickvals": list(range(len(labels))), "ticktext": list(labels), "range": [len(labels) - 0.4, -0.6]}
+    figure.update_yaxes(showgrid=False, zeroline=False, **ticks, **where)
 
 
 def level(
@@ -295,10 +291,8 @@ def tile(figure: go.Figure, one: Tile, *, row: int, col: int) -> None:
         packed = base64.b64encode(to_webp(one.picture, quality=84)).decode()
         figure.add_image(source=f"data:image/webp;base64,{packed}", hoverinfo="skip", **where)
         height, width = one.picture.shape[:2]
-        bare = {
-            "showticklabels": False, "ticks": "", "showgrid": False, "zeroline": False, "showline": True,
-            "mirror": True, "linecolor": theme.FAINT, "linewidth": 1, "constrain": "domain", **where,
-        }  # fmt: skip
+        bare: dict[str, Any] = dict.fromkeys(("showticklabels", "showgrid", "zeroline"), False)
+        bare |= {"showline": True, "mirror": True, "linewidth": 1, "constrain": "domain", **where}
         anchor = figure.get_subplot(row, col).xaxis.plotly_name.replace("axis", "")
         figure.update_xaxes(range=[-0.5, width - 0.5], **bare)
         figure.update_yaxes(range=[height - 0.5, -0.5], scaleanchor=anchor, **bare)

@@ -98,10 +98,9 @@ def plot_pair(
     cell = min(260, int((width - 24) / (3 + (attribution is not None) + _SCORES * scored)))
     faces = []
     for name in names:
-        moments = clip_moments(clips, name)
-        picture, shown = images.magnified_apex(clips, name, magnify, size=PIXELS)
-        note = shown if picture is None else moments.describe(moments.peak)
-        faces.append(Tile(picture, "apex" if picture is None else shown, fitted(note, cell)))
+        moments, (picture, shown) = clip_moments(clips, name), images.magnified_apex(clips, name, magnify, size=PIXELS)
+        title, note = ("apex", shown) if picture is None else (shown, moments.describe(moments.peak))
+        faces.append(Tile(picture, title, fitted(note, cell)))
     a, difference, b = flow_tiles(clips, names, cell=cell)
     columns = [faces, [a, b], [difference]]
     if attribution is not None:
@@ -291,14 +290,10 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820) -> go.Figure
         figure.add_annotation(text=text, y=y, yanchor=yanchor, showarrow=False, **corner)
     facts = [counted(len(pairs), "pair") + f", one in {step} drawn" * (step > 1)]
     facts += [f"{pairs['opposite'].sum()} of opposite valence", f"{pairs['same_subject'].sum()} of one subject"]
-    figure.update_xaxes(
-        type="log", range=[0.06, np.log10(min(0.5 * float(shown["x"].min()), 0.05))], dtick=1, tickformat=".4~%",
-        title_text="share of all pairs of clips that are nearer together in the motion branch",
-    )  # fmt: skip
-    figure.update_yaxes(
-        dtick=0.25, tickformat=".0%", range=[-0.09, 1.09], zeroline=False,
-        title_text="share of all pairs of clips that are<br>nearer together in the emotion branch",
-    )  # fmt: skip
+    share, ends = "share of all pairs of clips that are", [0.06, np.log10(min(0.5 * float(shown["x"].min()), 0.05))]
+    figure.update_xaxes(title_text=f"{share} nearer together in the motion branch", type="log", range=ends)
+    figure.update_xaxes(dtick=1, tickformat=".4~%").update_yaxes(dtick=0.25, tickformat=".0%", range=[-0.09, 1.09])
+    figure.update_yaxes(title_text=f"{share}<br>nearer together in the emotion branch", zeroline=False)
     figure.update_layout(legend={"y": -0.13, "yanchor": "top", "x": 0}, hovermode="closest")
     return theme.finish(
         figure, width=width, height=600, title=title, subtitle=_subtitle(facts, pairs, width), margin=(78, 20, 74, 98)

@@ -269,13 +269,11 @@ def finish(
     keep_figures_in_html()
     left, right, top, bottom = margin
     more = 17 * subtitle.count("<br>")
-    height += more
-    figure.update_layout(
-        template=LOOK, width=width, height=height, margin={"l": left, "r": right, "t": top + more, "b": bottom},
-        title_subtitle={"text": subtitle or None, "font": {"size": 12, "color": INK}},
-    )  # fmt: skip
+    place = {"l": left, "r": right, "t": top + more, "b": bottom}
+    figure.update_layout(template=LOOK, width=width, height=height + more, margin=place)
     if title:
-        figure.update_layout(title={"text": title, "y": 1 - 22 / height, "yanchor": "bottom", "pad": {"l": 12}})
+        figure.update_layout(title={"text": title, "y": 1 - 22 / (height + more), "yanchor": "bottom"})
+        figure.update_layout(title_subtitle={"text": subtitle or None, "font": {"size": 12, "color": INK}})
     # Without a size, or with the one that make_subplots gives its titles:
     figure.update_annotations(font_size=13, selector=lambda note: note.font.size in (None, 16))
     return figure

@@ -83,9 +83,8 @@ def plot_history(history: History, *, width: int = 960) -> go.Figure:
         "Loss terms (dashed: validation clips)", "Accuracy" + " and UF1" * ("validation_uf1" in panels["score"]),
         "Dependence of the branches", "Leakage (dotted: what is allowed)",
     )  # fmt: skip
-    figure = make_subplots(
-        rows=rows, cols=2, subplot_titles=titles[: 2 * rows], horizontal_spacing=0.09, vertical_spacing=110 / height
-    )
+    gaps = {"horizontal_spacing": 0.09, "vertical_spacing": 110 / height}
+    figure = make_subplots(rows=rows, cols=2, subplot_titles=titles[: 2 * rows], **gaps)
     for place, columns in enumerate(list(panels.values())[: 2 * rows]):
         key, (row, col) = f"legend{place + 1 if place else ''}", (place // 2 + 1, place % 2 + 1)
         bases = [name.removeprefix("validation_").removesuffix("_allowed") for name in columns]
@@ -106,8 +105,8 @@ def plot_history(history: History, *, width: int = 960) -> go.Figure:
             )  # fmt: skip
         # Losses and dependence fall and accuracies rise: each legend stands in the corner that stays empty.
         plot, edge = figure.get_subplot(row, col), 0 if place == 1 else 1
-        legend = {"orientation": "v", "itemsizing": "trace", "bgcolor": theme.CLEAR, "xanchor": "right"}
-        legend |= {"x": plot.xaxis.domain[1], "y": plot.yaxis.domain[edge], "yanchor": ("bottom", "top")[edge]}
+        corner = {"x": plot.xaxis.domain[1], "y": plot.yaxis.domain[edge], "yanchor": ("bottom", "top")[edge]}
+        legend = {"orientation": "v", "itemsizing": "trace", "bgcolor": theme.CLEAR, "xanchor": "right", **corner}
         figure.update_layout({key: legend})
     figure.update_xaxes(title_text="epoch", rangemode="tozero", dtick=1 if len(history) <= 12 else None)
     figure.update_yaxes(title_text="loss", rangemode="tozero", row=1, col=1)
