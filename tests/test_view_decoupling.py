@@ -94,20 +94,6 @@ def test_lines_name_the_models_and_hold_their_values_whatever_the_order_of_the_r
             assert ["a", "<b"][int(place)] == table.loc[int(number), "model"]
 
 
-def test_a_kind_that_the_library_does_not_know_is_drawn_with_all_that_its_rows_hold():
-    row = {"kind": "new_kind", "measure": "smallest_rank", "branch": "emotion", "target": "AUs", "value": 0.7}
-    table = pd.concat([dependence(), pd.DataFrame([row | {"p": 0.01, "low": 0.6, "high": 0.8}])], ignore_index=True)
-    figure = view.plot_decoupling(table, kind="new_kind")
-    check_look(figure, "New kind")
-    assert {"<b>smallest rank</b>", "0.700 [0.600, 0.800]  p .010"} <= set(words(figure))
-    assert list(figure.layout.yaxis.ticktext) == ["AUs · emotion branch"]
-    information = pd.DataFrame([row | {"kind": "information", "target": "cue", "allowed": 1.1}])
-    entropy = by_meta(view.plot_decoupling(information, kind="information"), "allowed")
-    assert (list(entropy.x), entropy.name) == ([1.1], "entropy of the cue")
-    with pytest.raises(ValueError, match=r"'mood'.*dependence, new_kind"):
-        view.plot_decoupling(table, kind="mood")
-
-
 def test_a_row_is_explained_with_all_its_figures_and_concluded_from_the_interval_of_the_excess_or_p():
     row = leakage_table(("m",)).query("target == 'AU4' and branch == 'emotion'").iloc[0].to_dict()
     what, reading = explain_row(row | {"measure": "auc", "direction": "at most allowed", "p": 0.01})

@@ -76,16 +76,6 @@ def test_smoothing_keeps_the_sum_and_colour_deepens_with_the_value_up_to_nearly_
     assert (np.diff(picture[0, :, 0] - picture[0, :, 2]) > 0).all()
 
 
-def test_an_outline_lies_on_the_border_alone():
-    region = np.zeros((32, 32), dtype=bool)
-    region[8:24, 8:24] = True
-    ground = np.full((320, 320, 3), 90, np.uint8)
-    changed = (images.draw_outline(ground, region) != ground).any(axis=2)
-    assert not changed[:70].any() | changed[100:220, 100:220].any()
-    assert changed[160, 76:84].any()
-    np.testing.assert_array_equal(images.draw_outline(ground, ~region & region), ground)
-
-
 def test_regions_come_from_the_truth():
     clips = synthetic_clips(n_subjects=1, clips_per_subject=4, seed=3)
     row = clips.table.loc[clips.table[list(clips.truth.aus)].sum(axis=1).idxmax()]

@@ -73,17 +73,15 @@ def test_each_clip_stands_once_on_each_map_in_its_emotions_colour(embedding, cli
         assert fact in texts(figure)
 
 
-def test_missing_maps_and_measures_are_left_out_or_named(embedding, clips):
-    part = embedding.select(embedding.table["clip_id"][:20])
-    figure = view.plot_embedding(dataclasses.replace(part, emotion_xy=None, fused_xy=None))
-    assert {trace.meta for trace in figure.data} == {"motion", "stem<1>"}
-    assert "20 of 60 clips" in texts(figure)
+def test_missing_maps_and_measures_are_left_out_or_named(clips):
     dead = dataclasses.replace(sample_embedding(sample_features(clips)), trustworthiness={"motion": float("nan")})
     params = {"method": "umap", "n_neighbors": 6, "n_neighbors_asked": 15, "seed": 0, "n_clips": 13}
-    few = dataclasses.replace(dead.select(clips.table["clip_id"][:13]), params=params)
-    written = texts(view.plot_embedding(few))
-    assert (written.count("constant"), written.count("continuity not measured")) == (1, 2)
-    assert "UMAP · neighbours 6 (lowered from 15: 13 clips are few for a map), seed 0 · 13 clips" in written
+    part = dataclasses.replace(dead.select(clips.table["clip_id"][:12]), params=params, fused_xy=None)
+    figure = view.plot_embedding(part)
+    assert {trace.meta for trace in figure.data} == {"motion", "emotion"}
+    assert (texts(figure).count("constant"), texts(figure).count("continuity not measured")) == (1, 1)
+    line = "UMAP · neighbours 6 (lowered from 15: 13 clips are few for a map), seed 0 · 12 of 13 clips"
+    assert line in texts(figure)
 
 
 def test_predictions_are_joined_by_clip_id_not_by_row(embedding, clips):
@@ -129,43 +127,29 @@ def test_the_rarest_categories_share_one_entry_and_the_pointer_names_the_true_on
         assert any(f" {line}".endswith(f" {own[clip_id]}") for line in text.split("<br>"))
 
 
-def test_what_is_not_folded_and_how_numbers_are_cut(table):
-    assert len(colouring(table, "few").counts) == 12
-    common = colouring(table.assign(label=np.where(np.arange(N) % 2, "other", table["label"])), "label").counts
-    assert (common["other"] >= N // 2, list(common)[-1]) == (True, "all other")
-    unknown = colouring(table.assign(subject=table["subject"].where(table["subject"] != "s39")), "subject").counts
-    assert (list(unknown)[-2:], len(unknown)) == (["other", "unknown"], 13)
-    numbered = table.assign(length=np.arange(N), subject=np.arange(N) % 30)
-    assert list(colouring(numbered, "length").counts.values()) == [60] * 5
-    assert list(colouring(numbered, "subject").styles)[-1] == "other"
-    two = numbered.assign(subject="01", dataset=["casme2", "samm"] * (N // 2))
-    assert colouring(two, "subject").counts == {"casme2/01": N // 2, "samm/01": N // 2}
-
-
 def test_a_table_can_be_coloured_by_all_that_it_offers(table):
-    more = {"dataset": ["A", "B"] * (N // 2), "predicted": table["label"].shift(), "fold": 0}
-    offered = table.assign(**more, AU4=table["AU4"].where(table.index > 0))
+    more = {"dataset": ["A", "B"] * (N // 2), "predicted": table["label"].shift(), "fold": 0, "length": np.arange(N)}
+    offered = table.assign(**more, AU4=table["AU4"].where(table.index > 0), few=table["few"].mask(table.index == 0))
     choices = set(colour_choices(offered))
     assert choices >= {"label", "predicted", "correctness", "subject", "dataset", "fold", "au_set", "AU4"}
-    assert {sum(colouring(offered, key).counts.values()) for key in choices} == {N}
+    counts = {key: colouring(offered, key).counts for key in (*choices, "few", "length")}
+    assert {sum(one.values()) for one in counts.values()} == {N}
     right = int((offered["predicted"] == offered["label"]).sum())
-    assert colouring(offered, "correctness").counts == {"right": right, "wrong": N - 1 - right, "unknown": 1}
-    assert colouring(offered, "AU4").counts["AU4"] == offered["AU4"].sum()
+    assert counts["correctness"] == {"right": right, "wrong": N - 1 - right, "unknown": 1}
+    assert (counts["AU4"]["AU4"], len(counts["few"])) == (offered["AU4"].sum(), 13)  # 12 and unknown, not folded
+    assert list(counts["length"].values()) == [60] * 5  # quintiles
+    assert colouring(offered.assign(subject="01"), "subject").counts == {"A/01": N // 2, "B/01": N // 2}
     with pytest.raises(ValueError, match="cannot colour by 'AU9'; there are label"):
         colouring(offered, "AU9")
 
 
 def test_a_dot_is_a_pair_of_seeds_and_mean_and_chance_are_drawn():
-    columns = {
-        "map": ["motion"] * 3 + ["stem"] * 3, "seed_a": [0, 0, 1] * 2, "seed_b": [1, 2, 2] * 2, "chance": 0.05,
-        "overlap": [0.9, 0.8, 0.7, 0.3, 0.2, 0.1], "disparity": [0.1, 0.2, 0.3] * 2, "n_neighbors": 15, "n_clips": 300,
-    }  # fmt: skip
-    table = pd.DataFrame(columns)
-    figure = view.plot_map_stability(table)
+    columns = {"map": ["motion"] * 3 + ["stem"] * 3, "seed_a": [0, 0, 1] * 2, "seed_b": [1, 2, 2] * 2, "chance": 0.05}
+    columns |= {"overlap": [0.9, 0.8, 0.7, 0.3, 0.2, 0.1], "disparity": [0.1, 0.2, 0.3] * 2, "n_clips": 300}
+    figure = view.plot_map_stability(pd.DataFrame(columns | {"n_neighbors": 15}))
     check_look(figure, "Stability of the maps over seeds")
-    for measure in ("overlap", "disparity"):
-        means = next(trace for trace in figure.data if trace.name == f"mean {measure}")
-        assert by_meta(figure, f"{measure} a pair").x.tolist() == table[measure].tolist()
-        assert means.x == pytest.approx(table.groupby("map")[measure].mean())
+    assert by_meta(figure, "overlap a pair").x.tolist() == columns["overlap"]
+    means = {trace.name: list(trace.x) for trace in figure.data}
+    assert (means["mean overlap"], means["mean disparity"]) == (pytest.approx([0.8, 0.2]), pytest.approx([0.2, 0.2]))
     assert [shape.x0 for shape in figure.layout.shapes] == [0.05]
     assert "300 clips · 3 seeds" in texts(figure)
