@@ -178,7 +178,7 @@ class DecouplingReport(_Record):
         return DecouplingReport(table, {**self.source, "models": facts}, clips)
 
     def to_html(
-        self, path: str | os.PathLike[str], *, figures: Mapping[str, object] | Iterable[object] = (),
+        self, path: str | os.PathLike[str], *, figures: Mapping[str, Any] | Iterable[Any] = (),
         title: str = "Are the branches decoupled?",
     ) -> Path:  # fmt: skip
         """Write one self-contained page, to be attached to a paper: nothing in it is fetched from elsewhere.
@@ -206,7 +206,8 @@ class DecouplingReport(_Record):
         from jinja2 import Environment, StrictUndefined
 
         pictures: list[dict[str, str]] = []
-        for caption, figure in figures.items() if isinstance(figures, Mapping) else [("", one) for one in figures]:
+        named: Iterable[Any] = figures.items() if isinstance(figures, Mapping) else (("", one) for one in figures)
+        for caption, figure in named:
             if not hasattr(figure, "to_plotly_json"):
                 raise ValueError(f"a figure of the report is a {type(figure).__name__}; give plotly figures")
             html = figure.to_html(full_html=False, include_plotlyjs=not pictures)  # one copy of plotly serves all

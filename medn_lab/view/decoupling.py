@@ -340,8 +340,8 @@ def plot_leakage(
     heads = [f"<b style='color:{theme.branch_colour(branch)}'>{branch}</b>" for _, branch in columns]
     models = [model for model in dict.fromkeys(table["model"]) if model]
     left, top = max(room_for(labels, size=13), 96), 108 if models else 88
-    figure, look = go.Figure(), {"scale": EXCESS_SCALE, "limits": (-EXCESS_RANGE, EXCESS_RANGE), "bar": "excess"}
-    marks.heat(figure, excess, rows=labels, columns=heads, texts=shown, hover=hover, **look)
+    figure, limits, written = go.Figure(), (-EXCESS_RANGE, EXCESS_RANGE), {"texts": shown, "hover": hover}
+    marks.heat(figure, excess, rows=labels, columns=heads, scale=EXCESS_SCALE, limits=limits, bar="excess", **written)
     figure.data[-1].ids = cells["number"].to_numpy()
     figure.data[-1].colorbar.update(tickformat="+.1f", len=min(1.0, 240 / (34 * len(targets))))
     facts = [_sample(table), "in brackets: clips with it", "AUC <b>of</b> the allowed AUC"]

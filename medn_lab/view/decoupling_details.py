@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -212,7 +214,7 @@ def plot_selection_measures(
     for col, kind in enumerate(("dependence", "leakage"), start=1):
         rows = table[table["kind"] == kind]
         colours = [theme.branch_colour(branch or "fused") for branch in rows["branch"]]
-        look = {"name": "selected clips", "colour": colours, "references": references, "legend": False}
+        look: dict[str, Any] = {"name": "selected clips", "colour": colours, "references": references, "legend": False}
         forest(figure, rows, labels=list(rows["label"]), **look, row=1, col=col)
     figure.update_xaxes(zeroline=False, range=[-0.12, 1.04]).update_xaxes(range=[0.3, 1.03], row=1, col=2)
     used, of = (int(measured[name].max()) if name in measured else 0 for name in ("n_clips", "drawn_from"))

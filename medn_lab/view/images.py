@@ -220,8 +220,9 @@ def magnify(
 
     def sample(picture: np.ndarray, back: np.ndarray) -> np.ndarray:
         """Bilinear values at the pixels moved back by a displacement, the border repeated."""
-        source = (np.indices(back.shape[:2])[::-1].transpose(1, 2, 0) - back).astype(np.float32)
-        return cv2.remap(picture, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        places = np.indices(back.shape[:2])
+        y, x = ((places[k] - back[..., 1 - k]).astype(np.float32) for k in (0, 1))
+        return cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
     # A pixel looks up where it came from: the displacement d with d(p) = flow(p - d(p)), by iteration. Half steps keep
     # the iteration calm where a large factor makes the field steep.

@@ -227,7 +227,7 @@ def plot_map_stability(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
             row=1, col=column,
         )  # fmt: skip
         means = table.groupby("map", sort=False)[[measure]].mean().rename(columns={measure: "value"})
-        look = {"texts": [f"{mean:.2f}" for mean in means["value"]], "colour": colours, "legend": False}
+        look: dict[str, Any] = {"texts": [f"{mean:.2f}" for mean in means["value"]], "colour": colours, "legend": False}
         marks.forest(figure, means, labels=labels, name=f"mean {measure}", **look, row=1, col=column)
     first = table.iloc[0]
     marks.level(figure, float(first["chance"]), text=f"chance {first['chance']:.2f}", row=1, col=1)

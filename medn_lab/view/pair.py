@@ -113,7 +113,9 @@ def plot_pair(
     middle = figure.get_subplot(1, 3).yaxis
     half = (middle.domain[1] - middle.domain[0]) / 2
     middle.domain = (0.5 - half, 0.5 + half)
-    for row, name in enumerate(names if predictions is not None else (), start=1):
+    if predictions is None:
+        return figure
+    for row, name in enumerate(names, start=1):
         where: dict[str, Any] = {"row": row, "col": len(columns)}
         scores, axis = score_bars(predictions, name), figure.get_subplot(**where).xaxis
         marks.share_bars(figure, **scores, reach=1.4, **where)

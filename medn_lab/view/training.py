@@ -172,8 +172,8 @@ def plot_variants(
     for place, (variant, rows) in enumerate(groups):
         shown = rows[columns].set_axis(["value", "low", "high"], axis=1).assign(reason=" ")
         label = [one if by == "variant" else f"{as_text(variant)}, {one}" for one in map(as_text, rows[by])]
-        look = {"name": str(variant), "colour": _VARIANTS.get(str(variant), theme.category_style(place)[0])}
-        forest(figure, shown, labels=label, legend=len(groups) > 1, **look)
+        colour, name = _VARIANTS.get(str(variant), theme.category_style(place)[0]), str(variant)
+        forest(figure, shown, labels=label, name=name, colour=colour, legend=len(groups) > 1)
         on_its_line = rows[by].map(as_text).map(lines.index).to_numpy()
         figure.data[-1].y = on_its_line + 0.7 * ((place + 0.5) / len(groups) - 0.5)
     ends = [*(ceilings or {}).values(), *table[columns].to_numpy(dtype=float).ravel()]
