@@ -99,11 +99,3 @@ def test_registration_is_drawn_before_and_after_with_its_error(clips):
     for part in ("3.00 px off", "0.021 px off", "longest 3.00 px", "longest 0.30 px"):
         assert part in texts(figure)
     assert min(np.abs(picture.astype(int) - 128).max() for picture in drawn) <= 4  # onset minus itself is flat grey
-
-
-def test_magnified_stills_part_from_the_apex_with_the_factor(clips, first):
-    figure = view.plot_magnification(clips, first, factors=(1, 4, 16))
-    onset, *rest = (picture.astype(float) for picture in pictures(figure))
-    apart = [np.abs(picture - onset).mean() for picture in rest]
-    assert apart[0] < apart[1] < apart[2]
-    assert "apex, motion × 16" in texts(figure)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sample_records import sample_clips
 
-from medn_lab import synthetic_clips
 from medn_lab.view import images
 from medn_lab.view.rows import clip_moments
 
@@ -74,16 +73,6 @@ def test_smoothing_keeps_the_sum_and_colour_deepens_with_the_value_up_to_nearly_
     heat = np.repeat([[0, 0.1, 0.5, 2.0]], 2, axis=0)
     picture = images.draw_heat(None, heat, largest=1.0, size=4).astype(int)
     assert (np.diff(picture[0, :, 0] - picture[0, :, 2]) > 0).all()
-
-
-def test_regions_come_from_the_truth():
-    clips = synthetic_clips(n_subjects=1, clips_per_subject=4, seed=3)
-    row = clips.table.loc[clips.table[list(clips.truth.aus)].sum(axis=1).idxmax()]
-    own = [clips.truth.au_mask(row["clip_id"], au) for au in clips.truth.aus if row[au] == 1]
-    assert len(own) > 1
-    cue, aus = (images.region_of(clips, row["clip_id"], name) for name in ("cue", "AUs"))
-    np.testing.assert_array_equal(cue, clips.truth.cue_region(row["clip_id"]))
-    np.testing.assert_array_equal(aus, np.any(own, axis=0))
 
 
 def test_the_apex_and_its_time_are_named_and_what_the_table_does_not_hold_is_noted():

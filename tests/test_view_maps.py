@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from figure_contents import by_meta, check_look, texts
-from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
+from sample_records import sample_clips, sample_features, sample_predictions
 
 from medn_lab import view
 from medn_lab.diagnose import aligned_umap, umap
@@ -71,17 +71,6 @@ def test_each_clip_stands_once_on_each_map_in_its_emotions_colour(embedding, cli
     assert all(trace.marker.color == theme.emotion_colour(trace.legendgroup) for trace in figure.data)
     for fact in (*facts, f"{embedding.params['quality_chance']:.2f}"):
         assert fact in texts(figure)
-
-
-def test_missing_maps_and_measures_are_left_out_or_named(clips):
-    dead = dataclasses.replace(sample_embedding(sample_features(clips)), trustworthiness={"motion": float("nan")})
-    params = {"method": "umap", "n_neighbors": 6, "n_neighbors_asked": 15, "seed": 0, "n_clips": 13}
-    part = dataclasses.replace(dead.select(clips.table["clip_id"][:12]), params=params, fused_xy=None)
-    figure = view.plot_embedding(part)
-    assert {trace.meta for trace in figure.data} == {"motion", "emotion"}
-    assert (texts(figure).count("constant"), texts(figure).count("continuity not measured")) == (1, 1)
-    line = "UMAP · neighbours 6 (lowered from 15: 13 clips are few for a map), seed 0 · 12 of 13 clips"
-    assert line in texts(figure)
 
 
 def test_predictions_are_joined_by_clip_id_not_by_row(embedding, clips):

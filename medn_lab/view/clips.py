@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -314,7 +315,7 @@ def plot_kept_tokens(kept: KeptTokens, clip_id: str, *, clips: Clips, width: int
     outline = images.region_of(clips, clip_id, kept.region) if outlined else np.zeros(clips.size, dtype=bool)
     face, scores = enlarge(frames[clip_moments(clips, clip_id).apex or 0], 360), kept.scores[place]
     ranks = scores.ravel().argsort().argsort().reshape(scores.shape) / max(1, scores.size - 1)
-    glow = images.magnitude_colours(images.over(ranks, face.shape[:2]))
+    glow = images.magnitude_colours(cv2.resize(ranks, face.shape[1::-1], interpolation=cv2.INTER_NEAREST))
     ranking = (0.5 * face.mean(axis=2, keepdims=True) + 0.5 * glow).astype(np.uint8)
     shown = [Tile(images.draw_outline(ranking, outline), "<b>ranking</b>", "bright: kept first")]
     for scale, (rate, mask) in enumerate(zip(kept.keep_rates, kept.masks[place], strict=True)):

@@ -37,10 +37,9 @@ MEANINGS |= dict.fromkeys(
     _READERS, "Usable information: the bits that a probe of this kind saves when it codes the target of new subjects."
 )
 DIRECTIONS = {
-    "lower": "Lower is better: less dependence.",
+    "lower": "Lower is better: less dependence.", "at most allowed": "The value should not exceed the allowed value.",
     "higher": "Higher is better: the branch should contain this target.",
-    "at most allowed": "The value should not exceed the allowed value.",
-}
+}  # fmt: skip
 TITLES = {
     "dependence": "Dependence between the branches", "leakage": "Leakage", "conditional": "Conditional leakage",
     "information": "Information in the emotion code", "readers": "Usable information by reader",
@@ -253,14 +252,14 @@ def explain_row(row: Mapping[str, Any]) -> tuple[str, str]:
         "worst_auc": worst + f", excess {n['worst_excess']:+.3f}" * larger,
     }
     known = "; ".join(fact for column, fact in facts.items() if np.isfinite(n[column]))
-    verdicts = [
-        (n["excess_low"] > 0, "The interval of the excess lies above 0: a leak."),
-        (n["excess_high"] < 0, "The interval of the excess lies below 0: the branch contains less than is allowed."),
-        (np.isfinite(n["excess_low"]), "The interval of the excess includes 0: no leak is shown."),
-        (judged <= LEVEL, "The value lies above its null: chance does not explain it."),
-        (judged > LEVEL, "The value lies within its null: no effect is shown, which does not prove that none exists."),
-    ]
-    verdict = next((text for holds, text in verdicts if holds), "")
+    verdicts = {
+        "The interval of the excess lies above 0: a leak.": n["excess_low"] > 0,
+        "The interval of the excess lies below 0: the branch contains less than is allowed.": n["excess_high"] < 0,
+        "The interval of the excess includes 0: no leak is shown.": np.isfinite(n["excess_low"]),
+        "The value lies above its null: chance does not explain it.": judged <= LEVEL,
+        "The value lies within its null: no effect is shown, which does not prove that none exists.": judged > LEVEL,
+    }
+    verdict = next((text for text, holds in verdicts.items() if holds), "")
     assumed = "stationary in time" if "by shifts" in str(n["within"]) else "exchangeable, without a drift in time"
     of_null = f"The null assumes that the clips of a group are {assumed}."
     of_null *= bool(np.isfinite(n["null_95"])) and n["kind"] == "dependence"

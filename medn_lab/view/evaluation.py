@@ -351,7 +351,7 @@ def plot_au_detection(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     level(figure, 0.5, dash="dot", row=1, col=1)
     figure.update_yaxes(showgrid=True)
     out, subtitle = (~inside & table["auc"].notna()).sum(), "after each AU: the clips that show it, and their subjects"
-    subtitle += f" · open: too few for the macro mean ({out})" if out else ""
+    subtitle += f" · open: too few for the macro mean ({out})" * bool(out)
     return theme.finish(
         figure, width=width, height=132 + 26 * len(table), title="<b>AU detection</b>", subtitle=subtitle,
         margin=(room_for(names), 20, 84, 36),

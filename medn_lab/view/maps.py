@@ -150,7 +150,7 @@ def plot_embeddings(
     Raises
     ------
     ValueError
-        If none is given, they are not of the same clips, have no map in common, or cannot be coloured so.
+        If they are not of the same clips, have no map in common, or cannot be coloured so.
 
     See Also
     --------
@@ -164,8 +164,6 @@ def plot_embeddings(
     >>> plot_embeddings({"early": early, "late": late}).layout.title.text
     '<b>Feature maps of 2 checkpoints</b> · coloured by emotion'
     """
-    if not embeddings:
-        raise ValueError("no embedding to draw: give at least one by name")
     keys, first = list(embeddings), next(iter(embeddings.values()))
     for name, each in embeddings.items():
         if differ := {*first.table["clip_id"]} ^ {*each.table["clip_id"]}:
@@ -264,8 +262,8 @@ def _draw(
     """The maps of these names, one embedding after another, with the lines below the title and one legend below."""
     first, reading = next(iter(embeddings.values())), CAUTION
     if "quality_neighbors" in first.params:
-        reading = f"Quality over {first.params['quality_neighbors']} neighbours: 1 is best, a random map has "
-        reading += f"{first.params['quality_chance']:.2f}. {CAUTION}"
+        of, chance = first.params["quality_neighbors"], first.params["quality_chance"]
+        reading = f"Quality over {of} neighbours: 1 is best, a random map has {chance:.2f}. {CAUTION}"
     panels = [(key, each, name) for key, each in embeddings.items() for name in names]
     colours, rows = colouring(table, colour_by), -(-len(panels) // columns)
     texts, ids = colours.named(hover_texts(table)), table["clip_id"].to_numpy(dtype=object)
@@ -285,10 +283,8 @@ def _draw(
         where: dict[str, Any] = {"row": place // columns + 1, "col": place % columns + 1}
         xy, plot, top_plot = each.maps[name], figure.get_subplot(**where), figure.get_subplot(1, where["col"])
         note.update(x=plot.xaxis.domain[0], xanchor="left", align="left")
-        frame = {
-            "showline": True, "mirror": True, "linewidth": 1.5, "showticklabels": False, "ticks": "", "zeroline": False,
-            "linecolor": theme.BRANCH_COLOURS.get(name, theme.INK), **where,
-        }  # fmt: skip
+        frame = {"showline": True, "mirror": True, "linewidth": 1.5, "showticklabels": False, "zeroline": False}
+        frame |= {"linecolor": theme.BRANCH_COLOURS.get(name, theme.INK), **where}
         figure.update_xaxes(**frame).update_yaxes(**frame)
         if common_axes and place >= columns:
             plot.xaxis.matches, plot.yaxis.matches = top_plot.yaxis.anchor, top_plot.xaxis.anchor

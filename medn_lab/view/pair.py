@@ -21,10 +21,7 @@ APART = 0.95  # a branch separates a pair when at least this share of its contro
 FEWEST_CONTROLS = 20  # with fewer controls a share of .95 cannot be distinguished from all of them
 PIXELS, _CELL = 320, 200  # longer side of a picture, and the width of a tile
 _SCORES = 1.5  # widths of a picture that the scores and their labels have
-_DESIRED = {
-    "motion": ("motion_similarity", "desired: not to separate"),
-    "emotion": ("emotion_separation", "desired: to separate"),
-}
+_DESIRED = {"motion": ("motion_similarity", "not to separate"), "emotion": ("emotion_separation", "to separate")}
 MOST_PAIRS = 4000  # of more pairs than this every second, third ... is drawn
 MOST_SETS = 24
 _SET_COLUMNS = ("action_units", "n_clips", "n_subjects", "n_emotions", "n_pairs", "n_opposite", "n_same_subject")
@@ -201,7 +198,7 @@ def pair_lines(pair: pd.Series | None, *, swaps: pd.DataFrame | None = None) -> 
         share = f"{nearer:.{1 if 0 < nearer < 0.1 or 0.99 < nearer < 1 else 0}%}"
         controls = "" if np.isnan(beyond) else f"{beyond:.0%} of {counted(int(n), 'control')} and "
         head = f"<b style='color:{theme.branch_colour(branch)}'>{branch} branch {verdict}</b>"
-        lines.append(f"{head} ({desired}): {controls}{share} of all pairs are nearer together")
+        lines.append(f"{head} (desired: {desired}): {controls}{share} of all pairs are nearer together")
     if pd.notna(pair.get("verdict")):
         labels = f"{as_text(pair['predicted_a'])} and {as_text(pair['predicted_b'])}"
         lines.append(f"<b>whole model: {as_text(pair['verdict'])}</b>; predicted {labels}")

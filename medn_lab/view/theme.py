@@ -194,10 +194,7 @@ LOOK = go.layout.Template(
 )  # fmt: skip
 
 RENDERER = "medn_lab_html"
-MISSING = (
-    "This figure needs plotly.js. It is stored in the output of the notebook's first figure, and that output is not on"
-    " this page. Restart the kernel, run all cells, keep the first figure, and export the notebook again."
-)
+MISSING = "This figure needs plotly.js, which the output of the notebook's first figure holds. Run all cells again."
 _DRAW = """
 (async node => {
   const unpack = text => new Response(new Blob([Uint8Array.from(atob(text), sign => sign.charCodeAt(0))]).stream()
