@@ -17,7 +17,6 @@ from medn_lab.view.theme import as_text
 
 UNLABELLED = "no label"  # the row of clips whose class is not known
 ABSENT = "#9DB4C8"
-MOST_CLIPS = 8
 # Symbol, colour and legend of what `plot_answers` compares with the scores of the whole model.
 MARKS = {
     "given_aus": ("line-ns", theme.INK, "the table with these AUs"),
@@ -205,7 +204,7 @@ def plot_answers(answers: LivePrediction, *, clips: Clips) -> go.Figure:
     Parameters
     ----------
     answers : LivePrediction
-        Of up to 8 clips.
+        Of a few clips, because each has a row.
     clips : Clips
         The clips of the predictions.
 
@@ -216,7 +215,7 @@ def plot_answers(answers: LivePrediction, *, clips: Clips) -> go.Figure:
     Raises
     ------
     ValueError
-        If a clip is not among the clips, or there are more than 8.
+        If a clip is not among the clips.
 
     See Also
     --------
@@ -235,8 +234,6 @@ def plot_answers(answers: LivePrediction, *, clips: Clips) -> go.Figure:
     """
     predictions, gate = answers.predictions, answers.features.gate
     names = list(predictions.table["clip_id"])
-    if len(names) > MOST_CLIPS:
-        raise ValueError(f"{len(names)} clips are too many for one figure; predict up to {MOST_CLIPS} at once")
     widths = [88, 200, 58, 130]  # labels, scores, numbers, AUs
     row_height, gap, top, foot, between = max(160, 15 * len(predictions.aus)), 84, 104, 62, 12
     body = len(names) * row_height + (len(names) - 1) * gap

@@ -196,7 +196,8 @@ LOOK = go.layout.Template(
 RENDERER = "medn_lab_html"
 MISSING = "This figure needs plotly.js, which the output of the notebook's first figure holds. Run all cells again."
 _DRAW = """
-(async node => {
+document.querySelectorAll("[data-medn-figure]:not([data-medn-drawn])").forEach(async node => {
+  node.dataset.mednDrawn = "";
   const unpack = text => new Response(new Blob([Uint8Array.from(atob(text), sign => sign.charCodeAt(0))]).stream()
     .pipeThrough(new DecompressionStream("gzip"))).text();
   const library = async () => {
@@ -213,7 +214,7 @@ _DRAW = """
     node.textContent = "";
     await window.Plotly.newPlot(node, data, layout, config);
   } catch (reason) { node.textContent = String(reason); }
-})(document.currentScript.previousElementSibling);
+});
 """.replace("MISSING", json.dumps(MISSING))
 
 
