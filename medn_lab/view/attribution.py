@@ -64,9 +64,9 @@ def plot_attribution(
     """Draw what raised a target (red) and what lowered it (blue): over the face, over its flow, and over time.
 
     Left: the values of the frames after the onset, summed over time and colour, over the onset. Middle: the flow's,
-    summed over its components. Right: the sum over each frame. An input that the
-    target does not depend on, or that the method does not separate, is left out and named. The sanity checks are in the
-    subtitle, and a map that random weights give as well is marked there. Maps are smoothed by one pixel.
+    summed over its components. Right: the sum over each frame. An input that the target does not depend on, or that
+    the method does not separate, is left out and named. The sanity checks are in the subtitle, and a map that random
+    weights give as well is marked there. Maps are smoothed by one pixel.
 
     Parameters
     ----------
@@ -214,11 +214,11 @@ def sanity_lines(attribution: Attribution, *, places: Iterable[int] | None = Non
 
 def verdict(attribution: Attribution) -> tuple[str, bool]:
     """One sentence on what the checks allow, and whether it is a warning."""
-    known = attribution.sanity
-    if "randomised_threshold" not in known:
+    known, threshold = attribution.sanity, attribution.sanity.get("randomised_threshold")
+    if threshold is None:
         return "This map was not compared with random weights: press Check before you interpret it.", False
-    alike = {name: known.get(f"randomised_{name}", -np.inf) for name in ("frames", "flow")}
-    same = " and the ".join(name for name, value in alike.items() if value >= known["randomised_threshold"])
+    inputs = (name for name in ("frames", "flow") if known.get(f"randomised_{name}", -np.inf) >= threshold)
+    same = " and the ".join(inputs)
     if same:
         return f"Random weights give the same map of the {same}: it does not show what was learned.", True
     return "Random weights give another map, so this map depends on what was learned. It does not prove use.", False

@@ -70,8 +70,8 @@ def plot_branch_correlation(
     figure, shown = go.Figure(), matrix[np.ix_(rows, columns)]
     heat(figure, shown, rows=[""] * p, columns=[""] * q, scale=SIGNED_SCALE, limits=(-limit, limit), bar="r")
     figure.update_traces(xgap=0, ygap=0)
-    ids, hover = np.stack(np.broadcast_arrays(rows[:, None], columns), axis=-1), "motion %{customdata[0]}, emotion"
-    hover += " %{customdata[1]}: %{z:+.3f}<extra></extra>"
+    ids = np.stack(np.broadcast_arrays(rows[:, None], columns), axis=-1)
+    hover = "motion %{customdata[0]}, emotion %{customdata[1]}: %{z:+.3f}<extra></extra>"
     figure.data[-1].update(customdata=ids, colorbar_tickformat="+.2~f", hovertemplate=hover)
     lines = [f"mean |r| {known.mean():.3f}, largest {largest:.2f}" if len(known) else "no feature varies"]
     if n_clips is not None:

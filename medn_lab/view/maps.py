@@ -283,8 +283,8 @@ def _draw(
         where: dict[str, Any] = {"row": place // columns + 1, "col": place % columns + 1}
         xy, plot, top_plot = each.maps[name], figure.get_subplot(**where), figure.get_subplot(1, where["col"])
         note.update(x=plot.xaxis.domain[0], xanchor="left", align="left")
-        frame = {"showline": True, "mirror": True, "linewidth": 1.5, "showticklabels": False, "zeroline": False}
-        frame |= {"linecolor": theme.BRANCH_COLOURS.get(name, theme.INK), **where}
+        frame = where | {"showline": True, "mirror": True, "linewidth": 1.5, "showticklabels": False, "zeroline": False}
+        frame["linecolor"] = theme.BRANCH_COLOURS.get(name, theme.INK)
         figure.update_xaxes(**frame).update_yaxes(**frame)
         if common_axes and place >= columns:
             plot.xaxis.matches, plot.yaxis.matches = top_plot.yaxis.anchor, top_plot.xaxis.anchor

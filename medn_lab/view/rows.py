@@ -164,10 +164,14 @@ class Colouring:
         return pd.Series(self.values).value_counts().reindex(list(self.styles), fill_value=0).to_dict()
 
     def named(self, texts: np.ndarray) -> np.ndarray:
-        """Hover texts (n,), with the clip's own category where it was folded, unless the texts name it already."""
-        named = self.key in ("label", "emotion", "predicted", "subject", "au_set")
-        title, folded = as_text(self.title.rpartition(", ")[0]), (self.own != self.values) & (not named)
-        return np.where(folded, texts + np.array([f"<br>{title} {as_text(own)}" for own in self.own], object), texts)
+        """Hover texts (n,), where categories were folded each with the clip's own, unless a line names it already."""
+        if (self.own == self.values).all():
+            return texts
+        title, named = as_text(self.title.rpartition(", ")[0]), []
+        for text, own in zip(texts, map(as_text, self.own), strict=True):
+            there = any(f" {line}".endswith(f" {own}") for line in text.split("<br>"))
+            named.append(text if there else f"{text}<br>{title} {own}")
+        return np.asarray(named, dtype=object)
 
 
 def colour_choices(table: pd.DataFrame) -> dict[str, str]:
