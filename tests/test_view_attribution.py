@@ -30,17 +30,12 @@ def names(clips):
 
 def mapped(clips, **changes):
     """A map whose frames raise the target at the upper left in frame 3, and whose flow lowers it at the lower right."""
-    frames = np.zeros((len(clips), 8, SIZE, SIZE, 3), np.float32)
-    frames[:, 3, 6:18, 6:18, 0] = 0.01
-    flow = np.zeros((len(clips), SIZE, SIZE, 2), np.float32)
-    flow[:, 30:42, 30:42, 1] = -0.02
-    scores = np.full(len(clips), 1.5, np.float32)
-    made = {
-        "frames": frames, "flow": flow, "table": clips.table, "target": "happiness", "branch": "both",
-        "method": "integrated_gradients", "scores": scores, "baseline_scores": scores - 2,
-        "sanity": {"completeness_error": 0.031},
-    }  # fmt: skip
-    return Attribution(**(made | changes))
+    frames, flow = np.zeros((4, 8, SIZE, SIZE, 3), np.float32), np.zeros((4, SIZE, SIZE, 2), np.float32)
+    frames[:, 3, 6:18, 6:18, 0], flow[:, 30:42, 30:42, 1] = 0.01, -0.02
+    scores = np.full(4, 1.5, np.float32)
+    made = {"frames": frames, "flow": flow, "table": clips.table, "scores": scores, "baseline_scores": scores - 2}
+    made |= {"target": "happiness", "branch": "both", "method": "integrated_gradients"}
+    return Attribution(**(made | {"sanity": {"completeness_error": 0.031}} | changes))
 
 
 def bars(figure):
@@ -48,9 +43,9 @@ def bars(figure):
 
 
 def test_a_clip_is_drawn_with_its_colours_its_course_its_frames_and_its_checks(clips, names):
-    figure = view.plot_attribution(mapped(clips), names[0], clips=clips, blur=0)
+    figure = view.plot_attribution(mapped(clips), names[0], clips=clips)
     check_look(figure, "Attribution")
-    frames, flow, strip = pictures(figure)
+    frames, flow = pictures(figure)
     side = frames.shape[0] / SIZE
     for picture, place, colour in ((frames, 12, FOR), (flow, 36, AGAINST)):
         shown = picture[int(place * side), int(place * side)].astype(int)
@@ -59,10 +54,6 @@ def test_a_clip_is_drawn_with_its_colours_its_course_its_frames_and_its_checks(c
     (course,) = bars(figure)
     np.testing.assert_allclose(course.y, 1.44 * (np.arange(8) == 3), rtol=1e-4, atol=1e-9)
     assert (course.marker.color[3], course.x[0]) == (f"rgb{FOR}", "0 ms<br>onset")
-    assert strip.shape[1] > 7.9 * strip.shape[0]
-    cell = (strip.shape[1] + 6) / 8
-    reds = [strip[:, int(n * cell) : int((n + 1) * cell) - 8].astype(int) @ np.array([1, -1, 0]) for n in range(8)]
-    assert int(np.argmax([red.max() for red in reds])) == 3
     assert {colour_key(0.01), colour_key(0.02)} <= set(words(figure))
     for fact in ("happiness by integrated gradients", "score 1.50, change +2.00, sum of the map -1.44", "3% missing"):
         assert fact in texts(figure)
@@ -73,19 +64,18 @@ def test_the_checks_of_a_map_are_named_made_or_not(clips):
     def values(**sanity):
         return {name: value for name, value, _ in sanity_rows(mapped(clips, sanity=sanity))}
 
-    randomised = values(randomised_frames=0.31, randomised_flow=0.97, randomised_threshold=0.5)
-    assert randomised["random weights, frames"].startswith("another map, 0.31")
-    assert "<b>same map</b>, 0.97" in randomised["random weights, flow"]
+    made = {"randomised_frames": 0.31, "randomised_flow": 0.97, "randomised_threshold": 0.5, "sensitivity": 0.25}
+    found = values(**made, planted_frames=0.3, area_frames=0.1)
+    assert found["random weights, frames"].startswith("another map, 0.31")
+    assert "<b>same map</b>, 0.97" in found["random weights, flow"]
+    assert (found["sensitivity"], found["share on cue"]) == ("0.25", "30%, area 10%, ratio 3.0")
     assert values()["infidelity"] == values()["random weights, flow"] == "not measured"
-    assert values(sensitivity=0.25)["sensitivity"] == "0.25"
-    planted = values(planted_frames=0.3, area_frames=0.1)["share on cue"]
-    assert all(fact in planted for fact in ("30%", "10%", "3.0"))
 
 
 def test_several_clips_share_their_colours_and_their_course(clips, names):
     made = mapped(clips)
     made.frames[1] *= 3
-    figure = view.plot_attribution(made, names[:2], clips=clips, blur=0)
+    figure = view.plot_attribution(made, names[:2], clips=clips)
     assert len(pictures(figure)) == 4
     assert words(figure).count(colour_key(0.03)) == 2
     assert figure.layout.yaxis3.range == figure.layout.yaxis6.range
@@ -103,10 +93,8 @@ def test_parts_that_a_map_does_not_separate_are_named_and_lines_fit(clips, names
     ):
         figure = view.plot_attribution(mapped(clips, **changes), names[0], clips=clips)
         assert (len(pictures(figure)), len(bars(figure))) == (n_pictures, n_bars)
-        lines = figure.layout.title.subtitle.text.split("<br>")
-        assert fact in " ".join(lines)
-        assert ("does not cover the flow" in " ".join(lines)) == ("flow" in changes)
-        assert max(map(len, lines)) * 6.4 <= figure.layout.width - 24
+        assert fact in texts(figure)
+        assert ("does not cover the flow" in texts(figure)) == ("flow" in changes)
 
 
 def test_slopes_that_cancel_over_the_face_are_summed_without_sign(clips, names):
@@ -115,13 +103,8 @@ def test_slopes_that_cancel_over_the_face_are_summed_without_sign(clips, names):
     figure = view.plot_attribution(mapped(clips, frames=frames, flow=flow), names[0], clips=replace(clips, frames=None))
     assert bars(figure)[0].y[2] == pytest.approx(144)
     assert "Attribution per frame, absolute values" in words(figure)
-    assert len(np.unique(pictures(figure)[1].reshape(-1, 3), axis=0)) == 1  # a map of zeros on a plain ground
-    for wrong, fact in (
-        ({"region": "cue"}, "only synthetic clips"),
-        ({"clips": clips.select(names[1:])}, "not in these"),
-    ):
-        with pytest.raises(ValueError, match=fact):
-            view.plot_attribution(mapped(clips), names[0], **({"clips": clips} | wrong))
+    with pytest.raises(ValueError, match="only synthetic clips"):
+        view.plot_attribution(mapped(clips), names[0], clips=clips, region="cue")
 
 
 def test_a_comparison_has_a_line_a_method_and_input_with_the_random_draws_in_its_colour():

@@ -26,10 +26,9 @@ def with_flow(clips, flow, **recipe):
     return dataclasses.replace(clips, flow=flow.astype(np.float32), recipe=recipe)
 
 
-@pytest.mark.parametrize("width", [620, 1400])
-def test_a_clip_is_drawn_with_flow_scores_and_aus_in_a_small_figure(clips, first, width):
+def test_a_clip_is_drawn_with_flow_scores_and_aus_in_a_small_figure(clips, first):
     predictions = sample_predictions(clips)
-    figure = view.plot_clip(clips, first, predictions=predictions, width=width)
+    figure = view.plot_clip(clips, first, predictions=predictions, width=620)
     largest = np.hypot(*np.moveaxis(clips.flow[0], -1, 0)).max()
     aus, emotions = figure.select_traces({"type": "bar"})
     shares = dict(zip(predictions.aus, predictions.au_probabilities[0], strict=True))
@@ -40,12 +39,10 @@ def test_a_clip_is_drawn_with_flow_scores_and_aus_in_a_small_figure(clips, first
     assert [label for label in emotions.y if "label" in label] == [f"{clips.table['label'].iloc[0]} ◀ label"]
     for part in (first, "disgust", "AU4", "arrows ×", "apex", f"longest {largest:.2f} px of 48"):
         assert part in texts(figure)
-    assert len(pictures(figure)) == 3
-    assert len(figure.to_json()) < 200_000
-    inner = width - figure.layout.margin.l - figure.layout.margin.r
-    for axis in (figure.layout.xaxis4, figure.layout.xaxis5):  # labels left of the bars have room
-        assert (axis.domain[0] - figure.layout.xaxis3.domain[1]) * inner >= 6 * max(map(len, emotions.y))
-        assert (axis.domain[1] - axis.domain[0]) * inner > 80
+    assert (len(pictures(figure)), len(figure.to_json()) < 200_000) == (3, True)
+    left, right = figure.layout.xaxis4.domain  # labels left of the bars have room
+    assert (left - figure.layout.xaxis3.domain[1]) * 578 >= 6 * max(map(len, emotions.y))
+    assert (right - left) * 578 > 80
 
 
 def test_what_a_clip_lacks_is_written_in_its_place(clips, first):
@@ -90,8 +87,6 @@ def test_each_recipe_is_a_column_of_its_channels(clips, first):
     np.testing.assert_allclose(drawn[-1].reshape(-1, 3).mean(axis=0), [255, 0, 0], atol=8)
     for part in ("strain: up to 0.25", "hue: direction", "12×12 px, 3 channels"):
         assert part in texts(figure)
-    with pytest.raises(ValueError, match="recipe 'mine'"):
-        view.plot_flow({"mine": dataclasses.replace(clips, flow=None)}, first)
 
 
 def test_registration_is_drawn_before_and_after_with_its_error(clips):
@@ -100,18 +95,7 @@ def test_registration_is_drawn_before_and_after_with_its_error(clips):
     flow = np.full((*onset.shape[:2], 2), (3.0, 0.0), np.float32)
     flows = {"flow_before": flow, "flow_after": 0.1 * flow}
     figure = view.plot_registration(onset, before=moved, after=onset, **flows, left_before=3.0, left_after=0.021)
+    drawn = pictures(figure)
     for part in ("3.00 px off", "0.021 px off", "longest 3.00 px", "longest 0.30 px"):
         assert part in texts(figure)
-    drawn = pictures(figure)
-    assert len(drawn) == 4
     assert min(np.abs(picture.astype(int) - 128).max() for picture in drawn) <= 4  # onset minus itself is flat grey
-
-
-def test_magnified_stills_part_from_the_apex_with_the_factor(clips, first):
-    figure = view.plot_magnification(clips, first, factors=(1, 4, 16))
-    onset, *rest = (picture.astype(float) for picture in pictures(figure))
-    apart = [np.abs(picture - onset).mean() for picture in rest]
-    assert apart[0] < apart[1] < apart[2]
-    assert "apex, motion × 16" in texts(figure)
-    with pytest.raises(ValueError, match="no frames"):
-        view.plot_magnification(dataclasses.replace(clips, frames=None), first)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sample_records import sample_clips
 
-from medn_lab import synthetic_clips
 from medn_lab.view import images
 from medn_lab.view.rows import clip_moments
 
@@ -33,8 +32,7 @@ def test_arrows_and_glow_stand_where_something_moves():
     flow = np.zeros((60, 60, 2), np.float32)
     flow[:20, :20] = (0.5, -0.25)
     x, y, dx, dy, gain = images.arrow_grid(flow)
-    assert (len(x), max(*x, *y) < 20, gain > 1) == (16, True, True)
-    assert (np.allclose(dx, 0.5), np.allclose(dy, -0.25)) == (True, True)
+    assert (len(x), max(*x, *y) < 20, gain > 1, {*dx}, {*dy}) == (16, True, True, {0.5}, {-0.25})
     glow, note = images.draw_flow(np.zeros((60, 60, 3), np.uint8), flow)
     assert note.startswith("longest 0.56 px of 60")
     assert glow[:20, :20].mean() > 10 * glow[24:, 24:].mean()
@@ -46,9 +44,9 @@ def test_arrows_and_glow_stand_where_something_moves():
 @pytest.mark.parametrize("factor", [1.0, 2.0, 12.0])
 def test_motion_magnified_by_a_factor_moves_that_many_times_as_far(factor):
     frames, flow = moving_spot()
-    onset, apex = (images.magnify(frames, flow, place, factor, apex=2) for place in (0, 2))
+    onset, apex = (images.magnify(frames, flow, place, factor, apex=2, size=64) for place in (0, 2))
     assert np.subtract(centre(apex), centre(onset)) == pytest.approx([factor, 0], abs=0.15 * factor)
-    assert np.array_equal(images.magnify(frames, flow, 2, 1.0), frames[2])
+    assert factor > 1 or np.array_equal(apex, frames[2])
 
 
 def test_the_time_course_is_0_at_the_onset_and_1_at_the_apex_and_differences_are_amplified_without_flow():
@@ -56,9 +54,10 @@ def test_the_time_course_is_0_at_the_onset_and_1_at_the_apex_and_differences_are
     assert images.time_course(frames, 2, flow=flow) == pytest.approx([0, 0.5, 1, 0.5, 0], abs=0.1)
     assert images.time_course(0 * frames + 90, 2).tolist() == [0] * 5
     frames = np.stack([np.full((6, 6, 3), value, np.uint8) for value in (100, 103, 250)])
-    assert [images.magnify(frames, None, place, 10.0)[0, 0, 0] for place in range(3)] == [100, 130, 255]
+    amplified = [images.magnify(frames, None, place, 10.0, apex=2, size=6) for place in range(3)]
+    assert [picture[0, 0, 0] for picture in amplified] == [100, 130, 255]
     with pytest.raises(ValueError, match=r"1 or more, not by 0\.5"):
-        images.magnify(frames, None, 0, 0.5)
+        images.magnify(frames, None, 0, 0.5, apex=2, size=6)
 
 
 def test_smoothing_keeps_the_sum_and_colour_deepens_with_the_value_up_to_nearly_the_largest():
@@ -74,30 +73,6 @@ def test_smoothing_keeps_the_sum_and_colour_deepens_with_the_value_up_to_nearly_
     heat = np.repeat([[0, 0.1, 0.5, 2.0]], 2, axis=0)
     picture = images.draw_heat(None, heat, largest=1.0, size=4).astype(int)
     assert (np.diff(picture[0, :, 0] - picture[0, :, 2]) > 0).all()
-
-
-def test_an_outline_lies_on_the_border_alone():
-    region = np.zeros((32, 32), dtype=bool)
-    region[8:24, 8:24] = True
-    ground = np.full((320, 320, 3), 90, np.uint8)
-    changed = (images.draw_outline(ground, region) != ground).any(axis=2)
-    assert not changed[:70, :].any()
-    assert not changed[100:220, 100:220].any()
-    assert changed[160, 76:84].any()
-    np.testing.assert_array_equal(images.draw_outline(ground, ~region & region), ground)
-
-
-def test_regions_come_from_the_truth():
-    clips = synthetic_clips(n_subjects=1, clips_per_subject=4, seed=3)
-    row = clips.table.loc[clips.table[list(clips.truth.aus)].sum(axis=1).idxmax()]
-    own = [clips.truth.au_mask(row["clip_id"], au) for au in clips.truth.aus if row[au] == 1]
-    assert len(own) > 1
-    cue, aus, one = (images.region_of(clips, row["clip_id"], name) for name in ("cue", "AUs", clips.truth.aus[0]))
-    np.testing.assert_array_equal(cue, clips.truth.cue_region(row["clip_id"]))
-    np.testing.assert_array_equal(aus, np.any(own, axis=0))
-    np.testing.assert_array_equal(one, clips.truth.au_mask(row["clip_id"], clips.truth.aus[0]))
-    with pytest.raises(ValueError, match="no mask for 'AU99'"):
-        images.region_of(clips, row["clip_id"], "AU99")
 
 
 def test_the_apex_and_its_time_are_named_and_what_the_table_does_not_hold_is_noted():

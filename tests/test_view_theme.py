@@ -30,7 +30,7 @@ def oklab(rgb):
 
 @pytest.mark.parametrize("classes", CLASSES)
 def test_emotions_of_one_protocol_differ_in_marker_and_in_colour_for_every_reader(classes):
-    assert len({theme.emotion_symbol(name) for name in classes}) == len(classes)
+    assert len({theme.emotion_style(name)[1] for name in classes}) == len(classes)
     for sight in COLOUR_BLIND:
         seen = [oklab(np.array(sight) @ linear(theme.emotion_colour(name))) for name in classes]
         assert min(np.linalg.norm(one - other) for one, other in itertools.combinations(seen, 2)) > 0.07

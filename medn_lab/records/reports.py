@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,13 +22,10 @@ KEYS = ("kind", "measure", "given", "branch", "target")
 
 # What figures and pages call the measures of dependence.
 MEASURES = {
-    "linear_cka": "linear CKA",
-    "distance_correlation": "distance correlation, squared",
-    "hsic": "HSIC",
-    "canonical_correlations": "first canonical correlation",
-    "branch_correlation": "mean squared correlation",
+    "linear_cka": "linear CKA", "distance_correlation": "distance correlation, squared", "hsic": "HSIC",
+    "canonical_correlations": "first canonical correlation", "branch_correlation": "mean squared correlation",
     "absolute_cosine": "mean |cosine| within a clip",
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -110,14 +106,10 @@ class DecouplingReport(_Record):
 
         Models are ordered by the excess over what the branch's own factor allows, or by the value where nothing is.
         """
-        rows = self.readers
-        if rows.empty or len(self.models) < 2:
-            return ""
-        found = []
-        for (branch, target), own in rows.groupby(["branch", "target"], sort=False):
-            known = own["excess"].notna().all()
-            chosen = ("excess", "excess_low", "excess_high") if known else ("value", "low", "high")
-            wide = own.pivot_table(list(chosen), "model", "measure", dropna=False).reindex(self.models)
+        rows, found = self.readers, []
+        for (branch, target), own in rows.groupby(["branch", "target"], sort=False) if len(self.models) > 1 else ():
+            chosen = ["value", "low", "high"] if own["excess"].isna().any() else ["excess", "excess_low", "excess_high"]
+            wide = own.pivot_table(chosen, "model", "measure", dropna=False).reindex(self.models)
             value, low, high = (wide[name] for name in chosen)
             orders: dict[str, list[str]] = {}
             for reader in [name for name in own["measure"].unique() if value[name].notna().all()]:
@@ -125,7 +117,7 @@ class DecouplingReport(_Record):
             # A pair is reversed where one reader has a model clearly below another, and another reader the reverse.
             below = {(a, b) for a, b in permutations(self.models, 2) if (high.loc[a] < low.loc[b]).any()}
             clear = any(pair[::-1] in below for pair in below)
-            does = "depends on the reader" + ("" if clear else " only where their intervals overlap")
+            does = "depends on the reader" + " only where their intervals overlap" * (not clear)
             does = "does not depend on the reader" if len(orders) == 1 else does
             listed = "; ".join(f"{', '.join(readers)}: {order}" for order, readers in orders.items())
             result = f"the order of the models {does} ({listed})" if orders else "no reader has a value"
@@ -159,19 +151,19 @@ class DecouplingReport(_Record):
         """
         if not reports:
             raise ValueError("there is no report to join; give a mapping of names to reports")
-        tables, clips = [], []
-        models: dict[str, Any] = {}
+        tables, clips, models = [], [], dict[str, Any]()
         for name, report in reports.items():
             own, facts = report.models, report.source.get("models", {})
             called = {old: f"{name}: {old}" if len(own) > 1 else str(name) for old in own}
             tables.append(report.table.assign(model=report.table["model"].map(called) if own else str(name)))
             clips.append(report.clips.assign(model=report.clips["model"].map(called)))
             models |= {new: facts.get(old, {}) for old, new in called.items()}
-        source: dict[str, Any] = {"models": models}
-        for what in dict.fromkeys(key for report in reports.values() for key in report.source if key != "models"):
+        source: dict[str, Any] = {}
+        for what in dict.fromkeys(key for report in reports.values() for key in report.source):
             given = {name: report.source.get(what) for name, report in reports.items()}
             first, *others = given.values()
             source[what] = first if all(one == first for one in others) else given
+        source["models"] = models
         return cls(pd.concat(tables, ignore_index=True), source, pd.concat(clips, ignore_index=True))
 
     def only(self, models: Iterable[str]) -> DecouplingReport:
@@ -186,12 +178,9 @@ class DecouplingReport(_Record):
         return DecouplingReport(table, {**self.source, "models": facts}, clips)
 
     def to_html(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        figures: Mapping[str, object] | Iterable[object] = (),
+        self, path: str | os.PathLike[str], *, figures: Mapping[str, Any] | Iterable[Any] = (),
         title: str = "Are the branches decoupled?",
-    ) -> Path:
+    ) -> Path:  # fmt: skip
         """Write one self-contained page, to be attached to a paper: nothing in it is fetched from elsewhere.
 
         Parameters
@@ -199,9 +188,8 @@ class DecouplingReport(_Record):
         path : path-like
             The ``.html`` file; its folder is made. A file that is there is replaced when the new one is whole.
         figures : mapping of str to figure, or iterable of figures
-            Pictures with their captions: plotly figures (they stay interactive; the first brings some 5 MB of plotly
-            with it) or the bytes of PNG files. ``medn.view.plot_dependence(report)`` and ``plot_leakage(report)`` are
-            made for it.
+            Plotly figures with their captions; they stay interactive, and the first brings some 5 MB of plotly with
+            it. ``medn.view.plot_dependence(report)`` and ``plot_leakage(report)`` are made for it.
         title : str
             Plain text.
 
@@ -213,21 +201,17 @@ class DecouplingReport(_Record):
         Raises
         ------
         ValueError
-            If a figure is neither a plotly figure nor a PNG.
+            If a figure is no plotly figure.
         """
         from jinja2 import Environment, StrictUndefined
 
         pictures: list[dict[str, str]] = []
-        for caption, figure in figures.items() if isinstance(figures, Mapping) else [("", one) for one in figures]:
-            if isinstance(figure, bytes) and figure.startswith(b"\x89PNG\r\n\x1a\n"):
-                pictures.append({"caption": caption, "png": base64.b64encode(figure).decode("ascii")})
-            elif hasattr(figure, "to_html") and hasattr(figure, "to_plotly_json"):
-                first = not any("html" in one for one in pictures)  # one copy of plotly serves all
-                html = figure.to_html(full_html=False, include_plotlyjs=first)
-                pictures.append({"caption": caption, "html": html})
-            else:
-                kind = type(figure).__name__
-                raise ValueError(f"a figure of the report is a {kind}; give plotly figures or the bytes of PNG files")
+        named: Iterable[Any] = figures.items() if isinstance(figures, Mapping) else (("", one) for one in figures)
+        for caption, figure in named:
+            if not hasattr(figure, "to_plotly_json"):
+                raise ValueError(f"a figure of the report is a {type(figure).__name__}; give plotly figures")
+            html = figure.to_html(full_html=False, include_plotlyjs=not pictures)  # one copy of plotly serves all
+            pictures.append({"caption": caption, "html": html})
         environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
         template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
         keys = [name for name in ("given", *KEYS) if name in self.table]
@@ -258,9 +242,8 @@ class DecouplingReport(_Record):
                 facts[f"{row['measure'].replace('_', ' ')} {value:.3f} (p {row['p']:.2g})"] = None
             elif kind in ("leakage", "conditional") and leak == ("emotion", "AUs") and np.isfinite(value):
                 allowed = f"allowed {row['allowed']:.3f}" if np.isfinite(row["allowed"]) else "nothing allowed"
-                bound = f"p {row['p']:.2g}" if given else allowed
                 worst = f", worst {row['worst_target']} {row['worst_auc']:.3f}" if row["worst_target"] else ""
-                which = f" given the {given}" if given else ""
+                which, bound = (f" given the {given}", f"p {row['p']:.2g}") if given else ("", allowed)
                 facts[f"AUs from the emotion branch{which} {value:.3f} ({bound}{worst})"] = None
         return list(facts)
 
@@ -310,14 +293,12 @@ class EvaluationSummary:
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        clips, classes = counted(len(self.predictions), "clip"), len(self.predictions.classes)
-        lines = [f"EvaluationSummary: {clips}, {classes} classes"]
-        named = self.scores.attrs.get("floor", "AU-only floor")
+        clips, named = counted(len(self.predictions), "clip"), self.scores.attrs.get("floor", "AU-only floor")
+        lines = [f"EvaluationSummary: {clips}, {len(self.predictions.classes)} classes"]
         for row in self.scores.itertuples():
             bounds = "no interval" if np.isnan(row.low) else f"[{row.low:.3f}, {row.high:.3f}]"
             floor = "" if np.isnan(row.floor) else f"   {named} {row.floor:.3f}"
-            part = "" if row.part == "all" else f"{row.part}: "
-            lines.append(f"  {part}{row.measure:<9}{row.value:.3f} {bounds}{floor}")
+            lines.append(f"  {f'{row.part}: ' * (row.part != 'all')}{row.measure:<9}{row.value:.3f} {bounds}{floor}")
         if self.ceilings:
             lines.append("  ceilings: " + ", ".join(f"{name} {value:.3f}" for name, value in self.ceilings.items()))
         made = describe_source(self.predictions.source)

@@ -1,4 +1,4 @@
-"""What a model predicts of clips: confusion matrix, emotion and AU scores of a clip, and both next to its inputs."""
+"""What a model predicts of clips: confusion matrix, emotion and AU scores of a clip, and of each input alone."""
 
 from __future__ import annotations
 
@@ -9,22 +9,20 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from medn_lab.records import Clips, KeptTokens, LivePrediction, Predictions, positions
-from medn_lab.view import images, theme
-from medn_lab.view.marks import SMALLEST, Tile, bars, counted, heading, heat, room_for, share_bars, small, tile
-from medn_lab.view.rows import au_set_texts, clip_moments, clip_row, coded_aus, label_column, shown_frames
+from medn_lab.records import Clips, LivePrediction, Predictions, positions
+from medn_lab.view import theme
+from medn_lab.view.marks import SMALLEST, Tile, bars, counted, heading, heat, level, room_for, share_bars, small, tile
+from medn_lab.view.rows import au_set_texts, clip_row, coded_aus, label_column
 from medn_lab.view.theme import as_text
 
 UNLABELLED = "no label"  # the row of clips whose class is not known
 ABSENT = "#9DB4C8"
-STILL = 0.1  # pixels of 64: the flow of a clip without motion is noise of up to this length, so no arrows are drawn
-PIXELS, MAGNIFIED, MOST_CLIPS = 320, 6.0, 8
 # Symbol, colour and legend of what `plot_answers` compares with the scores of the whole model.
 MARKS = {
     "given_aus": ("line-ns", theme.INK, "the table with these AUs"),
     "given_cue": ("diamond", theme.RING, "the table with AUs and cue"),
-    "frames_alone": ("triangle-up", theme.branch_colour("emotion"), "frames alone (flow zero)"),
-    "flow_alone": ("circle", theme.branch_colour("motion"), "flow alone (frames still)"),
+    "frames_alone": ("triangle-up", theme.BRANCH_COLOURS["emotion"], "frames alone (flow zero)"),
+    "flow_alone": ("circle", theme.BRANCH_COLOURS["motion"], "flow alone (frames still)"),
 }
 
 
@@ -115,8 +113,7 @@ def plot_confusion_matrix(matrix: pd.DataFrame, *, width: int | None = None) -> 
 def clip_scores(predictions: Predictions, clip_id: str) -> tuple[pd.Series, str | None]:
     """The probability of each class for one clip, and the class it was labelled with (None where there is no label)."""
     place = int(positions(predictions.table, clip_id, owner="these Predictions")[0])
-    label = label_column(predictions.table)
-    truth = None if label is None else predictions.table[label].iloc[place]
+    truth = predictions.table.iloc[place].get(label_column(predictions.table))
     shares = pd.Series(predictions.probabilities[place], index=list(predictions.classes))
     return shares, None if truth is None or pd.isna(truth) else str(truth)
 
@@ -124,20 +121,18 @@ def clip_scores(predictions: Predictions, clip_id: str) -> tuple[pd.Series, str 
 def clip_au_scores(predictions: Predictions, clip_id: str) -> pd.DataFrame:
     """AU, its probability, and whether it was coded (True, False, None): an AU a row, none without AU scores."""
     place = int(positions(predictions.table, clip_id, owner="these Predictions")[0])
-    probabilities = predictions.au_probabilities
-    names = [] if probabilities is None else [str(au) for au in predictions.aus]
-    table = pd.DataFrame({"au": names, "probability": [] if probabilities is None else probabilities[place]})
-    return table.assign(coded=pd.Series(list(coded_aus(predictions.table.iloc[place], names).values()), dtype=object))
+    shares = [] if predictions.au_probabilities is None else predictions.au_probabilities[place]
+    coded = coded_aus(predictions.table.iloc[place], [str(au) for au in predictions.aus][: len(shares)])
+    table = pd.DataFrame({"au": list(coded), "probability": shares})
+    return table.assign(coded=pd.Series(list(coded.values()), dtype=object))
 
 
 def score_bars(predictions: Predictions, clip_id: str) -> dict[str, Any]:
     """The emotion scores of a clip as arguments of `share_bars`, the labelled class outlined and named."""
     shares, label = clip_scores(predictions, clip_id)
-    own = [name == label for name in shares.index]
-    return {
-        "values": shares.to_numpy(), "colours": [theme.emotion_colour(name) for name in shares.index], "outlined": own,
-        "labels": [as_text(name) + " ◀ label" * there for name, there in zip(shares.index, own, strict=True)],
-    }  # fmt: skip
+    own, colours = [name == label for name in shares.index], [theme.emotion_colour(name) for name in shares.index]
+    labels = [as_text(name) + " ◀ label" * (name == label) for name in shares.index]
+    return {"values": shares.to_numpy(), "labels": labels, "colours": colours, "outlined": own}
 
 
 def au_bars(predictions: Predictions, clip_id: str, *, most: int | None = None) -> dict[str, Any]:
@@ -146,16 +141,13 @@ def au_bars(predictions: Predictions, clip_id: str, *, most: int | None = None) 
     A mark after the name: ◆ coded present, ◇ coded absent.
     """
     table = clip_au_scores(predictions, clip_id)
-    table = table.assign(there=[one is True for one in table["coded"]])
-    table = table.sort_values(["there", "probability"], ascending=False).head(most or len(table)).sort_index()
     if table.empty:
         return {}
-    marks, motion = {True: " ◆", False: " ◇"}, theme.branch_colour("motion")
-    return {
-        "values": table["probability"].to_numpy(),
-        "labels": [au + marks.get(coded, "") for au, coded in zip(table["au"], table["coded"], strict=True)],
-        "colours": [motion if share >= 0.5 else ABSENT for share in table["probability"]],
-    }
+    table = table.assign(there=table["coded"].eq(True))
+    table = table.sort_values(["there", "probability"], ascending=False).head(most or len(table)).sort_index()
+    labels = table["au"] + table["coded"].map({True: " ◆", False: " ◇"}).fillna("")
+    colours = [theme.BRANCH_COLOURS["motion"] if share >= 0.5 else ABSENT for share in table["probability"]]
+    return {"values": table["probability"].to_numpy(), "labels": list(labels), "colours": colours}
 
 
 def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460) -> go.Figure:
@@ -193,33 +185,28 @@ def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460) 
     """
     if not (drawn := au_bars(predictions, clip_id)):
         raise ValueError("these predictions hold no AU scores: the model has no motion branch or was made without AUs")
-    figure = go.Figure()
+    figure, title = go.Figure(), f"<b>AU scores</b> · {as_text(clip_id)}"
     share_bars(figure, **drawn, reach=1.12)
-    figure.add_vline(x=0.5, line={"dash": "dot", "color": theme.INK, "width": 1})
+    level(figure, 0.5, dash="dot")
     figure.update_xaxes(tickvals=[0, 0.25, 0.5, 0.75, 1], title_text="probability (sigmoid)")
     return theme.finish(
-        figure, width=width, height=118 + 26 * len(predictions.aus),
-        title=f"<b>AU scores</b> · {as_text(clip_id)}",
-        subtitle="bar: the motion branch's probability · ◆ coded, ◇ coded absent", margin=(72, 24, 62, 44),
+        figure, width=width, height=118 + 26 * len(predictions.aus), title=title, margin=(72, 24, 62, 44),
+        subtitle="bar: the motion branch's probability · ◆ coded, ◇ coded absent",
     )  # fmt: skip
 
 
-def plot_answers(answers: LivePrediction, *, clips: Clips, pictures: bool = True) -> go.Figure:
-    """Draw clips with a model's predictions: the inputs, the kept tokens, emotion scores and AU scores.
+def plot_answers(answers: LivePrediction, *, clips: Clips) -> go.Figure:
+    """Draw a model's predictions of clips: emotion scores, also with each input alone, and AU scores.
 
-    A row a clip. Pictures: the apex with its motion times six, the flow that the motion branch reads (arrows), the
-    positions that the emotion branch kept (bright: at every keep rate). Bars: the whole model; marks on them: the
-    scores with a flow of zeros, those with frames that stand still, and what SynthME's table allows. Right: the motion
-    branch's AU scores, with the AUs that are in the clip.
+    A row a clip. Bars: the whole model; marks on them: the scores with a flow of zeros, those with frames that stand
+    still, and what SynthME's table allows. Right: the motion branch's AU scores, with the AUs that are in the clip.
 
     Parameters
     ----------
     answers : LivePrediction
-        Of up to 8 clips.
+        Of a few clips, because each has a row.
     clips : Clips
         The clips of the predictions.
-    pictures : bool
-        Whether the pictures are drawn.
 
     Returns
     -------
@@ -228,12 +215,13 @@ def plot_answers(answers: LivePrediction, *, clips: Clips, pictures: bool = True
     Raises
     ------
     ValueError
-        If a clip is not among the clips, or there are more than 8.
+        If a clip is not among the clips.
 
     See Also
     --------
     medn_lab.evaluate.live_predictor : makes live predictions.
-    medn_lab.widgets.FaceLab : the same with sliders.
+    medn_lab.widgets.FaceLab : the same with sliders and pictures.
+    plot_clip, plot_kept_tokens : the pictures.
 
     Examples
     --------
@@ -246,23 +234,16 @@ def plot_answers(answers: LivePrediction, *, clips: Clips, pictures: bool = True
     """
     predictions, gate = answers.predictions, answers.features.gate
     names = list(predictions.table["clip_id"])
-    if len(names) > MOST_CLIPS:
-        raise ValueError(f"{len(names)} clips are too many for one figure; predict up to {MOST_CLIPS} at once")
-    drawn = [_tiles(clips, name, kept=answers.kept) if pictures else {} for name in names]
-    kinds = [kind for kind in ("face", "flow", "kept") if any(kind in shown for shown in drawn)]
-    widths = [*[140] * len(kinds), 88, 200, 58, 130]  # pictures, labels, scores, numbers, AUs
+    widths = [88, 200, 58, 130]  # labels, scores, numbers, AUs
     row_height, gap, top, foot, between = max(160, 15 * len(predictions.aus)), 84, 104, 62, 12
     body = len(names) * row_height + (len(names) - 1) * gap
     wide = sum(widths) + between * (len(widths) - 1)
     figure = make_subplots(
-        rows=len(names), cols=len(widths), column_widths=widths, horizontal_spacing=between / wide,
-        specs=[[{}] * len(kinds) + [None, {}, None, {}]] * len(names),
-        vertical_spacing=gap / body if len(names) > 1 else 0,
+        rows=len(names), cols=len(widths), column_widths=widths, specs=[[None, {}, None, {}]] * len(names),
+        horizontal_spacing=between / wide, vertical_spacing=gap / body if len(names) > 1 else 0,
     )  # fmt: skip
-    for row, (name, shown) in enumerate(zip(names, drawn, strict=True), start=1):
-        for column, kind in enumerate(kinds, start=1):
-            tile(figure, shown.get(kind, Tile(None)), row=row, col=column)
-        at: dict[str, Any] = {"row": row, "col": len(kinds) + 2}
+    for row, name in enumerate(names, start=1):
+        at: dict[str, Any] = {"row": row, "col": 2}
         table = score_table(answers, clips, name)
         classes, colours = zip(*((as_text(one), theme.emotion_colour(one)) for one in table.index), strict=True)
         bars(figure, table["model"], labels=classes, colours=colours, name="whole model", **at)
@@ -278,11 +259,10 @@ def plot_answers(answers: LivePrediction, *, clips: Clips, pictures: bool = True
             )  # fmt: skip
         figure.update_yaxes(tickfont={"size": SMALLEST}, **at)
         figure.update_xaxes(range=[-0.02, 1.05], tickvals=[0, 0.5, 1], tickformat=".0%", **at)
-        parts = [f"<b>{as_text(name)}</b>", as_text(state_text(clips, name))]
-        parts += [] if gate is None else [f"gate {gate[row - 1].mean():.2f}"]
-        heading(figure, " · ".join(parts), **at)
+        about = f"<b>{as_text(name)}</b> · {as_text(state_text(clips, name))}"
+        heading(figure, about + ("" if gate is None else f" · gate {gate[row - 1].mean():.2f}"), **at)
         figure.layout.annotations[-1].update(x=0, xref="paper", yshift=20)
-        at["col"] = len(kinds) + 4
+        at["col"] = 4
         if aus := au_bars(predictions, name):
             share_bars(figure, **aus, **at)
             figure.data[-1].name = "AU scores"
@@ -325,30 +305,8 @@ def score_table(answers: LivePrediction, clips: Clips, clip_id: str) -> pd.DataF
 def state_text(clips: Clips, clip_id: str) -> str:
     """A clip in a few words: AU set with intensities where they are known, and its cue; not escaped."""
     place, row = clip_row(clips, clip_id)
-    aus, cue = str(au_set_texts(clips.table.iloc[[place]])[0]), row.get("cue")
+    aus, cue = au_set_texts(clips.table.iloc[[place]])[0], row.get("cue")
     if clips.truth is not None and "intensities" in clips.truth.table:
         given = str(clips.truth.table.set_index("clip_id").loc[clip_id, "intensities"])
         aus = "no AU" if given in ("none", "nan", "") else " + ".join(f"AU {part}" for part in given.split("+"))
     return aus if cue is None or pd.isna(cue) else f"{aus}, cue {cue}"
-
-
-def _tiles(clips: Clips, clip_id: str, *, kept: KeptTokens | None) -> dict[str, Tile]:
-    """The magnified apex, the flow as arrows over the onset, and the kept positions, as far as the clip has them."""
-    place, _ = clip_row(clips, clip_id)
-    flow, frames = images.motion_field(clips, place)[0], shown_frames(clips, place)[0]
-    found = {}
-    if frames is not None:
-        picture, name = images.magnified_apex(clips, clip_id, MAGNIFIED, size=PIXELS)
-        found["face"] = Tile(picture, small(name))
-        if kept is not None:
-            row = int(positions(kept.table, clip_id, owner="these kept tokens")[0])
-            face = images.enlarge(frames[clip_moments(clips, clip_id).peak], PIXELS)
-            found["kept"] = Tile(images.draw_kept(face, kept.masks[row].mean(axis=0)), small("kept tokens"))
-    if flow is not None:
-        plain = np.full((PIXELS, PIXELS, 3), 205, dtype=np.uint8)
-        ground, name = plain if frames is None else images.enlarge(frames[0], PIXELS), "flow: no motion"
-        if float(images.flow_magnitude(flow).max()) * 64 / flow.shape[1] >= STILL:
-            ground, gain = images.draw_arrows(ground, flow)
-            name = f"flow, arrows ×{gain:g}"
-        found["flow"] = Tile(ground, small(name))
-    return found

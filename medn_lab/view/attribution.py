@@ -14,11 +14,11 @@ from plotly.subplots import make_subplots
 from medn_lab.records import Attribution, Clips, positions
 from medn_lab.view import images, marks, theme
 from medn_lab.view.marks import SMALLEST, Tile, counted, heading, tiles
-from medn_lab.view.rows import clip_moments, clip_row, describe
+from medn_lab.view.rows import clip_moments, clip_row, describe, shown_frames
 from medn_lab.view.theme import as_text
 
 INPUT_COLOURS = {"frames": theme.BRANCH_COLOURS["emotion"], "flow": theme.BRANCH_COLOURS["motion"]}
-
+BLUR = 1.0  # pixels by which a map is smoothed: single pixels are noisy
 _PANELS = {"frames": "Attribution of the frames, summed", "flow": "Attribution of the flow"}
 _METHODS = {"bare_change": "bare change (no network)", "grad_cam": "Grad-CAM"}
 _CHECKS = {
@@ -28,7 +28,7 @@ _CHECKS = {
 
 
 class MappedClip(NamedTuple):
-    """What is drawn of one clip: smoothed maps, sum over each frame (`signed` or absolute), faces, outline.
+    """What is drawn of one clip: smoothed maps, and the sum over each frame (`signed` or absolute).
 
     A part that is not there is None.
     """
@@ -38,15 +38,13 @@ class MappedClip(NamedTuple):
     flow: Any  # (h, w)
     course: Any  # (t,)
     signed: bool
-    faces: Any  # (t, h, w, 3) uint8
-    outline: Any  # (h, w) bool
 
     def summed(self, name: str) -> Any:
         """One picture of an input's map; without the onset, because all other frames are compared with it."""
         return self.flow if name == "flow" or self.frames is None else self.frames[1:].sum(axis=0)
 
 
-def mapped_clip(attribution: Attribution, place: int, *, clips: Clips, region: str | None, blur: float) -> MappedClip:
+def mapped_clip(attribution: Attribution, place: int) -> MappedClip:
     """One clip of an attribution, ready to be drawn."""
     clip_id = attribution.table["clip_id"].iloc[place]
     frames, flow = (None if heat is None else heat[place] for heat in (attribution.frames_heat, attribution.flow_heat))
@@ -56,26 +54,19 @@ def mapped_clip(attribution: Attribution, place: int, *, clips: Clips, region: s
         # Slopes of a branch that reads local change cancel over the face: the rest is rounding.
         signed = bool(np.abs(course).max() >= 1e-3 * weights.max())
         course = course if signed else weights
-    frames, flow = (None if heat is None else images.smooth(heat, blur) for heat in (frames, flow))
-    faces = None if clips.frames is None else np.asarray(clips.frames[clip_row(clips, clip_id)[0]])
-    outline = None if region is None else images.region_of(clips, clip_id, region)
-    return MappedClip(clip_id, frames, flow, course, signed, faces, outline)
+    frames, flow = (None if heat is None else images.smooth(heat, BLUR) for heat in (frames, flow))
+    return MappedClip(clip_id, frames, flow, course, signed)
 
 
 def plot_attribution(
-    attribution: Attribution,
-    clip_ids: str | Sequence[str],
-    *,
-    clips: Clips,
-    region: str | None = None,
-    blur: float = 1.0,
+    attribution: Attribution, clip_ids: str | Sequence[str], *, clips: Clips, region: str | None = None
 ) -> go.Figure:
     """Draw what raised a target (red) and what lowered it (blue): over the face, over its flow, and over time.
 
     Left: the values of the frames after the onset, summed over time and colour, over the onset. Middle: the flow's,
-    summed over its components. Right: the sum over each frame. Below, for a single clip: each frame. An input that the
-    target does not depend on, or that the method does not separate, is left out and named. The sanity checks are in the
-    subtitle, and a map that random weights give as well is marked there.
+    summed over its components. Right: the sum over each frame. An input that the target does not depend on, or that
+    the method does not separate, is left out and named. The sanity checks are in the subtitle, and a map that random
+    weights give as well is marked there. Maps are smoothed by one pixel.
 
     Parameters
     ----------
@@ -86,8 +77,6 @@ def plot_attribution(
         The faces; joined by clip_id.
     region : str or None
         On synthetic clips, what to draw a white line around: ``cue``, an AU such as ``AU12``, or ``AUs``.
-    blur : float
-        Pixels by which a map is smoothed, because single pixels are noisy. 0 shows them as they are.
 
     Returns
     -------
@@ -101,6 +90,7 @@ def plot_attribution(
     See Also
     --------
     medn_lab.diagnose.integrated_gradients, medn_lab.diagnose.check_attribution
+    medn_lab.widgets.AttributionExplorer : the same, also for each frame.
 
     Examples
     --------
@@ -112,7 +102,9 @@ def plot_attribution(
     '<b>Attribution</b> · happiness by saliency'
     """
     places = positions(attribution.table, clip_ids, owner="this attribution")
-    drawn = [mapped_clip(attribution, int(place), clips=clips, region=region, blur=blur) for place in places]
+    drawn = [mapped_clip(attribution, int(place)) for place in places]
+    shown = [shown_frames(clips, clip_row(clips, one.clip_id)[0])[0] for one in drawn]
+    outlines = [None if region is None else images.region_of(clips, one.clip_id, region) for one in drawn]
     method, frames = attribution.method.replace("_", " "), drawn[0].frames
     moments = frames is not None and not np.allclose(frames[1:], frames[1:2], rtol=1e-4, atol=0)
     sites = frames is not None and not np.allclose(frames, frames[:, :1, :1], rtol=1e-4, atol=0)
@@ -120,37 +112,25 @@ def plot_attribution(
     panels = [name for name, known in (there | {"course": moments}).items() if known]
     lines = [describe(clip_row(clips, drawn[0].clip_id)[1])] if len(drawn) == 1 else []
     lines += sanity_lines(attribution, places=places)
-    if frames is None:
-        lines.append("the target does not depend on the frames")
-    elif moments != sites:
+    lines += ["the target does not depend on the frames"] * (frames is None)
+    if moments != sites:
         lines.append(f"{method} gives {'all frames the same map' if sites else 'all places of a frame the same value'}")
     lines += ["the map does not cover the flow"] * (not there["flow"])
-
     cell = 280
     last = max(1.5 if moments else 1.0, 616 / cell - len(panels) + 1)  # wide enough for the lines
     letters = int((len(panels) - 1 + last) * cell / 6.4)
     subtitle = [part for line in lines for part in textwrap.wrap(line, letters, break_on_hyphens=False)]
     columns: list[list[Tile | None]] = [[None] * len(drawn) for _ in panels]
-    strip = None
     for col, panel in enumerate(name for name in panels if name != "course"):
         heats = [one.summed(panel) for one in drawn]
-        look: dict[str, Any] = {"largest": images.full_colour(*heats), "size": 360}
-        for row, (one, heat) in enumerate(zip(drawn, heats, strict=True)):
-            face = None if one.faces is None else one.faces[0]
-            title = f"<b>{as_text(one.clip_id)}</b><br>{_PANELS[panel]}" if len(drawn) > 1 else _PANELS[panel]
-            picture = images.draw_heat(face, heat, outline=one.outline, **look)
-            columns[col][row] = Tile(picture, title, colour_key(look["largest"]))
-    if len(drawn) == 1 and {"frames", "course"} <= set(panels):
-        faces = drawn[0].faces if drawn[0].faces is not None else [None] * len(frames)
-        look = {"largest": images.full_colour(frames), "size": 168, "outline": drawn[0].outline}
-        cells = [images.draw_heat(face, heat, **look) for face, heat in zip(faces, frames, strict=False)]
-        opaque = np.full((*cells[0].shape[:2], 1), 255, np.uint8)  # between the frames the page shows through
-        framed = [np.pad(np.dstack([one, opaque]), ((0, 0), (0, 6), (0, 0))) for one in cells]
-        strip = Tile(np.hstack(framed)[:, :-6])
-    figure = tiles(
-        columns, title=f"<b>Attribution</b> · {as_text(attribution.target)} by {method}", cell=cell, last=last,
-        subtitle="<br>".join(subtitle), below=strip,
-    )  # fmt: skip
+        largest = images.full_colour(*heats)
+        for row, (one, faces, outline) in enumerate(zip(drawn, shown, outlines, strict=True)):
+            title = f"<b>{as_text(one.clip_id)}</b><br>" * (len(drawn) > 1) + _PANELS[panel]
+            face = None if faces is None else faces[0]
+            picture = images.draw_heat(face, heats[row], largest=largest, size=360, outline=outline)
+            columns[col][row] = Tile(picture, title, colour_key(largest))
+    title = f"<b>Attribution</b> · {as_text(attribution.target)} by {method}"
+    figure = tiles(columns, title=title, cell=cell, last=last, subtitle="<br>".join(subtitle))
     for row, one in enumerate(drawn if moments else (), start=1):
         times, names = clip_moments(clips, one.clip_id), [str(place + 1) for place in range(len(one.course))]
         for place in range(len(names)) if len(names) == len(times.numbers) else ():
@@ -159,24 +139,17 @@ def plot_attribution(
         # Bars of the sum over each frame, or of its absolute values where signs cancel over the face; one common axis.
         where: dict[str, Any] = {"row": row, "col": len(panels)}
         signs = [f"rgb{images.FOR if value >= 0 else images.AGAINST}" for value in one.course]
-        colours = signs if one.signed else theme.GREY
-        marks.bars(figure, one.course, labels=names, colours=colours, horizontal=False, **where)
+        marks.bars(
+            figure, one.course, labels=names, colours=signs if one.signed else theme.GREY, horizontal=False, **where
+        )
         courses, plot = [other.course for other in drawn], figure.get_subplot(**where)
         low, high = np.min(courses, initial=0.0), np.max(courses, initial=0.0)
-        room = 0.06 * (high - low) or 1.0
-        left, right = plot.xaxis.domain
+        room, (left, right) = 0.06 * (high - low) or 1.0, plot.xaxis.domain
         domain = (left + 44 / figure.layout.width, right)  # room for the numbers of the y axis
-        plot.xaxis.update(tickfont={"size": SMALLEST}, tickangle=0, showgrid=False, domain=domain)
-        plot.yaxis.update(
-            range=[low - room * (low < 0), high + room], nticks=5, tickformat=".2~g", zerolinecolor=theme.INK,
-            tickfont={"size": SMALLEST},
-        )  # fmt: skip
+        plot.xaxis.update(tickfont_size=SMALLEST, tickangle=0, showgrid=False, domain=domain)
+        plot.yaxis.update(range=[low - room * (low < 0), high + room], nticks=5, tickformat=".2~g")
+        plot.yaxis.update(zerolinecolor=theme.INK, tickfont_size=SMALLEST)
         heading(figure, "Attribution per frame" + ", absolute values" * (not one.signed), **where)
-    for place, name in enumerate(names if strip else ()):
-        figure.add_annotation(
-            text=name, x=(place + 0.5) * framed[0].shape[1] - 3, y=0, yref="y domain", yanchor="top", showarrow=False,
-            font={"size": SMALLEST}, row=2, col=1,
-        )  # fmt: skip
     return figure
 
 
@@ -214,24 +187,22 @@ def sanity_rows(
             rows.append((name, value, f"{of}, and its difference from a clip in which nothing moves"))
     error = known.get("completeness_error")
     complete = "not a property of this method" if error is None else f"{error:.0%} missing"
-    rows.append(("completeness", complete, "The share of the score's change that the map does not explain; 0 is best"))
+    rows += [("completeness", complete, "The share of the score's change that the map does not explain; 0 is best")]
     threshold = known.get("randomised_threshold", np.inf)
     not_made = "not defined: nothing changes" if np.isfinite(threshold) else "not measured"
     rows += [(name, f"{known[name]:.2f}" if name in known else not_made, text) for name, text in _CHECKS.items()]
-    inputs = {"frames": "cue", "flow": region_of_flow}
-    inputs = {name: region for name, region in inputs.items() if getattr(attribution, name) is not None}
-    for name in inputs:
-        value, alike = "not measured", known.get(f"randomised_{name}")
-        if alike is not None:
-            word = "<b>same map</b>" if alike >= threshold else "another map"
-            value = f"{word}, {alike:.2f}, {counted(int(known.get('randomised_clips', len(attribution))), 'clip')}"
+    planted, n_clips = [], counted(int(known.get("randomised_clips", len(attribution))), "clip")
+    for name, region in {"frames": "cue", "flow": region_of_flow}.items():
+        if getattr(attribution, name) is None:
+            continue
+        alike, share, area = (known.get(f"{what}_{name}") for what in ("randomised", "planted", "area"))
+        word = "<b>same map</b>" if alike is not None and alike >= threshold else "another map"
+        value = "not measured" if alike is None else f"{word}, {alike:.2f}, {n_clips}"
         rows.append((f"random weights, {name}", value, "Rank correlation with the map of a network of random weights"))
-    for name, region in inputs.items():
-        share, area = (known.get(f"{what}_{name}") for what in ("planted", "area"))
         if share is not None and area is not None:
             value = f"{share:.0%}, area {area:.0%}" + (f", ratio {share / area:.1f}" if area > 0 else "")
-            rows.append((f"share on {region}", value, f"Share of the {name} map on what was planted"))
-    return rows
+            planted.append((f"share on {region}", value, f"Share of the {name} map on what was planted"))
+    return rows + planted
 
 
 def sanity_lines(attribution: Attribution, *, places: Iterable[int] | None = None) -> list[str]:
@@ -243,11 +214,11 @@ def sanity_lines(attribution: Attribution, *, places: Iterable[int] | None = Non
 
 def verdict(attribution: Attribution) -> tuple[str, bool]:
     """One sentence on what the checks allow, and whether it is a warning."""
-    known = attribution.sanity
-    if "randomised_threshold" not in known:
+    known, threshold = attribution.sanity, attribution.sanity.get("randomised_threshold")
+    if threshold is None:
         return "This map was not compared with random weights: press Check before you interpret it.", False
-    alike = {name: known.get(f"randomised_{name}", -np.inf) for name in ("frames", "flow")}
-    same = " and the ".join(name for name, value in alike.items() if value >= known["randomised_threshold"])
+    inputs = (name for name in ("frames", "flow") if known.get(f"randomised_{name}", -np.inf) >= threshold)
+    same = " and the ".join(inputs)
     if same:
         return f"Random weights give the same map of the {same}: it does not show what was learned.", True
     return "Random weights give another map, so this map depends on what was learned. It does not prove use.", False
@@ -273,11 +244,6 @@ def plot_randomisation(table: pd.DataFrame, *, threshold: float = 0.5, width: in
     -------
     Figure
 
-    Raises
-    ------
-    ValueError
-        If the table lacks a column or has no row.
-
     See Also
     --------
     medn_lab.diagnose.randomisation_check
@@ -289,31 +255,24 @@ def plot_randomisation(table: pd.DataFrame, *, threshold: float = 0.5, width: in
     >>> figure.layout.title.text
     '<b>Sanity check: random weights</b>'
     """
-    columns = ("stage", "input", "spearman", "spearman_absolute", "n_clips", "n_draws")
-    marks.need(table, columns, maker="diagnose.randomisation_check(...).table")
     figure = go.Figure()
-    looks = {
-        "spearman_absolute": ("absolute values", "circle", "solid"),
-        "spearman": ("with sign", "circle-open", "dot"),
-    }
+    looks = {"spearman_absolute": ("absolute values", "", "solid"), "spearman": ("with sign", "-open", "dot")}
     for name, rows in table.groupby("input", sort=False):
         stages = [as_text(s).replace("_", " ").replace(" and above", "<br>and above") for s in rows["stage"]]
-        for key, (word, symbol, dash) in looks.items():
+        for key, (word, filling, dash) in looks.items():
             figure.add_scatter(
                 x=["none", *stages], y=[1.0, *rows[key]], mode="lines+markers", name=f"{name}, {word}",
-                line={"color": INPUT_COLOURS[name], "width": 2, "dash": dash}, meta=f"{name} {key}",
-                marker={"symbol": symbol, "size": 9}, hovertemplate="random: %{x}<br>rank correlation %{y:.2f}",
+                line={"color": INPUT_COLOURS[name], "width": 2, "dash": dash}, marker_size=9, meta=f"{name} {key}",
+                marker_symbol=f"circle{filling}", hovertemplate="random: %{x}<br>rank correlation %{y:.2f}",
             )  # fmt: skip
-    figure.add_hline(y=threshold, line={"color": theme.INK, "width": 1.5, "dash": "dash"})
+    marks.level(figure, threshold, axis="y")
     first, low = table.iloc[0], min(0.0, table[[*looks]].min(axis=None))
     figure.update_layout(legend={"x": 0, "y": 1.02, "yanchor": "bottom", "itemsizing": "trace"})
     figure.update_xaxes(title_text="randomised part of the network", tickangle=0)
     figure.update_yaxes(title_text="rank correlation with the map", range=[low - 0.08, 1.06])
-    made_of = f"{counted(first['n_clips'], 'clip')}, {counted(first['n_draws'], 'random network')}"
-    return theme.finish(
-        figure, width=width, height=400, title="<b>Sanity check: random weights</b>", margin=(70, 24, 104, 84),
-        subtitle=f"{made_of} · marked from {threshold:g} (dashed)",
-    )  # fmt: skip
+    facts = f"{counted(first['n_clips'], 'clip')}, {counted(first['n_draws'], 'random network')}"
+    facts, title = f"{facts} · marked from {threshold:g} (dashed)", "<b>Sanity check: random weights</b>"
+    return theme.finish(figure, width=width, height=400, title=title, subtitle=facts, margin=(70, 24, 104, 84))
 
 
 def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980) -> go.Figure:
@@ -335,11 +294,6 @@ def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980) -> go.
     -------
     Figure
 
-    Raises
-    ------
-    ValueError
-        If the table lacks a column or has no row.
-
     See Also
     --------
     medn_lab.diagnose.compare_attributions
@@ -352,9 +306,7 @@ def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980) -> go.
     >>> figure.layout.title.text
     '<b>Comparison of attribution methods</b> · target fear'
     """
-    columns = ("method", "input", "target", "spearman", "spearman_absolute", "threshold", "survives", "n_clips")
-    marks.need(table, columns, maker="diagnose.compare_attributions")
-    table = pd.concat([rows for _, rows in table.groupby("input", sort=False)])
+    table = table.sort_values("input", key=lambda names: names.map(list(names.unique()).index), kind="stable")
     planted = "share" in table and bool(table["share"].notna().any())
     names = [_METHODS.get(method, method.replace("_", " ")) for method in table["method"]]
     labels = [f"{method}, {name}" for method, name in zip(names, table["input"], strict=True)]

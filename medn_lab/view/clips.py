@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -76,32 +77,26 @@ def plot_clip(
     cell = inner * (1 - right) / 3 - 12
     figure = make_subplots(
         rows=2, cols=4, column_widths=[(1 - right) / 3] * 3 + [right], row_heights=[0.54, 0.46],
-        specs=[[{"rowspan": 2}, {"rowspan": 2}, {"rowspan": 2}, {}], [None, None, None, {}]],
-        horizontal_spacing=0.012, vertical_spacing=0.24,
+        specs=[[{"rowspan": 2}] * 3 + [{}], [None] * 3 + [{}]], horizontal_spacing=0.012, vertical_spacing=0.24,
         subplot_titles=("", "", "", "AU scores, ◆ coded" if predictions else "AUs", "Emotion scores"),
     )  # fmt: skip
     duration = "" if moments.milliseconds is None else f" · {moments.milliseconds[-1]:.0f} ms"
     theme.finish(figure, width=width, height=height, title=f"<b>{describe(row)}</b>{duration}", margin=(*SIDES, *ENDS))
-    shown = []
-    for name, at, note in (("onset", moments.onset, which), ("apex", moments.apex, "")):
+    for col, (name, at, note) in enumerate((("onset", moments.onset, which), ("apex", moments.apex, "")), start=1):
         title = fitted(name if at is None or not moments.named else moments.describe(at), cell)
         one = Tile(None, title, "no frames in these clips" if frames is None else "the apex is not known")
         if frames is not None and at is not None:
             one = Tile(enlarge(frames[at], max(PIXELS, *frames.shape[1:3])), title, fitted(note, cell))
-        shown.append(one)
-    flow = images.motion_field(clips, place)[0]
-    if flow is None:
-        why = "no flow in these clips" if clips.flow is None else "flow coded as colours"
-        shown.append(Tile(None, "flow, onset to apex", why))
-    else:
+        tile(figure, one, row=1, col=col)
+    flow, picture = images.motion_field(clips, place)[0], None
+    note = "no flow in these clips" if clips.flow is None else "flow coded as colours"
+    if flow is not None:
         ground = np.full((*flow.shape[:2], 3), 205, np.uint8) if frames is None else frames[0]
         picture, note = images.draw_flow(enlarge(ground, PIXELS), flow, scaled=images.scaled_by_clip(clips.recipe))
-        shown.append(Tile(picture, "flow, onset to apex", fitted(note, cell)))
-    for col, one in enumerate(shown, start=1):
-        tile(figure, one, row=1, col=col)
-    for number, why in enumerate((lacking, "no predictions were given"), start=1):
-        if scores[number - 1]:
-            share_bars(figure, **scores[number - 1], row=number, col=4)
+    tile(figure, Tile(picture, "flow, onset to apex", fitted(note, cell)), row=1, col=3)
+    for number, (drawn, why) in enumerate(zip(scores, (lacking, "no predictions were given"), strict=True), start=1):
+        if drawn:
+            share_bars(figure, **drawn, row=number, col=4)
         else:
             tile(figure, Tile(None, note=why), row=number, col=4)
     for axis in (figure.layout.xaxis4, figure.layout.xaxis5):
@@ -147,8 +142,7 @@ def plot_flow(inputs: Clips | Mapping[str, Clips], clip_id: str, *, width: int |
     >>> figure.layout.title.text
     '<b>synthme22-s01-c01 · subject synthme22-s01 · happiness · AU14</b>'
     """
-    named = {str(inputs.recipe.get("name", "flow")): inputs} if isinstance(inputs, Clips) else dict(inputs)
-    columns = []
+    named, columns = {inputs.recipe.get("name", "flow"): inputs} if isinstance(inputs, Clips) else inputs, []
     for name, clips in named.items():
         if clips.flow is None:
             raise ValueError(f"the clips of recipe {name!r} have no flow to draw")
@@ -166,14 +160,13 @@ def _channels(name: str, flow: np.ndarray, recipe: Mapping[str, object]) -> list
     title = f"<b>{as_text(name)}</b><br>{flow.shape[1]}×{flow.shape[0]} px, {flow.shape[-1]} channels"
     scaled = images.scaled_by_clip(recipe)
     title += "<br>" + images.SCALED_NOTE.replace(": ", ":<br>") if scaled else ""
-    if recipe.get("coding") == "hsv":
-        panels, notes = [flow * 255], ["hue: direction,<br>brightness: length"]
-    else:
-        largest = [max(float(np.abs(channel).max()), 1e-6) for channel in np.moveaxis(flow, -1, 0)]
-        shares = flow / np.array(largest, dtype=np.float32)
-        notes = [f"{way}: ±{most:.2f}{'' if scaled else ' px'}" for way, most in zip(WAYS, largest, strict=False)]
+    panels, notes = [flow * 255], ["hue: direction,<br>brightness: length"]
+    if recipe.get("coding") != "hsv":
+        largest = np.maximum(np.abs(flow).max(axis=(0, 1)), 1e-6)
+        shares = flow / largest
         tints = [np.where(shares[..., [k]] >= 0, images.FOR, images.AGAINST) - 255 for k in (0, 1)]
         panels = [255 + tint * np.abs(shares[..., [k]]) for k, tint in enumerate(tints)]
+        notes = [f"{way}: ±{most:.2f}{'' if scaled else ' px'}" for way, most in zip(WAYS, largest, strict=False)]
         if flow.shape[-1] == 3:
             panels.append(images.magnitude_colours(np.clip(shares[..., 2], 0, 1)))
             notes.append(f"strain: up to {largest[2]:.2f}")
@@ -184,16 +177,9 @@ def _channels(name: str, flow: np.ndarray, recipe: Mapping[str, object]) -> list
 
 
 def plot_registration(
-    onset: np.ndarray,
-    *,
-    before: np.ndarray,
-    after: np.ndarray,
-    flow_before: np.ndarray,
-    flow_after: np.ndarray,
-    left_before: float | None = None,
-    left_after: float | None = None,
-    width: int = 600,
-) -> go.Figure:
+    onset: np.ndarray, *, before: np.ndarray, after: np.ndarray, flow_before: np.ndarray, flow_after: np.ndarray,
+    left_before: float | None = None, left_after: float | None = None, width: int = 600,
+) -> go.Figure:  # fmt: skip
     """Draw what taking the head's motion out changes: a frame and its flow from the onset, before and after.
 
     Parameters
@@ -226,9 +212,8 @@ def plot_registration(
     ['<b>before</b>', 'difference from the onset × 4', 'longest 0.00 px of 32, arrows ×1', '<b>after</b>', ...
     """
     columns = []
-    for name, frame, flow, error in (
-        ("before", before, flow_before, left_before), ("after", after, flow_after, left_after),
-    ):  # fmt: skip
+    moments = ("before", before, flow_before, left_before), ("after", after, flow_after, left_after)
+    for name, frame, flow, error in moments:
         picture, note = images.draw_flow(enlarge(onset, PIXELS), flow)
         off = "" if error is None else f": {error:.{2 if error >= 0.095 else 3}f} px off"
         # At half the size: the mean of four pixels has half the sensor's noise.
@@ -280,7 +265,7 @@ def plot_magnification(
     frames, which = shown_frames(clips, place)
     onset = require(frames, otherwise="these clips have no frames to magnify")[0]
     shown = [images.magnified_apex(clips, clip_id, factor, size=PIXELS) for factor in factors]
-    columns = [[Tile(*one)] for one in [(enlarge(onset, PIXELS), "onset"), *shown]]
+    columns = [[Tile(enlarge(onset, PIXELS), "onset")], *([Tile(*one)] for one in shown)]
     cell = 200 if width is None else width // len(columns)
     return tiles(columns, title=f"<b>{describe(row)}</b>", cell=cell, subtitle=which)
 
@@ -328,10 +313,9 @@ def plot_kept_tokens(kept: KeptTokens, clip_id: str, *, clips: Clips, width: int
     frames = require(shown_frames(clips, row)[0], otherwise="these clips have no frames to draw kept positions over")
     outlined = clips.truth is not None and kept.region
     outline = images.region_of(clips, clip_id, kept.region) if outlined else np.zeros(clips.size, dtype=bool)
-    face = enlarge(frames[clip_moments(clips, clip_id).apex or 0], 360)
-    scores = kept.scores[place]
+    face, scores = enlarge(frames[clip_moments(clips, clip_id).apex or 0], 360), kept.scores[place]
     ranks = scores.ravel().argsort().argsort().reshape(scores.shape) / max(1, scores.size - 1)
-    glow = images.magnitude_colours(images.over(ranks, face.shape[:2]))
+    glow = images.magnitude_colours(cv2.resize(ranks, face.shape[1::-1], interpolation=cv2.INTER_NEAREST))
     ranking = (0.5 * face.mean(axis=2, keepdims=True) + 0.5 * glow).astype(np.uint8)
     shown = [Tile(images.draw_outline(ranking, outline), "<b>ranking</b>", "bright: kept first")]
     for scale, (rate, mask) in enumerate(zip(kept.keep_rates, kept.masks[place], strict=True)):

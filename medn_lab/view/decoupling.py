@@ -16,11 +16,10 @@ from medn_lab.view.marks import ABOVE, ESTIMATE, REFERENCE, SMALLEST, WITHIN, co
 from medn_lab.view.theme import as_text
 
 _READERS = {
-    "ridge": "ridge", "rbf": "Gaussian kernel", "knn": "nearest neighbours", "boosting": "boosted trees",
-    "mlp": "small network",
+    "ridge": "ridge, bits per clip", "rbf": "Gaussian kernel, bits per clip", "mlp": "small network, bits per clip",
+    "knn": "nearest neighbours, bits per clip", "boosting": "boosted trees, bits per clip",
 }  # fmt: skip
-MEASURES = {**reports.MEASURES, "auc": "AUC", "nats": "nats per clip"}
-MEASURES |= {name: f"{reader}, bits per clip" for name, reader in _READERS.items()}
+MEASURES = {**reports.MEASURES, **_READERS, "auc": "AUC", "nats": "nats per clip"}
 # What each measure of the library says, one sentence or two.
 MEANINGS = {
     "linear_cka": "Linear similarity of the two sets of features: 0 without dependence, 1 for a rotated copy.",
@@ -33,15 +32,14 @@ MEANINGS = {
     " that the branches are independent.",
     "auc": "AUC of a probe on subjects that it was not trained on: 0.5 is chance, 1 is perfect.",
     "nats": "An upper bound on the information in the code. Above the entropy of the factor a leak is possible.",
-} | dict.fromkeys(
+}
+MEANINGS |= dict.fromkeys(
     _READERS, "Usable information: the bits that a probe of this kind saves when it codes the target of new subjects."
 )
-
 DIRECTIONS = {
-    "lower": "Lower is better: less dependence.",
+    "lower": "Lower is better: less dependence.", "at most allowed": "The value should not exceed the allowed value.",
     "higher": "Higher is better: the branch should contain this target.",
-    "at most allowed": "The value should not exceed the allowed value.",
-}
+}  # fmt: skip
 TITLES = {
     "dependence": "Dependence between the branches", "leakage": "Leakage", "conditional": "Conditional leakage",
     "information": "Information in the emotion code", "readers": "Usable information by reader",
@@ -69,9 +67,7 @@ def _factor(given: str) -> str:
     return str(given).replace("aus", "AU set").replace("_", " ")
 
 
-def plot_decoupling(
-    report: DecouplingReport | pd.DataFrame, *, kind: str = "dependence", width: int = 960
-) -> go.Figure:
+def plot_decoupling(report: DecouplingReport | pd.DataFrame, *, kind: str, width: int = 960) -> go.Figure:
     """Draw all rows of one kind of a report, each value with its interval, its null and what is allowed.
 
     Each measure has an axis; the models share it. The grey band runs from the mean of the null to its 95th percentile,
@@ -110,7 +106,7 @@ def plot_decoupling(
     """
     table = report.table if isinstance(report, DecouplingReport) else report
     rows = table[table["kind"] == kind] if "kind" in table else table
-    if not len(rows):
+    if rows.empty:
         there = ", ".join(dict.fromkeys(map(str, table.get("kind", [])))) or "none"
         raise ValueError(f"the table has no row of kind {kind!r}; its kinds are {there}")
     if kind == "leakage":
@@ -118,8 +114,7 @@ def plot_decoupling(
     need(rows, ("measure", "value"), maker="diagnose.decoupling_report")
     rows = _completed(rows).assign(number=rows.index.astype(str))
     # What distinguishes the lines of one measure: model, target, branch and what is given.
-    several, conditional = len(set(rows["model"])) > 1, set(rows["measure"][rows["given"] != ""])
-    labels = []
+    several, conditional, labels = len({*rows["model"]}) > 1, {*rows["measure"][rows["given"] != ""]}, []
     for row in rows.itertuples():
         measured = [row.target, f"{row.branch} branch" * bool(row.branch)] if kind != "information" else []
         given = f"given {_factor(row.given)}" if row.given else "unconditional"
@@ -144,7 +139,7 @@ def plot_decoupling(
     allowed = f"entropy of the {factors}" if kind == "information" else "allowed"
     notes: list[dict[str, Any]] = []
     for number, own in enumerate(groups.values()):
-        own = own.sort_values("label", key=lambda labels: labels.map(first.index)) if aligned else own
+        own = own.set_index("label", drop=False).loc[first] if aligned else own
         where: dict[str, Any] = {"row": number // n_columns + 1, "col": number % n_columns + 1}
         digits = marks.decimals(own[["value", "low", "high"]].to_numpy().ravel())
         colours = np.select([own["judged"] <= LEVEL, own["judged"] > LEVEL], [ABOVE, WITHIN], ESTIMATE)
@@ -154,8 +149,8 @@ def plot_decoupling(
         )  # fmt: skip
         figure.data[-1].ids = list(own["number"])
         figure.update_yaxes(showticklabels=not (aligned and number % 2), **where)
-        axes = {"xref": f"{figure.data[-1].xaxis or 'x'} domain", "yref": figure.data[-1].yaxis or "y", "x": 1}
-        look = axes | {"xanchor": "left", "xshift": 6, "showarrow": False, "font": {"size": SMALLEST}}
+        look = {"xref": f"{figure.data[-1].xaxis or 'x'} domain", "yref": figure.data[-1].yaxis or "y", "x": 1}
+        look |= {"xanchor": "left", "xshift": 6, "showarrow": False, "font": {"size": SMALLEST}}
         for y, row in enumerate(own.itertuples()):
             value = interval_text(row.value, row.low, row.high, digits=digits) if np.isfinite(row.value) else ""
             p = "p ≥ .999" if row.judged >= 0.9995 else f"p {row.judged:.3f}".replace("p 0.", "p .")
@@ -170,10 +165,9 @@ def plot_decoupling(
     facts += ["p corrected for the number of tests"] * bool(rows["p_family"].notna().any())
     explained = {
         "p": f"<span style='color:{ABOVE}'>●</span> p ≤ .05 <span style='color:{WITHIN}'>○</span> p > .05",
-        "null_95": "grey: null, mean to 95 %",
+        "null_95": "grey: null, mean to 95 %", "low": "├┤ 95 % interval",
         "allowed": f"<span style='color:{REFERENCE}'>◇</span> {as_text(allowed)}",
-        "low": "├┤ 95 % interval",
-    }
+    }  # fmt: skip
     known = [text for name, text in explained.items() if rows[name].notna().any()]
     title = TITLES.get(kind, kind.replace("_", " ").capitalize())
     return theme.finish(
@@ -231,24 +225,22 @@ def explain_row(row: Mapping[str, Any]) -> tuple[str, str]:
     """
     numbers = pd.to_numeric(pd.Series(row, dtype=object).reindex(_NUMBERS), errors="coerce").astype(float)
     n: dict[str, Any] = {key: row.get(key) or "" for key in _TEXTS} | numbers.to_dict()
-    judged = n["p"] if np.isnan(n["p_family"]) else n["p_family"]
-    measure, target, branch = n["measure"], n["target"], n["branch"]
+    judged, measure, target = n["p"] if np.isnan(n["p_family"]) else n["p_family"], n["measure"], n["target"]
     name = MEASURES.get(measure, measure.replace("_", " "))
-    if branch:
+    if n["branch"]:
         aus = "all AUs" if n["kind"] == "readers" else "AUs (mean)"
-        target = f"{aus if target == 'AUs' else target} from the {branch} branch"
+        target = f"{aus if target == 'AUs' else target} from the {n['branch']} branch"
     titles = {"dependence": f"{name} of motion and emotion branch", "information": TITLES["information"]}
     title = titles.get(n["kind"]) or target or n["kind"] or "measure"
     title += f" of {n['model']}" * bool(n["model"]) + f", given {_factor(n['given'])}" * bool(n["given"])
-    sizes = {"n_positive": "clip", "n_clips": "clip", "n_subjects": "subject"}
-    sizes = {column: counted(int(n[column]), what) for column, what in sizes.items() if np.isfinite(n[column])}
-    basis = ", ".join(f"{text} with it" if column == "n_positive" else text for column, text in sizes.items())
-    basis = f"Computed from {basis}." if basis else ""
+    sizes = [counted(int(n["n_positive"]), "clip") + " with it"] if np.isfinite(n["n_positive"]) else []
+    sizes += [counted(int(n[f"n_{what}s"]), what) for what in ("clip", "subject") if np.isfinite(n[f"n_{what}s"])]
+    basis = f"Computed from {', '.join(sizes)}." if sizes else ""
     if np.isnan(n["value"]):
         return f"{title}: no value, {n['reason'] or 'not known'}.", basis
     ends = [n["value"], n["low"], n["high"]]
     value = interval_text(*ends, digits=marks.decimals(ends))
-    corrected = n["n_tests"] > 1 and np.isfinite(n["p_family"])
+    corrected, larger = n["n_tests"] > 1 and np.isfinite(n["p_family"]), bool(np.isfinite(n["worst_excess"]))
     worst = f"worst single AU {n['worst_target']}, AUC {n['worst_auc']:.3f}"
     facts = {
         "value": value if n["kind"] == "dependence" else f"{name} {value}",
@@ -257,20 +249,20 @@ def explain_row(row: Mapping[str, Any]) -> tuple[str, str]:
         "null_mean": f"null mean {n['null_mean']:.3g}",
         "null_95": f"95th percentile of the null {n['null_95']:.3g}",
         "p": f"p {n['p']:.3g}" + f" (corrected for {n['n_tests']:.0f} tests: {n['p_family']:.3g})" * bool(corrected),
-        "worst_auc": worst + f", excess {n['worst_excess']:+.3f}" * bool(np.isfinite(n["worst_excess"])),
+        "worst_auc": worst + f", excess {n['worst_excess']:+.3f}" * larger,
     }
     known = "; ".join(fact for column, fact in facts.items() if np.isfinite(n[column]))
-    verdicts = [
-        (n["excess_low"] > 0, "The interval of the excess lies above 0: a leak."),
-        (n["excess_high"] < 0, "The interval of the excess lies below 0: the branch contains less than is allowed."),
-        (np.isfinite(n["excess_low"]), "The interval of the excess includes 0: no leak is shown."),
-        (judged <= LEVEL, "The value lies above its null: chance does not explain it."),
-        (judged > LEVEL, "The value lies within its null: no effect is shown, which does not prove that none exists."),
-    ]
-    verdict = next((text for holds, text in verdicts if holds), "")
+    verdicts = {
+        "The interval of the excess lies above 0: a leak.": n["excess_low"] > 0,
+        "The interval of the excess lies below 0: the branch contains less than is allowed.": n["excess_high"] < 0,
+        "The interval of the excess includes 0: no leak is shown.": np.isfinite(n["excess_low"]),
+        "The value lies above its null: chance does not explain it.": judged <= LEVEL,
+        "The value lies within its null: no effect is shown, which does not prove that none exists.": judged > LEVEL,
+    }
+    verdict = next((text for text, holds in verdicts.items() if holds), "")
     assumed = "stationary in time" if "by shifts" in str(n["within"]) else "exchangeable, without a drift in time"
-    assumed = f"The null assumes that the clips of a group are {assumed}." * bool(np.isfinite(n["null_95"]))
-    of_null = assumed if n["kind"] == "dependence" else ""
+    of_null = f"The null assumes that the clips of a group are {assumed}."
+    of_null *= bool(np.isfinite(n["null_95"])) and n["kind"] == "dependence"
     reading = [MEANINGS.get(measure, ""), DIRECTIONS.get(n["direction"], ""), verdict, of_null, basis]
     return f"{title}: {known}.", " ".join(filter(None, reading))
 
@@ -326,9 +318,8 @@ def plot_leakage(
         raise ValueError("several rows have the same model, branch and target; name the runs apart in a column 'model'")
     there = list(dict.fromkeys(table["target"]))
     single = [name for name in there if name.startswith("AU") and name[2:].isdigit()]
-    first = sorted({*there} - {*single}, key=lambda name: (name != "AUs", there.index(name)))
-    targets = [*first, *(single if each_au or not first else [])]
-    texts, hovers = [], []
+    first = sorted((name for name in there if name not in single), key=lambda name: name != "AUs")
+    targets, texts, hovers = [*first, *(single if each_au or not first else [])], [], []
     for row in table.to_dict("records"):
         value, allowed = (f"{row[name]:.2f}".removeprefix("0") for name in ("value", "allowed"))
         of = f" {marks.small(f'of {allowed}')}" * bool(np.isfinite(row["allowed"]))
@@ -341,28 +332,19 @@ def plot_leakage(
     wanted = [(name, *one) for name in targets for one in columns]
     cells = cells.set_index(["target", "model", "branch"]).reindex(wanted)
     cells[["text", "hover", "number"]] = cells[["text", "hover", "number"]].fillna("")
-    excess, shown, hover, numbers = (
-        cells[name].to_numpy().reshape(len(targets), -1) for name in ("excess", "text", "hover", "number")
-    )
+    excess, shown, hover = (cells[one].to_numpy().reshape(len(targets), -1) for one in ("excess", "text", "hover"))
     names = [f"<b>{name}, mean</b>" if name == "AUs" else as_text(name) for name in targets]
     counts = table.groupby("target")["n_positive"].max().reindex(targets)
     labels = [f"{name} ({n:.0f})" if n == n else name for name, n in zip(names, counts, strict=True)]
     heads = [f"<b style='color:{theme.branch_colour(branch)}'>{branch}</b>" for _, branch in columns]
     models = [model for model in dict.fromkeys(table["model"]) if model]
     left, top = max(room_for(labels, size=13), 96), 108 if models else 88
-    figure = go.Figure()
-    marks.heat(
-        figure, excess, rows=labels, columns=heads, scale=EXCESS_SCALE, bar="excess",
-        limits=(-EXCESS_RANGE, EXCESS_RANGE), texts=shown, hover=hover,
-    )  # fmt: skip
-    figure.data[-1].ids = numbers.ravel()
+    figure, limits, written = go.Figure(), (-EXCESS_RANGE, EXCESS_RANGE), {"texts": shown, "hover": hover}
+    marks.heat(figure, excess, rows=labels, columns=heads, scale=EXCESS_SCALE, limits=limits, bar="excess", **written)
+    figure.data[-1].ids = cells["number"].to_numpy()
     figure.data[-1].colorbar.update(tickformat="+.1f", len=min(1.0, 240 / (34 * len(targets))))
-    facts = [
-        _sample(table),
-        "in brackets: clips with it",
-        "AUC <b>of</b> the allowed AUC",
-        "▲ interval of the excess above 0",
-    ]
+    facts = [_sample(table), "in brackets: clips with it", "AUC <b>of</b> the allowed AUC"]
+    facts += ["▲ interval of the excess above 0"]
     theme.finish(
         figure, width=width or left + 118 * len(columns) + 96, height=top + 34 * len(targets) + 20,
         title="<b>Leakage</b>", margin=(left, 96, top, 20), subtitle=" · ".join(filter(None, facts)),
@@ -373,5 +355,5 @@ def plot_leakage(
         head = {"x": np.mean(own), "y": 1, "yref": "paper", "yshift": 38, "showarrow": False}
         figure.add_annotation(text=f"<b>{as_text(model)}</b>", **head)
         if own[0]:
-            figure.add_vline(x=own[0] - 0.5, line={"color": theme.INK, "width": 2})
+            marks.level(figure, own[0] - 0.5, dash="solid")
     return figure

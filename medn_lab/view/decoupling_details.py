@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -19,11 +21,7 @@ SIGNED_SCALE = ((0.0, "#2166AC"), (0.25, "#8DBBDC"), (0.5, "#F5F5F3"), (0.75, "#
 
 
 def plot_branch_correlation(
-    correlation: ArrayLike | pd.DataFrame,
-    *,
-    n_clips: int | None = None,
-    limit: float = 1.0,
-    width: int = 620,
+    correlation: ArrayLike | pd.DataFrame, *, n_clips: int | None = None, limit: float = 1.0, width: int = 620
 ) -> go.Figure:
     """Draw the correlation of every motion feature with every emotion feature.
 
@@ -62,23 +60,19 @@ def plot_branch_correlation(
     [[0.9, 0.0], [0.1, -0.5]]
     """
     matrix = np.asarray(correlation, dtype=float)
-    largest = np.nanmax(np.abs(matrix), initial=0.0)
+    strength, largest = np.abs(matrix), np.nanmax(np.abs(matrix), initial=0.0)
     if matrix.ndim != 2 or not matrix.size or largest > 1 + 1e-9:
-        raise ValueError(
-            f"give a (p, q) matrix of correlations; this one has shape {matrix.shape}, up to {largest:.3g}"
-        )
-    known, (p, q) = np.abs(matrix[np.isfinite(matrix)]), matrix.shape
+        found = f"this one has shape {matrix.shape}, up to {largest:.3g}"
+        raise ValueError(f"give a (p, q) matrix of correlations; {found}")
+    known, (p, q) = strength[np.isfinite(matrix)], matrix.shape
     n_clips = n_clips or getattr(correlation, "attrs", {}).get("n_clips")
-    strength = np.nan_to_num(np.abs(matrix))
-    rows, columns = (np.argsort(-strength.mean(axis=axis), kind="stable") for axis in (1, 0))
+    rows, columns = (np.argsort(-np.nan_to_num(strength).mean(axis=axis), kind="stable") for axis in (1, 0))
     figure, shown = go.Figure(), matrix[np.ix_(rows, columns)]
     heat(figure, shown, rows=[""] * p, columns=[""] * q, scale=SIGNED_SCALE, limits=(-limit, limit), bar="r")
     figure.update_traces(xgap=0, ygap=0)
-    figure.data[-1].update(
-        customdata=np.stack(np.broadcast_arrays(rows[:, None], columns), axis=-1),
-        colorbar_tickformat="+.2~f",
-        hovertemplate="motion %{customdata[0]}, emotion %{customdata[1]}: %{z:+.3f}<extra></extra>",
-    )
+    ids = np.stack(np.broadcast_arrays(rows[:, None], columns), axis=-1)
+    hover = "motion %{customdata[0]}, emotion %{customdata[1]}: %{z:+.3f}<extra></extra>"
+    figure.data[-1].update(customdata=ids, colorbar_tickformat="+.2~f", hovertemplate=hover)
     lines = [f"mean |r| {known.mean():.3f}, largest {largest:.2f}" if len(known) else "no feature varies"]
     if n_clips is not None:
         chance = min(1.0, 1.96 / np.sqrt(max(n_clips - 1, 1)))
@@ -140,8 +134,7 @@ def plot_p_values(p_values: pd.DataFrame, *, width: int = 820) -> go.Figure:
         fill="toself", fillcolor=NULL_BAND, line={"width": 0}, mode="lines", hoverinfo="skip", meta="band",
         name="95 of 100 lines stay here<br>if there is no effect",
     )  # fmt: skip
-    diagonal = {"color": theme.INK, "width": 1}
-    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=diagonal, showlegend=False, hoverinfo="skip")
+    figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line={"color": theme.INK, "width": 1})
     for place, (name, values) in enumerate(settings.items()):
         found = f"{(values <= LEVEL).mean():.3f}".removeprefix("0")
         figure.add_scatter(
@@ -156,10 +149,8 @@ def plot_p_values(p_values: pd.DataFrame, *, width: int = 820) -> go.Figure:
     figure.update_xaxes(title_text="p", **shares)
     figure.update_yaxes(title_text="share of draws with at most this p", tickformat=".0%", **shares)
     counts = f"{draws[0]} draws each" if len(set(draws)) == 1 else f"{min(draws)} to {max(draws)} draws"
-    return theme.finish(
-        figure, width=width, height=440, title="<b>Distribution of p values</b>", subtitle=counts,
-        margin=(64, 300, 74, 48),
-    )  # fmt: skip
+    title, margin = "<b>Distribution of p values</b>", (64, 300, 74, 48)
+    return theme.finish(figure, width=width, height=440, title=title, subtitle=counts, margin=margin)
 
 
 def plot_selection_measures(
@@ -211,24 +202,20 @@ def plot_selection_measures(
         table["every"] = of_all.set_index(keys)["value"].reindex(wanted).to_numpy(dtype=float)
     hsic = table["measure"] == "hsic"
     for place, row in table[hsic & table["value"].notna()].iterrows():
-        own, every = (f"{row[name]:z.{decimals([row['value'], row['every']])}f}" for name in ("value", "every"))
-        added = f", all clips {every}" if np.isfinite(row["every"]) else ""
-        table.loc[place, "reason"] = f"{own}{added} (no common scale)"
+        digits = decimals([row["value"], row["every"]])
+        added = f", all clips {row['every']:z.{digits}f}" if np.isfinite(row["every"]) else ""
+        table.loc[place, "reason"] = f"{row['value']:z.{digits}f}{added} (no common scale)"
     table.loc[hsic, ["value", "chance", "every"]] = np.nan
-    figure = make_subplots(
-        rows=1, cols=2, horizontal_spacing=0.3, subplot_titles=("<b>Dependence</b>", "<b>Leakage (AUC)</b>")
-    )
+    titles = ("<b>Dependence</b>", "<b>Leakage (AUC)</b>")
+    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.3, subplot_titles=titles)
     references = {"allowed": "allowed", "chance": "chance"} | ({} if of_all is None else {"every": "all clips"})
+    of_branch = table["target"] + " from the " + table["branch"] + " branch"
+    table["label"] = of_branch.where(table["branch"] != "", table["measure"].replace(MEASURES)).map(as_text)
     for col, kind in enumerate(("dependence", "leakage"), start=1):
         rows = table[table["kind"] == kind]
-        labels = [
-            f"{row.target} from the {row.branch} branch" if row.branch else MEASURES.get(row.measure, row.measure)
-            for row in rows.itertuples()
-        ]
-        forest(
-            figure, rows, labels=[as_text(one) for one in labels], name="selected clips", legend=False, row=1, col=col,
-            colour=[theme.branch_colour(branch or "fused") for branch in rows["branch"]], references=references,
-        )  # fmt: skip
+        colours = [theme.branch_colour(branch or "fused") for branch in rows["branch"]]
+        look: dict[str, Any] = {"name": "selected clips", "colour": colours, "references": references, "legend": False}
+        forest(figure, rows, labels=list(rows["label"]), **look, row=1, col=col)
     figure.update_xaxes(zeroline=False, range=[-0.12, 1.04]).update_xaxes(range=[0.3, 1.03], row=1, col=2)
     used, of = (int(measured[name].max()) if name in measured else 0 for name in ("n_clips", "drawn_from"))
     lines = ["● these clips" + " ○ all clips" * (of_all is not None) + " | chance ◇ allowed"]

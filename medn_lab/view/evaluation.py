@@ -68,7 +68,7 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
             texts=[f"<b>{value:.3f}</b>" for value in table["value"]],
             references={"floor": summary.scores.attrs.get("floor", "AU-only floor")}, row=1, col=2,
         )  # fmt: skip
-        figure.update_xaxes(range=[0, 1.04], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".2f", row=1, col=2)
+        figure.update_xaxes(range=[0, 1.04], dtick=0.25, tickformat=".2f", row=1, col=2)
     else:
         marks.tile(figure, marks.Tile(None, note=marks.fitted(" ".join(summary.notes), 0.36 * width)), row=1, col=2)
     scored = counts.drop(index=UNLABELLED, errors="ignore").to_numpy().sum()
@@ -103,11 +103,6 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None =
     Figure
         Bars sorted by accuracy, failed folds last.
 
-    Raises
-    ------
-    ValueError
-        If there are no folds, or a column is missing.
-
     See Also
     --------
     plot_comparison
@@ -119,48 +114,42 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None =
     >>> plot_folds(folds, scores=pd.DataFrame([scores | {"n_clips": 22, "n_subjects": 2}])).data[0].type
     'bar'
     """
-    need(folds, ("held_out", "n_test", "accuracy", "error"), maker="evaluate.evaluate_loso(...).folds")
     rows = folds.sort_values(["accuracy", "n_test"], ascending=False, kind="stable", na_position="last")
-    rows = rows.assign(place=np.arange(len(rows)), held_out=rows["held_out"].map(as_text))
+    rows = rows.assign(place=np.arange(len(rows)), held_out=rows["held_out"].map(as_text), low=0.035)
+    rows["error"] = rows["error"].map(as_text)
     done, failed, few = rows[rows["accuracy"].notna()], rows[rows["accuracy"].isna()], len(rows) <= MOST_NAMED
     figure = go.Figure()
     figure.add_bar(
         x=done["place"], y=done["accuracy"], customdata=done[["held_out", "n_test"]], meta="accuracy", textangle=0,
-        marker={"color": theme.CATEGORY_COLOURS[0]}, text=done["n_test"] if few else None, showlegend=False,
-        textfont={"size": SMALLEST}, insidetextanchor="start",
-        textposition=np.where(done["accuracy"] > 0.07, "inside", "outside"),
+        marker_color=theme.CATEGORY_COLOURS[0], text=done["n_test"] if few else None, textfont_size=SMALLEST,
+        textposition=np.where(done["accuracy"] > 0.07, "inside", "outside"), insidetextanchor="start",
         hovertemplate="%{customdata[0]}: %{y:.1%} of %{customdata[1]} clips<extra></extra>",
     )  # fmt: skip
-    if len(failed):
-        figure.add_scatter(
-            x=failed["place"], y=[0.035] * len(failed), text=["✕"] * len(failed), meta="failed", mode="text",
-            textfont={"color": ABOVE, "size": SMALLEST}, showlegend=False,
-            customdata=np.stack([failed["held_out"], failed["error"].map(as_text)], axis=1),
-            hovertemplate="%{customdata[0]} failed: %{customdata[1]}<extra></extra>",
-        )  # fmt: skip
+    figure.add_scatter(
+        x=failed["place"], y=failed["low"], text=["✕"] * len(failed), meta="failed", mode="text",
+        textfont={"color": ABOVE, "size": SMALLEST}, customdata=failed[["held_out", "error"]],
+        hovertemplate="%{customdata[0]} failed: %{customdata[1]}<extra></extra>",
+    )  # fmt: skip
     row = scores.query("measure == 'accuracy' and part == 'all'").iloc[0]
     if not np.isnan(row["low"]):
         band = {"fillcolor": "rgba(47, 127, 208, 0.18)", "line_width": 0, "layer": "below"}
         figure.add_hrect(y0=row["low"], y1=row["high"], **band)
-    below = row["value"] < row["floor"]  # labels of near lines stay apart
-    for key, name, colour, dash, side in (
-        ("value", "pooled", ESTIMATE, "solid", "top" if below else "bottom"),
-        ("floor", scores.attrs.get("floor", "AU-only floor"), theme.INK, "dash", "bottom" if below else "top"),
-    ):
-        if not np.isfinite(row[key]):  # there are scores without a floor
-            continue
-        label = {"text": f"{as_text(name)} {row[key]:.3f}", "font": {"size": 12, "color": colour}, "yanchor": side}
+    lines = {"value": ("pooled", ESTIMATE, "solid")}
+    if np.isfinite(row["floor"]):  # there are scores without a floor
+        lines["floor"] = scores.attrs.get("floor", "AU-only floor"), theme.INK, "dash"
+    for key, (name, colour, dash) in lines.items():
+        label = {"text": f"{as_text(name)} {row[key]:.3f}", "font": {"size": 12, "color": colour}}
+        label["yanchor"] = "top" if (key == "value") == (row["value"] < row["floor"]) else "bottom"  # near lines apart
         line = {"color": colour, "width": 1.5, "dash": dash}
         figure.add_hline(y=row[key], line=line, annotation=label, annotation_position="right")
     pooled = marks.interval_text(row["value"], row["low"], row["high"])
     facts = [f"pooled accuracy {pooled}, {row['n_clips']:.0f} clips of {row['n_subjects']:.0f} subjects"]
     facts += [f"✕ failed ({len(failed)})"] * bool(len(failed)) + ["in each bar: its clips"] * few
     names = without_common_start(list(rows["held_out"]))
-    figure.update_yaxes(range=[0, 1.02], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%", title_text="accuracy")
-    figure.update_xaxes(
-        tickvals=rows["place"] if few else [], ticktext=names if few else [], tickangle=-60, showgrid=False,
-        title_text=None if few else f"{len(rows)} folds, sorted", range=[-0.7, len(rows) - 0.3],
-    )  # fmt: skip
+    figure.update_yaxes(range=[0, 1.02], dtick=0.25, tickformat=".0%", title_text="accuracy")
+    ticks = {"tickvals": rows["place"], "ticktext": names} if few else {"tickvals": []}
+    figure.update_xaxes(range=[-0.7, len(rows) - 0.3], tickangle=-60, showgrid=False, **ticks)
+    figure.update_layout(showlegend=False, xaxis_title_text=None if few else f"{len(rows)} folds, sorted")
     foot = 34 + 6 * max(map(len, names)) if few else 56
     return theme.finish(
         figure, width=width or int(np.clip(210 + 30 * len(rows), 640, 980)), height=284 + foot,
@@ -202,11 +191,6 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
     -------
     Figure
 
-    Raises
-    ------
-    ValueError
-        If the table is empty or lacks a column.
-
     Examples
     --------
     >>> row = {"model_a": "bottleneck", "model_b": "none", "measure": "accuracy"}
@@ -215,13 +199,9 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
     >>> figure.layout.title.text
     '<b>Comparison of two models</b>'
     """
-    needed = ("model_a", "model_b", "measure", "difference", "low", "high")
-    need(table, needed, maker="evaluate.compare_predictions(...).table")
     both = subjects is not None
-    figure = make_subplots(
-        rows=1, cols=1 + both, column_widths=[0.42, 0.58] if both else None, horizontal_spacing=0.12,
-        subplot_titles=("Difference, paired interval", "Accuracy per subject") if both else None,
-    )  # fmt: skip
+    panels = {"column_widths": [0.42, 0.58], "subplot_titles": ("Difference, paired interval", "Accuracy per subject")}
+    figure = make_subplots(rows=1, cols=1 + both, horizontal_spacing=0.12, **(panels if both else {}))
     measures, a, b = (table[name].map(as_text) for name in ("measure", "model_a", "model_b"))
     one_pair = len({*zip(a, b, strict=True)}) == 1
     names = list(measures if one_pair else a + "<br>− " + b + ", " + measures)
@@ -246,10 +226,8 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
                 hovertemplate=f"%{{customdata[0]}}: %{{y:.1%}} of %{{customdata[1]}} clips<extra>{name}</extra>",
             )  # fmt: skip
         shown = without_common_start(list(rows["subject"])) if len(rows) <= MOST_NAMED else []
-        figure.update_xaxes(
-            tickvals=rows.index[: len(shown)], ticktext=shown, showgrid=False, zeroline=False, tickangle=-60,
-            title_text=counted(len(rows), "subject"), row=1, col=2,
-        )  # fmt: skip
+        axis = {"tickvals": rows.index[: len(shown)], "ticktext": shown, "tickangle": -60, "showgrid": False}
+        figure.update_xaxes(title_text=counted(len(rows), "subject"), zeroline=False, **axis, row=1, col=2)
         figure.update_yaxes(range=[-0.03, 1.04], tickformat=".0%", title_text="accuracy", row=1, col=2)
     figure.update_layout(legend={"x": 1.0, "xanchor": "right", "y": 1.09, "yanchor": "bottom"})
     return theme.finish(
@@ -297,9 +275,8 @@ def plot_selection_audit(table: pd.DataFrame, *, epochs: pd.DataFrame, width: in
     rows = table.sort_values(["measure", "rule"], key=lambda column: column.map(orders[column.name].index))
     titles = ("Accuracy per epoch", "Scores by rule")
     figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.27, subplot_titles=titles)
-    for side, name, colour, dash in (
-        ("held_out", "held-out subjects", ESTIMATE, "solid"), ("validation", "validation subjects", WITHIN, "dot"),
-    ):  # fmt: skip
+    for side, colour, dash in (("held_out", ESTIMATE, "solid"), ("validation", WITHIN, "dot")):
+        name = side.replace("_", "-") + " subjects"
         right = (epochs[f"{side}_accuracy"] * epochs[f"n_{side}"]).groupby(epochs["epoch"]).sum()
         pooled = right / epochs.groupby("epoch")[f"n_{side}"].sum()
         figure.add_scatter(
@@ -346,11 +323,6 @@ def plot_au_detection(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     -------
     Figure
 
-    Raises
-    ------
-    ValueError
-        If there are no AUs, or a column is missing.
-
     See Also
     --------
     plot_au_scores : the AU scores of one clip.
@@ -363,30 +335,24 @@ def plot_au_detection(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     >>> figure.layout.title.text
     '<b>AU detection</b>'
     """
-    columns = [key + end for key in ("auc", "f1") for end in ("", "_low", "_high")]
-    need(table, ("au", "n_positive", "n_subjects", *columns, "in_macro"), maker="evaluate.au_detection")
     titles = ("AUC", "F1 at probability ½")
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=titles)
-    names = [
-        f"<b>{as_text(row.au)}</b> · {counted(row.n_positive, 'clip')}, {row.n_subjects} subj."
-        for row in table.itertuples()
-    ]
+    positives = table[["au", "n_positive", "n_subjects"]].itertuples(index=False)
+    names = [f"<b>{as_text(au)}</b> · {counted(n, 'clip')}, {subjects} subj." for au, n, subjects in positives]
     inside = table["in_macro"].to_numpy(dtype=bool)
     for col, key in enumerate(("auc", "f1"), start=1):
         ends = {key: "value", f"{key}_low": "low", f"{key}_high": "high"}
         part = table.rename(columns=ends).drop(columns="reason" if col == 2 else [], errors="ignore")
-        forest(
-            figure, part, labels=names, colour=theme.branch_colour("motion"), open_marker=~inside, legend=False,
-            row=1, col=col,
-        )  # fmt: skip
+        look = {"colour": theme.branch_colour("motion"), "open_marker": ~inside, "legend": False}
+        forest(figure, part, labels=names, **look, row=1, col=col)
         figure.data[-1].meta = key
         lowest = np.nanmin([1.0, *part["value"], *part["low"]])
         figure.update_xaxes(range=[0.4 if col == 1 and lowest > 0.45 else 0.0, 1.03], row=1, col=col)
     level(figure, 0.5, dash="dot", row=1, col=1)
-    out = int((~inside & table["auc"].notna()).sum())
-    theme.finish(
-        figure, width=width, height=132 + 26 * len(table), margin=(room_for(names), 20, 84, 36),
-        title="<b>AU detection</b>", subtitle="after each AU: the clips that show it, and their subjects"
-        + (f" · open: too few for the macro mean ({out})" if out else ""),
+    figure.update_yaxes(showgrid=True)
+    out, subtitle = (~inside & table["auc"].notna()).sum(), "after each AU: the clips that show it, and their subjects"
+    subtitle += f" · open: too few for the macro mean ({out})" * bool(out)
+    return theme.finish(
+        figure, width=width, height=132 + 26 * len(table), title="<b>AU detection</b>", subtitle=subtitle,
+        margin=(room_for(names), 20, 84, 36),
     )  # fmt: skip
-    return figure.update_yaxes(showgrid=True)

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 from PIL import Image
-from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter
+from scipy.ndimage import binary_erosion, gaussian_filter
 
-from medn_lab.records import Clips, au_columns, positions
+from medn_lab.records import Clips, au_columns
 from medn_lab.view import theme
 from medn_lab.view.rows import clip_moments, clip_row, shown_frames
 
 _ARROW_COLOUR, _ARROW_CASING = (255, 226, 64), (20, 16, 32)
+_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
 def enlarge(image: np.ndarray, size: int) -> np.ndarray:
@@ -80,13 +81,11 @@ def draw_arrows(image: np.ndarray, flow: np.ndarray, *, gain: float | None = Non
     (h', w', 3) uint8, and how many times longer than the motion the arrows are.
     """
     x, y, dx, dy, own = arrow_grid(flow)
-    gain = own if gain is None else gain
-    picture, scale, fraction = np.ascontiguousarray(image).copy(), image.shape[1] / flow.shape[1], 4
-    feet, steps = np.stack([x, y], axis=1), gain * np.stack([dx, dy], axis=1)
-    ends = np.rint(np.stack([feet, feet + steps], axis=1) * scale * 2**fraction).astype(int).tolist()
+    gain, picture, fraction = own if gain is None else gain, np.ascontiguousarray(image).copy(), 4
+    ends = np.array([[x, y], [x + gain * dx, y + gain * dy]]).transpose(2, 0, 1) * image.shape[1] / flow.shape[1]
     unit = max(image.shape[:2]) / 320  # a dark edge keeps the arrows visible on skin
     for colour, thick in ((_ARROW_CASING, 3.6 * unit), (_ARROW_COLOUR, 1.6 * unit)):  # dark, then light
-        for foot, tip in ends:
+        for foot, tip in np.rint(ends * 2**fraction).astype(int).tolist():
             cv2.arrowedLine(picture, foot, tip, colour, max(1, round(thick)), cv2.LINE_AA, fraction, tipLength=0.35)
     return picture, gain
 
@@ -180,17 +179,15 @@ def time_course(frames: np.ndarray, apex: int | None, *, flow: np.ndarray | None
     differences = (frames.astype(np.float32) - frames[0].astype(np.float32)).mean(axis=-1)
     if flow is not None:
         differences = differences * resize_field(flow_magnitude(flow), *differences.shape[1:])
-    if apex is None:
-        apex = int((differences**2).sum(axis=(1, 2)).argmax())
-    whole = float((differences[apex] ** 2).sum())
-    course = (differences * differences[apex]).sum(axis=(1, 2)) / (whole or 1)
+    squares = (differences**2).sum(axis=(1, 2))
+    apex = int(squares.argmax()) if apex is None else apex
+    course = (differences * differences[apex]).sum(axis=(1, 2)) / (squares[apex] or 1)
     return np.clip(course, -0.25, 1.25).astype(float)
 
 
 def magnify(
-    frames: np.ndarray, flow: np.ndarray | None, place: int, factor: float, *, apex: int | None = None,
-    size: int | None = None,
-) -> np.ndarray:  # fmt: skip
+    frames: np.ndarray, flow: np.ndarray | None, place: int, factor: float, *, apex: int | None, size: int
+) -> np.ndarray:
     """The frame at `place` of a clip with its motion made `factor` times as large.
 
     Parameters
@@ -203,8 +200,8 @@ def magnify(
         1 or more.
     apex : int or None
         Position of the apex among the frames.
-    size : int or None
-        Enlarge the longer side to this many pixels; done before warping, which keeps edges smooth.
+    size : int
+        Pixels of the longer side; enlarged before warping, which keeps edges smooth.
 
     Returns
     -------
@@ -212,7 +209,7 @@ def magnify(
     """
     if not factor >= 1:
         raise ValueError(f"the motion can be magnified by 1 or more, not by {factor}")
-    onset, image = (enlarge(frame, size or max(frame.shape[:2])) for frame in (frames[0], frames[place]))
+    onset, image = (enlarge(frame, size) for frame in (frames[0], frames[place]))
     if flow is None:
         difference = image.astype(np.float32) - onset
         return np.clip(onset + factor * difference, 0, 255).astype(np.uint8)
@@ -223,8 +220,8 @@ def magnify(
 
     def sample(picture: np.ndarray, back: np.ndarray) -> np.ndarray:
         """Bilinear values at the pixels moved back by a displacement, the border repeated."""
-        rows, columns = np.mgrid[0 : back.shape[0], 0 : back.shape[1]].astype(np.float32)
-        x, y = (columns - back[..., 0]).astype(np.float32), (rows - back[..., 1]).astype(np.float32)
+        places = np.indices(back.shape[:2])
+        y, x = ((places[k] - back[..., 1 - k]).astype(np.float32) for k in (0, 1))
         return cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
     # A pixel looks up where it came from: the displacement d with d(p) = flow(p - d(p)), by iteration. Half steps keep
@@ -262,10 +259,9 @@ def draw_flow(
     """
     magnitude = flow_magnitude(flow)
     longest = float(magnitude.max())
-    share = resize_field(magnitude / max(longest if largest is None else largest, 1e-6), *ground.shape[:2])
-    share = np.clip(share, 0, 1)[..., None]
-    grey = ground.mean(axis=2, keepdims=True).repeat(3, axis=2) * 0.75
-    mixed = grey * (1 - 0.8 * np.sqrt(share)) + magnitude_colours(share[..., 0]) * 0.8 * np.sqrt(share)
+    share = resize_field(magnitude / max(longest if largest is None else largest, 1e-6), *ground.shape[:2]).clip(0, 1)
+    cover, grey = 0.8 * np.sqrt(share)[..., None], 0.75 * ground.mean(axis=2, keepdims=True)
+    mixed = grey * (1 - cover) + magnitude_colours(share) * cover
     picture, gain = draw_arrows(np.clip(mixed, 0, 255).astype(np.uint8), flow, gain=gain)
     return picture, SCALED_NOTE if scaled else f"longest {longest:.2f} px of {flow.shape[1]}, arrows ×{gain:g}"
 
@@ -314,9 +310,8 @@ def draw_heat(
     -------
     (h', w', 3) uint8
     """
-    h, w = heat.shape
-    ground = enlarge(np.full((h, w, 3), 205, dtype=np.uint8) if face is None else face, size).astype(np.float32)
-    grey = 60 + 0.72 * ground.mean(axis=2, keepdims=True).repeat(3, axis=2)
+    ground = enlarge(np.full((*heat.shape, 3), 205, dtype=np.uint8) if face is None else face, size)
+    grey = 60 + 0.72 * ground.astype(np.float32).mean(axis=2, keepdims=True)
     share = np.clip(heat / largest, -1, 1) if largest > 0 else np.zeros_like(heat)
     # Nearest neighbour: the pixels of a map are what was measured, and a patch has an edge.
     share = cv2.resize(share.astype(np.float32), grey.shape[1::-1], interpolation=cv2.INTER_NEAREST)[..., None]
@@ -330,27 +325,18 @@ def draw_kept(face: np.ndarray, kept: np.ndarray) -> np.ndarray:
 
     `kept` (grid, grid) is a mask, or the share of the keep rates that kept a position.
     """
-    share = over(kept, face.shape[:2]).astype(float)[..., None]
-    dropped = 0.32 * face.mean(axis=2, keepdims=True).repeat(3, axis=2) + 14
+    share = cv2.resize(kept.astype(np.float32), face.shape[1::-1], interpolation=cv2.INTER_NEAREST)[..., None]
+    dropped = 0.32 * face.mean(axis=2, keepdims=True) + 14
     return np.where(share > 0, face * (0.55 + 0.45 * share), dropped).astype(np.uint8)
-
-
-def over(grid: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A grid's values at every pixel of a picture."""
-    rows, columns = (np.arange(side) * n // side for side, n in zip(shape, grid.shape, strict=True))
-    return grid[np.ix_(rows, columns)]
 
 
 def draw_outline(picture: np.ndarray, region: np.ndarray) -> np.ndarray:
     """The picture with a white line, dark on both sides, around a region (h, w) bool of another size."""
     inside = cv2.resize(region.astype(np.float32), picture.shape[1::-1], interpolation=cv2.INTER_LINEAR) >= 0.5
     line = inside & ~binary_erosion(inside)
-    if (times := round(max(picture.shape[:2]) / 300)) and line.any():
-        line = binary_dilation(line, iterations=times)
-    drawn = picture.copy()
-    drawn[binary_dilation(line)] = (25, 25, 30)
-    drawn[line] = (255, 255, 255)
-    return drawn
+    line = cv2.dilate(line.astype(np.uint8), _CROSS, iterations=round(max(picture.shape[:2]) / 300))
+    drawn = np.where(cv2.dilate(line, _CROSS)[..., None] > 0, (25, 25, 30), picture)
+    return np.where(line[..., None] > 0, 255, drawn).astype(np.uint8)
 
 
 def region_of(clips: Clips, clip_id: str, region: str) -> np.ndarray:
@@ -377,7 +363,7 @@ def region_of(clips: Clips, clip_id: str, region: str) -> np.ndarray:
         raise ValueError(f"these clips have no truth to draw the region {region!r} from; only synthetic clips have one")
     if region == "cue":
         return clips.truth.cue_region(clip_id)
-    row = clips.table.iloc[positions(clips.table, clip_id, owner="these clips")[0]]
+    row = clip_row(clips, clip_id)[1]
     shown = [name for name in au_columns(clips.table) if row[name] == 1 and name in clips.truth.aus]
     masks = [clips.truth.au_mask(clip_id, name) for name in (shown if region == "AUs" else [region])]
     return np.any(masks, axis=0) if masks else np.zeros(clips.size, dtype=bool)

@@ -12,8 +12,7 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import BranchFeatures, Embedding, Predictions, positions
 from medn_lab.view import marks, theme
-from medn_lab.view.colouring import colouring
-from medn_lab.view.rows import hover_texts
+from medn_lab.view.rows import colouring, hover_texts
 from medn_lab.view.theme import as_text
 
 CAUTION = "A map in two dimensions cannot keep all distances: test on the features what you see here."
@@ -42,21 +41,18 @@ def joined_table(
     ``attrs["classes"]`` are the classes that the predictions know: a label that is none of them is neither right nor
     wrong.
     """
-    table = embedding.table
-    ids, columns = table["clip_id"], {}
+    ids, columns = embedding.table["clip_id"], {}
     if features is not None and features.gate is not None:
         columns["gate"] = pd.Series(features.gate.mean(axis=1, dtype=float), index=features.table["clip_id"])
     if predictions is not None:
         known = predictions.table["clip_id"]
         if not ids.isin(known).any():
-            raise ValueError(
-                f"none of the {len(ids)} clips of the embedding is among the {len(known)} predictions; "
-                "both must come from the same clips"
-            )
+            found = f"none of the {len(ids)} clips of the embedding is among the {len(known)} predictions"
+            raise ValueError(f"{found}; both must come from the same clips")
         columns["predicted"] = pd.Series(predictions.predicted, index=known, dtype=object)
         if predictions.fold is not None:
             columns["fold"] = pd.Series(predictions.fold, index=known, dtype=object)
-    table = table.assign(**{name: ids.map(values) for name, values in columns.items()})
+    table = embedding.table.assign(**{name: ids.map(values) for name, values in columns.items()})
     if predictions is not None:
         table.attrs["classes"] = tuple(predictions.classes)
     return table
@@ -69,14 +65,9 @@ def marker_look(count: int) -> dict[str, Any]:
 
 
 def plot_embedding(
-    embedding: Embedding,
-    *,
-    colour_by: str = "label",
-    predictions: Predictions | None = None,
-    features: BranchFeatures | None = None,
-    selected: Sequence[str] | pd.Series | None = None,
-    width: int | None = None,
-) -> go.Figure:
+    embedding: Embedding, *, colour_by: str = "label", predictions: Predictions | None = None,
+    features: BranchFeatures | None = None, selected: Sequence[str] | pd.Series | None = None, width: int | None = None,
+) -> go.Figure:  # fmt: skip
     """Draw the maps of the branches side by side, and those of other layers below them.
 
     Each map has its own axes without unit. Two dimensions cannot keep all distances: on a map made by UMAP, distances
@@ -119,17 +110,17 @@ def plot_embedding(
     ['fear (2)', 'others (2)']
     """
     table = joined_table(embedding, predictions, features=features)
-    names, lines = list(embedding.maps), []
-    rows = np.arange(0) if selected is None else np.unique(positions(table, selected, owner="this Embedding"))
+    chosen = table["clip_id"][:0]
     if selected is not None:
-        lines.append(f"{len(rows)} of {marks.counted(len(table), 'clip')} selected; the others are faint.")
+        chosen = table["clip_id"].iloc[np.unique(positions(table, selected, owner="this Embedding"))]
+    lines = [f"{len(chosen)} of {marks.counted(len(table), 'clip')} selected; the others are faint."]
+    names, lines = list(embedding.maps), lines if selected is not None else []
     figure = _draw(
         {"": embedding}, table, names=names, columns=min(_COLUMNS, len(names)), colour_by=colour_by, lines=lines,
         width=width, title="Feature map" + "s" * (len(names) > 1),
     )  # fmt: skip
     for trace in figure.data if selected is not None else ():
-        at = np.flatnonzero(np.isin(trace.customdata, table["clip_id"].to_numpy(dtype=object)[rows]))
-        trace.update(selectedpoints=at, unselected={"marker": {"opacity": 0.1}})
+        trace.update(selectedpoints=np.flatnonzero(np.isin(trace.customdata, chosen)), unselected_marker_opacity=0.1)
     return figure
 
 
@@ -159,7 +150,7 @@ def plot_embeddings(
     Raises
     ------
     ValueError
-        If none is given, they are not of the same clips, have no map in common, or cannot be coloured so.
+        If they are not of the same clips, have no map in common, or cannot be coloured so.
 
     See Also
     --------
@@ -173,11 +164,9 @@ def plot_embeddings(
     >>> plot_embeddings({"early": early, "late": late}).layout.title.text
     '<b>Feature maps of 2 checkpoints</b> · coloured by emotion'
     """
-    if not embeddings:
-        raise ValueError("no embedding to draw: give at least one by name")
     keys, first = list(embeddings), next(iter(embeddings.values()))
     for name, each in embeddings.items():
-        if differ := set(first.table["clip_id"]) ^ set(each.table["clip_id"]):
+        if differ := {*first.table["clip_id"]} ^ {*each.table["clip_id"]}:
             raise ValueError(f"{name} and the first differ in {len(differ)} clips; map the same clips of each")
     names = [name for name in first.maps if all(name in each.maps for each in embeddings.values())]
     if not names:
@@ -215,11 +204,6 @@ def plot_map_stability(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     -------
     Figure
 
-    Raises
-    ------
-    ValueError
-        If the table is empty or lacks a column.
-
     Examples
     --------
     >>> table = pd.DataFrame({"map": "motion", "seed_a": [0], "seed_b": [1], "overlap": [0.8], "chance": [0.1]})
@@ -227,27 +211,22 @@ def plot_map_stability(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     >>> figure.layout.title.text
     '<b>Stability of the maps over seeds</b>'
     """
-    columns = ("map", "seed_a", "seed_b", "overlap", "chance", "disparity", "n_neighbors", "n_clips")
-    marks.need(table, columns, maker="diagnose.map_stability")
     names = list(table["map"].unique())
-    colours = pd.Series({name: theme.BRANCH_COLOURS.get(name, theme.INK) for name in names})
-    figure = make_subplots(
-        rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05,
-        subplot_titles=["Neighbours in common · 1 is best", "Disparity of places · 0 is best"],
-    )  # fmt: skip
+    labels, colours = [as_text(name) for name in names], [theme.BRANCH_COLOURS.get(name, theme.INK) for name in names]
+    titles = ["Neighbours in common · 1 is best", "Disparity of places · 0 is best"]
+    figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=titles)
     figure.update_annotations(yshift=16)
+    places = table["map"].map(names.index)
     for column, measure in enumerate(("overlap", "disparity"), start=1):
         figure.add_scatter(
-            x=table[measure], y=table["map"].map(names.index), customdata=table[["seed_a", "seed_b"]], mode="markers",
-            marker={"size": 9, "opacity": 0.45, "color": table["map"].map(colours)}, meta=f"{measure} a pair",
+            x=table[measure], y=places, customdata=table[["seed_a", "seed_b"]], meta=f"{measure} a pair",
+            marker={"size": 9, "opacity": 0.45, "color": [colours[place] for place in places]}, mode="markers",
             hovertemplate="seeds %{customdata[0]} and %{customdata[1]}: %{x:.3f}<extra></extra>", showlegend=False,
             row=1, col=column,
         )  # fmt: skip
         means = table.groupby("map", sort=False)[[measure]].mean().rename(columns={measure: "value"})
-        marks.forest(
-            figure, means, labels=[as_text(name) for name in names], name=f"mean {measure}", colour=list(colours),
-            texts=[f"{mean:.2f}" for mean in means["value"]], legend=False, row=1, col=column,
-        )  # fmt: skip
+        look: dict[str, Any] = {"texts": [f"{mean:.2f}" for mean in means["value"]], "colour": colours, "legend": False}
+        marks.forest(figure, means, labels=labels, name=f"mean {measure}", **look, row=1, col=column)
     first = table.iloc[0]
     marks.level(figure, float(first["chance"]), text=f"chance {first['chance']:.2f}", row=1, col=1)
     figure.update_xaxes(range=[-0.03, 1.03], tickformat=".1f", title_text="share of nearest clips in common")
@@ -256,7 +235,7 @@ def plot_map_stability(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     return theme.finish(
         figure, width=width, height=172 + 62 * len(names), title="<b>Stability of the maps over seeds</b>",
         subtitle=" · ".join([*facts, "a dot is a pair of seeds", f"{first['n_neighbors']} neighbours"]),
-        margin=(marks.room_for(map(as_text, names)), 24, 112, 48),
+        margin=(marks.room_for(labels), 24, 112, 48),
     )  # fmt: skip
 
 
@@ -271,9 +250,9 @@ def params_line(embedding: Embedding) -> str:
     listing = ", ".join(f"{names.get(name, name.replace('_', ' '))} {value}" for name, value in listed.items())
     clips = f"{len(embedding)} of " * (made_of != len(embedding)) + marks.counted(made_of, "clip")
     clips += f" sampled from {params['drawn_from']}" if "drawn_from" in params else ""
-    aligned = [f"aligned to {params['aligned_to']}"] if "aligned_to" in params else []
+    clips += f" · aligned to {params['aligned_to']}" if "aligned_to" in params else ""
     method = str(params.get("method", "map")).replace("_", " ").upper()
-    return " · ".join([method, listing or "parameters not recorded", clips, *aligned])
+    return f"{method} · {listing or 'parameters not recorded'} · {clips}"
 
 
 def _draw(
@@ -281,11 +260,10 @@ def _draw(
     lines: list[str], title: str, width: int | None, common_axes: bool = False,
 ) -> go.Figure:  # fmt: skip
     """The maps of these names, one embedding after another, with the lines below the title and one legend below."""
-    first = next(iter(embeddings.values()))
-    reading = CAUTION
+    first, reading = next(iter(embeddings.values())), CAUTION
     if "quality_neighbors" in first.params:
-        reading = f"Quality over {first.params['quality_neighbors']} neighbours: 1 is best, a random map has "
-        reading += f"{first.params['quality_chance']:.2f}. {CAUTION}"
+        of, chance = first.params["quality_neighbors"], first.params["quality_chance"]
+        reading = f"Quality over {of} neighbours: 1 is best, a random map has {chance:.2f}. {CAUTION}"
     panels = [(key, each, name) for key, each in embeddings.items() for name in names]
     colours, rows = colouring(table, colour_by), -(-len(panels) // columns)
     texts, ids = colours.named(hover_texts(table)), table["clip_id"].to_numpy(dtype=object)
@@ -305,10 +283,8 @@ def _draw(
         where: dict[str, Any] = {"row": place // columns + 1, "col": place % columns + 1}
         xy, plot, top_plot = each.maps[name], figure.get_subplot(**where), figure.get_subplot(1, where["col"])
         note.update(x=plot.xaxis.domain[0], xanchor="left", align="left")
-        frame = {
-            "showline": True, "mirror": True, "linewidth": 1.5, "showticklabels": False, "ticks": "", "zeroline": False,
-            "linecolor": theme.BRANCH_COLOURS.get(name, theme.INK), **where,
-        }  # fmt: skip
+        frame = where | {"showline": True, "mirror": True, "linewidth": 1.5, "showticklabels": False, "zeroline": False}
+        frame["linecolor"] = theme.BRANCH_COLOURS.get(name, theme.INK)
         figure.update_xaxes(**frame).update_yaxes(**frame)
         if common_axes and place >= columns:
             plot.xaxis.matches, plot.yaxis.matches = top_plot.yaxis.anchor, top_plot.xaxis.anchor
@@ -329,7 +305,7 @@ def _draw(
 
 def _heading(embedding: Embedding, name: str, *, of: str) -> str:
     """The name of one map in the branch's colour, and what was measured of it, as two lines."""
-    branch, params = f"{name} branch" if name in ("motion", "emotion") else name, embedding.params
+    branch, params = name + " branch" * (name in ("motion", "emotion")), embedding.params
     heading = f"<b style='color:{theme.BRANCH_COLOURS.get(name, theme.INK)}'>{as_text(branch)}</b>"
     heading += f" · {as_text(of)}" if of else ""
     if np.isnan(embedding.trustworthiness.get(name, 0.0)):

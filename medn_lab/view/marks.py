@@ -10,7 +10,7 @@ import base64
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -102,11 +102,10 @@ def error_bar(value: np.ndarray, low: np.ndarray, high: np.ndarray, *, colour: s
 
 
 def forest(
-    figure: go.Figure, table: pd.DataFrame, *, labels: Sequence[str] | None, name: str = "value",
-    colour: str | Sequence[str] = ESTIMATE, open_marker: Sequence[bool] | np.ndarray | None = None,
+    figure: go.Figure, table: pd.DataFrame, *, labels: Sequence[str], name: str = "value",
+    colour: str | Sequence[str] = ESTIMATE, open_marker: Sequence[bool] | np.ndarray | bool = False,
     texts: Sequence[str] | None = None, references: Mapping[str, str] | None = None,
-    reference_colour: str | Sequence[str] = REFERENCE, places: np.ndarray | None = None, legend: bool = True,
-    **where: Any,
+    reference_colour: str | Sequence[str] = REFERENCE, legend: bool = True, **where: Any,
 ) -> None:  # fmt: skip
     """Add values with their intervals on a line each, against what they are compared with.
 
@@ -116,8 +115,8 @@ def forest(
     table : DataFrame
         ``value`` and, where there are, ``low, high`` (the interval), ``null_mean, null_95`` (a grey band, whose upper
         end is the threshold), ``reason`` (in the place of a value that is not known).
-    labels : sequence of str or None
-        Of the lines, from top to bottom; None leaves the axis as it is.
+    labels : sequence of str
+        Of the lines, from top to bottom.
     name : str
         In the legend.
     colour : str or sequence of str
@@ -130,8 +129,6 @@ def forest(
         Up to three more columns, each a mark on its line: column to legend name. A diamond, a tick, an open circle.
     reference_colour : str or sequence of str
         Of the diamonds.
-    places : (n,) array, optional
-        Of the rows on the axis; 0 to n - 1 by default.
     legend : bool
         Whether this mark's traces stand in the legend.
     row, col : int, optional
@@ -139,8 +136,7 @@ def forest(
     """
     columns = ["value", "low", "high", "null_mean", "null_95"]
     value, low, high, mean, top = table.reindex(columns=columns).astype(float).to_numpy().T
-    places = np.arange(len(table)) if places is None else places
-    known = np.isfinite(top)
+    places, known = np.arange(len(table)), np.isfinite(top)
     tick = {"symbol": "line-ns", "size": 22, "line": {"width": 3, "color": theme.INK}}
     if known.any():
         figure.add_bar(
@@ -155,54 +151,47 @@ def forest(
         )  # fmt: skip
     diamond = {"symbol": "diamond-open", "size": 10, "color": reference_colour, "line": {"width": 2}}
     circle = {"symbol": "circle-open", "size": 14, "color": theme.INK, "line": {"width": 2}}
-    others = table.reindex(columns=list(references or ())).astype(float)
-    for (key, title), look in zip((references or {}).items(), (diamond, tick, circle), strict=False):
-        at = others[key]
+    references = references or {}
+    others = table.reindex(columns=list(references)).astype(float)
+    for (key, title), look in zip(references.items(), (diamond, tick, circle), strict=False):
         figure.add_scatter(
-            x=at, y=places, mode="markers", name=as_text(title), marker=look, meta=key,
-            showlegend=legend and bool(at.notna().any()), legendgroup=key,
+            x=others[key], y=places, mode="markers", name=as_text(title), marker=look, meta=key, legendgroup=key,
+            showlegend=legend and bool(others[key].notna().any()),
             hovertemplate=f"{as_text(title)}: %{{x:.4g}}<extra></extra>", **where,
         )  # fmt: skip
-    hollow = np.zeros(len(table), bool) if open_marker is None else np.asarray(open_marker, dtype=bool)
-    titles = [""] * len(table) if labels is None else [label.replace("<br>", " ") for label in labels]
-    ends = zip(titles, value, low, high, strict=True)
+    dot = {"size": 10, "color": colour, "line": {"width": 2, "color": colour}}
+    hollow = np.broadcast_to(np.asarray(open_marker, dtype=bool), len(table))
+    ends = zip(labels, value, low, high, strict=True)
     figure.add_scatter(
         x=value, y=places, mode="markers" if texts is None else "markers+text", text=texts, name=as_text(name),
         textposition="top center", showlegend=legend, cliponaxis=False, meta="value",
-        marker={
-            "size": 10, "color": colour, "symbol": np.where(hollow, "circle-open", "circle"),
-            "line": {"width": 2, "color": colour},
-        },
+        marker=dot | {"symbol": np.where(hollow, "circle-open", "circle")},
         error_x=error_bar(value, low, high, colour=colour if isinstance(colour, str) else theme.INK),
-        customdata=[f"{title}: {interval_text(*numbers, digits=4)}" for title, *numbers in ends],
+        customdata=[f"{label.replace('<br>', ' ')}: {interval_text(*one, digits=4)}" for label, *one in ends],
         hovertemplate="%{customdata}<extra></extra>", **where,
     )  # fmt: skip
     reasons = table.get("reason", pd.Series("", table.index)).fillna("").astype(str).to_numpy()
     lower = np.where(others.notna().any(axis=1), -14, 0)  # the reason stands below the other marks of its line
+    look = {"x": 0, "xref": "x domain", "xanchor": "left", "xshift": 5, "showarrow": False, "font_size": SMALLEST}
     for row in np.flatnonzero(np.isnan(value)):
-        figure.add_annotation(
-            text=as_text(reasons[row] or "not known"), x=0, xref="x domain", xanchor="left", y=places[row], xshift=5,
-            yshift=lower[row], showarrow=False, font={"size": SMALLEST}, **where,
-        )  # fmt: skip
-    if labels is not None:
-        rows_from_the_top(figure, labels, **where)
+        figure.add_annotation(text=as_text(reasons[row] or "not known"), y=row, yshift=lower[row], **look, **where)
+    rows_from_the_top(figure, labels, **where)
 
 
 def rows_from_the_top(figure: go.Figure, labels: Sequence[str], **where: Any) -> None:
     """Name the places 0 to n - 1 of the y axis, the first at the top."""
-    figure.update_yaxes(
-        tickvals=list(range(len(labels))), ticktext=list(labels), range=[len(labels) - 0.4, -0.6], showgrid=False,
-        zeroline=False, **where,
-    )  # fmt: skip
+    ticks = {"tickvals": list(range(len(labels))), "ticktext": list(labels), "range": [len(labels) - 0.4, -0.6]}
+    figure.update_yaxes(showgrid=False, zeroline=False, **ticks, **where)
 
 
 def level(
-    figure: go.Figure, value: float, *, text: str = "", colour: str = theme.INK, dash: str = "dash", **where: Any
+    figure: go.Figure, value: float, *, text: str = "", axis: Literal["x", "y"] = "x", dash: str = "dash", **where: Any
 ) -> None:
-    """Add a vertical line at a value of the x axis, and its name above."""
-    label = {"text": as_text(text), "font": {"size": SMALLEST, "color": colour}}
+    """Add a line across the panel at a value of the axis, and the name of a vertical one above."""
+    label = {"text": as_text(text), "font": {"size": SMALLEST, "color": theme.INK}}
     note: dict[str, Any] = {"annotation": label, "annotation_position": "top"} if text else {}
-    figure.add_vline(x=value, line={"color": colour, "width": 1.5, "dash": dash}, **note, **where)
+    add = figure.add_vline if axis == "x" else figure.add_hline
+    add(value, line={"color": theme.INK, "width": 1.5, "dash": dash}, **note, **where)
 
 
 def heat(
@@ -253,12 +242,12 @@ def heat(
 
 def bars(
     figure: go.Figure, values: Sequence[float] | np.ndarray, *, labels: Sequence[str], colours: str | Sequence[str],
-    texts: Sequence[str] | None = None, outlined: Sequence[bool] | None = None, horizontal: bool = True, name: str = "",
+    texts: Sequence[str] | None = None, outlined: Sequence[bool] = (), horizontal: bool = True, name: str = "",
     **where: Any,
 ) -> None:  # fmt: skip
     """Add bars, the first at the top (or at the left), each with its figure at its end."""
     along, across = ("x", "y") if horizontal else ("y", "x")
-    edge = 0 if outlined is None else [2 * int(one) for one in outlined]
+    edge = [2 * int(one) for one in outlined] or 0
     figure.add_bar(
         **{along: values, across: list(labels)}, orientation="h" if horizontal else "v", name=name, text=texts,
         textposition="none" if texts is None else "outside", constraintext="none", cliponaxis=False, meta="value",
@@ -271,7 +260,7 @@ def bars(
 
 def share_bars(
     figure: go.Figure, values: Sequence[float] | np.ndarray, *, labels: Sequence[str], colours: Sequence[str],
-    reach: float = 1.32, outlined: Sequence[bool] | None = None, **where: Any,
+    reach: float = 1.32, outlined: Sequence[bool] = (), **where: Any,
 ) -> None:  # fmt: skip
     """Add bars of shares from 0 to 1, each with its percentage; `reach` is the end of the axis."""
     texts = [f"{share:.0%}" for share in values]
@@ -292,7 +281,7 @@ class Tile(NamedTuple):
     note: str = ""
 
 
-def tile(figure: go.Figure, one: Tile, *, row: int, col: int, outline: str = theme.FAINT) -> None:
+def tile(figure: go.Figure, one: Tile, *, row: int, col: int) -> None:
     """Add one picture to a subplot, with its heading and its note."""
     where: dict[str, Any] = {"row": row, "col": col}
     if one.picture is None:
@@ -302,10 +291,8 @@ def tile(figure: go.Figure, one: Tile, *, row: int, col: int, outline: str = the
         packed = base64.b64encode(to_webp(one.picture, quality=84)).decode()
         figure.add_image(source=f"data:image/webp;base64,{packed}", hoverinfo="skip", **where)
         height, width = one.picture.shape[:2]
-        bare = {
-            "showticklabels": False, "ticks": "", "showgrid": False, "zeroline": False, "showline": True,
-            "mirror": True, "linecolor": outline, "linewidth": 1, "constrain": "domain", **where,
-        }  # fmt: skip
+        bare: dict[str, Any] = dict.fromkeys(("showticklabels", "showgrid", "zeroline"), False)
+        bare |= {"showline": True, "mirror": True, "linewidth": 1, "constrain": "domain", **where}
         anchor = figure.get_subplot(row, col).xaxis.plotly_name.replace("axis", "")
         figure.update_xaxes(range=[-0.5, width - 0.5], **bare)
         figure.update_yaxes(range=[height - 0.5, -0.5], scaleanchor=anchor, **bare)
@@ -318,32 +305,26 @@ def tile(figure: go.Figure, one: Tile, *, row: int, col: int, outline: str = the
 
 
 def tiles(
-    columns: Sequence[Sequence[Tile | None]], *, title: str, cell: int, subtitle: str = "", last: float = 1.0,
-    below: Tile | None = None,
-) -> go.Figure:  # fmt: skip
+    columns: Sequence[Sequence[Tile | None]], *, title: str, cell: int, subtitle: str = "", last: float = 1.0
+) -> go.Figure:
     """A figure of tiles: columns from the left, each from the top; `cell` is the width of a column in pixels.
 
-    Cells that are None stay empty. The last column is `last` times as wide; the tile `below` is half as high as the
-    others and spans all columns.
+    Cells that are None stay empty. The last column is `last` times as wide.
     """
     n, count, drawn = len(columns), max(map(len, columns)), [one for column in columns for one in column if one]
     lines = [one.note.count("<br>") + 1 for one in drawn if one.note and one.picture is not None]
     first = max((column[0].heading.count("<br>") for column in columns if column and column[0]), default=0)
     top = (72 if title else 40) + 18 * first + (18 if subtitle else 0)
-    foot = 12 + 18 * max([*lines, 2 * (below is not None)], default=0)
-    heights = [cell - 12] * count + [(cell - 12) // 2] * (below is not None)
-    body, width = sum(heights) + (len(heights) - 1) * (foot + 32), int((n - 1 + last) * cell)
+    foot = 12 + 18 * max(lines, default=0)
+    body, width = count * (cell - 12) + (count - 1) * (foot + 32), int((n - 1 + last) * cell)
     figure = make_subplots(
-        rows=len(heights), cols=n, row_heights=heights, column_widths=[1.0] * (n - 1) + [last],
-        specs=[[{}] * n] * count + [[{"colspan": n}] + [None] * (n - 1)] * (below is not None),
-        horizontal_spacing=12 / width, vertical_spacing=(foot + 32) / body if len(heights) > 1 else 0,
+        rows=count, cols=n, column_widths=[1.0] * (n - 1) + [last], horizontal_spacing=12 / width,
+        vertical_spacing=(foot + 32) / body if count > 1 else 0,
     )  # fmt: skip
     for col, panels in enumerate(columns, 1):
         for row, one in enumerate(panels, 1):
             if one is not None:
                 tile(figure, one, row=row, col=col)
-    if below is not None:
-        tile(figure, below, row=count + 1, col=1, outline=theme.CLEAR)
     return theme.finish(
         figure, width=width + 24, height=body + top + foot, title=title, subtitle=subtitle, margin=(12, 12, top, foot)
     )

@@ -1,15 +1,25 @@
-"""Colours, markers and the look that all figures share; text from data as escaped text; names of AUs."""
+"""Colours, markers and the look that all figures share; text from data; names of AUs; figures on exported pages.
+
+Jupyter draws a figure from plotly's JSON; ``jupyter nbconvert --to html`` drops that JSON and keeps HTML. Each figure
+carries its data there compressed, and plotly.js stands once in a notebook, in the output of its first figure, so that
+an exported page shows the figures without a network.
+"""
 
 from __future__ import annotations
 
+import base64
+import gzip
 import html
+import json
 import zlib
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import plotly.graph_objects as go
-
-from medn_lab.view.html_export import keep_figures_in_html
+import plotly.io as pio
+from plotly.io.base_renderers import MimetypeRenderer
+from plotly.offline import get_plotlyjs
 
 
 def as_text(value: object) -> str:
@@ -137,11 +147,6 @@ def emotion_colour(emotion: object) -> str:
     return emotion_style(emotion)[0]
 
 
-def emotion_symbol(emotion: object) -> str:
-    """The marker of an emotion, which says the same as its colour."""
-    return emotion_style(emotion)[1]
-
-
 def branch_colour(branch: str) -> str:
     """The colour of a branch, the same in every figure and widget.
 
@@ -188,6 +193,66 @@ LOOK = go.layout.Template(
     )
 )  # fmt: skip
 
+RENDERER = "medn_lab_html"
+MISSING = "This figure needs plotly.js, which the output of the notebook's first figure holds. Run all cells again."
+_DRAW = """
+document.querySelectorAll("[data-medn-figure]:not([data-medn-drawn])").forEach(async node => {
+  node.dataset.mednDrawn = "";
+  const unpack = text => new Response(new Blob([Uint8Array.from(atob(text), sign => sign.charCodeAt(0))]).stream()
+    .pipeThrough(new DecompressionStream("gzip"))).text();
+  const library = async () => {
+    const packed = document.querySelector("script[data-medn-plotly]");
+    if (!packed) throw MISSING;
+    const node = document.createElement("script");
+    node.text = "((define, module, exports) => {" + await unpack(packed.text) + "\\n})();";
+    document.head.append(node);
+  };
+  try {
+    if (document.readyState === "loading") await new Promise(done => addEventListener("DOMContentLoaded", done));
+    if (!window.Plotly) await (window.mednPlotly ??= library());
+    const { data, layout, config } = JSON.parse(await unpack(node.dataset.mednFigure));
+    node.textContent = "";
+    await window.Plotly.newPlot(node, data, layout, config);
+  } catch (reason) { node.textContent = String(reason); }
+});
+""".replace("MISSING", json.dumps(MISSING))
+
+
+class HtmlTwin(MimetypeRenderer):
+    """Plotly's renderer of a figure as HTML that draws itself on a page without a network."""
+
+    def __init__(self) -> None:
+        self._carrier: dict[str, object] = {}  # shared by plotly's copies of a renderer
+
+    def to_mimebundle(self, fig_dict: dict[str, Any]) -> dict[str, str]:
+        """The figure under ``text/html``; plotly.js with a kernel's first figure, and where its cell is run again."""
+        from IPython import get_ipython  # In Jupyter it is loaded; elsewhere it is not needed.
+
+        message: dict[str, Any] = getattr(get_ipython(), "get_parent", dict)()
+        run = message.get("header", {}).get("msg_id")
+        cell = message.get("metadata", {}).get("cellId") or message.get("content", {}).get("code")
+        page, layout = "", fig_dict.get("layout", {})
+        if not self._carrier or (self._carrier["cell"] == cell and self._carrier["run"] != run):
+            self._carrier.update(cell=cell, run=run)
+            page = f'<script type="text/plain" data-medn-plotly>{_packed(get_plotlyjs())}</script>'
+        data = _packed(pio.to_json({**fig_dict, "config": {"displaylogo": False}}, validate=False))
+        size = f"width:{layout['width']}px" if layout.get("width") else "width:100%"
+        size += f";height:{layout.get('height') or 450}px"
+        page += f'<div data-medn-figure="{data}" style="{size}">Needs JavaScript.</div><script>{_DRAW}</script>'
+        return {"text/html": page}
+
+
+def _packed(text: str) -> str:
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+
+
+@cache
+def keep_figures_in_html() -> None:
+    """Add the HTML to what Jupyter stores of a figure, where plotly's renderer for Jupyter is the one in use."""
+    pio.renderers[RENDERER] = HtmlTwin()
+    if pio.renderers.default in ("plotly_mimetype", "vscode", "jupyterlab", "nteract"):  # JSON and nothing else
+        pio.renderers.default += f"+{RENDERER}"
+
 
 def finish(
     figure: go.Figure, *, width: int, height: int, title: str = "", subtitle: str = "",
@@ -202,13 +267,11 @@ def finish(
     keep_figures_in_html()
     left, right, top, bottom = margin
     more = 17 * subtitle.count("<br>")
-    height += more
-    figure.update_layout(
-        template=LOOK, width=width, height=height, margin={"l": left, "r": right, "t": top + more, "b": bottom},
-        title_subtitle={"text": subtitle or None, "font": {"size": 12, "color": INK}},
-    )  # fmt: skip
+    place = {"l": left, "r": right, "t": top + more, "b": bottom}
+    figure.update_layout(template=LOOK, width=width, height=height + more, margin=place)
     if title:
-        figure.update_layout(title={"text": title, "y": 1 - 22 / height, "yanchor": "bottom", "pad": {"l": 12}})
+        figure.update_layout(title={"text": title, "y": 1 - 22 / (height + more), "yanchor": "bottom"})
+        figure.update_layout(title_subtitle={"text": subtitle or None, "font": {"size": 12, "color": INK}})
     # Without a size, or with the one that make_subplots gives its titles:
     figure.update_annotations(font_size=13, selector=lambda note: note.font.size in (None, 16))
     return figure

@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import History
 from medn_lab.view import theme
-from medn_lab.view.marks import counted, forest, level, need, room_for, rows_from_the_top
+from medn_lab.view.marks import counted, forest, level, room_for, rows_from_the_top
 from medn_lab.view.theme import as_text
 
 # The fused branch's colour stands for dependence, which is of both branches.
@@ -27,6 +27,7 @@ _CURVES = {
     "leak_aus_from_emotion": ("AUs from the emotion branch", theme.BRANCH_COLOURS["emotion"]),
     "leak_emotion_from_motion": ("emotion from the motion branch", theme.BRANCH_COLOURS["motion"]),
 }
+_COLOURS = {name: colour for name, (_, colour) in _CURVES.items()}
 _VARIANTS = {
     "motion only": theme.BRANCH_COLOURS["motion"], "emotion only": theme.BRANCH_COLOURS["emotion"], "none": theme.GREY,
     "orthogonal": "#2F7FD0", "bottleneck": "#7D55CC",
@@ -48,15 +49,6 @@ def curve_columns(table: pd.DataFrame) -> dict[str, list[str]]:
         first, score = name.partition("_")[0], name.removeprefix("validation_") in ("accuracy", "uf1", "uar")
         panels[first if first in ("dependence", "leak") else "score" if score else "loss"].append(name)
     return panels
-
-
-def curve_name(column: str) -> str:
-    """What a column of a history is called in the legend."""
-    base = column.removeprefix("validation_").removesuffix("_allowed")
-    name = _CURVES[base][0] if base in _CURVES else as_text(base.replace("_", " "))
-    if column.endswith("_allowed"):
-        return f"allowed: {name}"
-    return name if base == column else f"{name.removesuffix(', training clips')}, validation clips"
 
 
 def plot_history(history: History, *, width: int = 960) -> go.Figure:
@@ -86,36 +78,35 @@ def plot_history(history: History, *, width: int = 960) -> go.Figure:
     [1.6, 1.2]
     """
     table, panels = history.table, curve_columns(history.table)
-    rows = 2 if panels["dependence"] or panels["leak"] else 1
-    height = (360, 640)[rows - 1]
+    rows, height = (2, 640) if panels["dependence"] or panels["leak"] else (1, 360)
     titles = (
         "Loss terms (dashed: validation clips)", "Accuracy" + " and UF1" * ("validation_uf1" in panels["score"]),
         "Dependence of the branches", "Leakage (dotted: what is allowed)",
     )  # fmt: skip
-    figure = make_subplots(
-        rows=rows, cols=2, subplot_titles=titles[: 2 * rows], horizontal_spacing=0.09, vertical_spacing=110 / height
-    )
+    gaps = {"horizontal_spacing": 0.09, "vertical_spacing": 110 / height}
+    figure = make_subplots(rows=rows, cols=2, subplot_titles=titles[: 2 * rows], **gaps)
     for place, columns in enumerate(list(panels.values())[: 2 * rows]):
         key, (row, col) = f"legend{place + 1 if place else ''}", (place // 2 + 1, place % 2 + 1)
         bases = [name.removeprefix("validation_").removesuffix("_allowed") for name in columns]
         unnamed = [base for base in dict.fromkeys(bases) if base not in _CURVES]
-        colours = {name: colour for name, (_, colour) in _CURVES.items()}
-        colours |= dict(zip(unnamed, cycle(theme.CATEGORY_COLOURS[1:]), strict=False))
+        colours = _COLOURS | dict(zip(unnamed, cycle(theme.CATEGORY_COLOURS[1:]), strict=False))
         for name, base in zip(columns, bases, strict=True):
             # A curve of validation clips, or of what is allowed, has the colour of its curve and another line.
             second, allowed = name.startswith("validation_"), name.endswith("_allowed")
-            dash = "dash" if second else "dot" if allowed else "solid"
+            title = _CURVES[base][0] if base in _CURVES else as_text(base.replace("_", " "))
+            title = f"{title.removesuffix(', training clips')}, validation clips" if second else title
             figure.add_scatter(
-                x=table["epoch"], y=table[name], name=curve_name(name), meta=name, connectgaps=True, legend=key,
-                mode="lines" if allowed else "lines+markers", hovertemplate="%{y:.3f}", row=row, col=col,
+                x=table["epoch"], y=table[name], name="allowed: " * allowed + title, meta=name, connectgaps=True,
+                mode="lines" if allowed else "lines+markers", hovertemplate="%{y:.3f}", row=row, col=col, legend=key,
                 showlegend=not allowed and not (second and base in columns and "accuracy" not in base),
-                line={"color": colours[base], "width": 3 if name == "loss" else 2, "dash": dash},
-                marker={"size": 6, "symbol": "circle-open" if second else "circle"},
+                line={"color": colours[base], "width": 3 if name == "loss" else 2},
+                line_dash="dash" if second else "dot" if allowed else "solid", marker_size=6,
+                marker_symbol="circle-open" if second else "circle",
             )  # fmt: skip
         # Losses and dependence fall and accuracies rise: each legend stands in the corner that stays empty.
         plot, edge = figure.get_subplot(row, col), 0 if place == 1 else 1
-        legend = {"orientation": "v", "itemsizing": "trace", "bgcolor": theme.CLEAR, "xanchor": "right"}
-        legend |= {"x": plot.xaxis.domain[1], "y": plot.yaxis.domain[edge], "yanchor": ("bottom", "top")[edge]}
+        corner = {"x": plot.xaxis.domain[1], "y": plot.yaxis.domain[edge], "yanchor": ("bottom", "top")[edge]}
+        legend = {"orientation": "v", "itemsizing": "trace", "bgcolor": theme.CLEAR, "xanchor": "right", **corner}
         figure.update_layout({key: legend})
     figure.update_xaxes(title_text="epoch", rangemode="tozero", dtick=1 if len(history) <= 12 else None)
     figure.update_yaxes(title_text="loss", rangemode="tozero", row=1, col=1)
@@ -124,8 +115,8 @@ def plot_history(history: History, *, width: int = 960) -> go.Figure:
         figure.update_yaxes(title_text="0 independent, 1 a copy", range=[-0.1, 1.04], row=2, col=1)
         ticks = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]  # above 1 is room for the legend
         figure.update_yaxes(title_text="AUC (0.5 is chance)", range=[0.38, 1.22], tickvals=ticks, row=2, col=2)
-    figure.update_layout(hovermode="x unified")
     title = f"<b>Training</b> · {as_text(summary(history))}"
+    figure.update_layout(hovermode="x unified")
     return theme.finish(figure, width=width, height=height, title=title, margin=(56, 20, 64, 48))
 
 
@@ -141,13 +132,9 @@ def summary(history: History) -> str:
 
 
 def plot_variants(
-    table: pd.DataFrame,
-    *,
-    measure: str = "accuracy",
-    by: str = "variant",
-    ceilings: dict[str, float] | None = None,
+    table: pd.DataFrame, *, measure: str = "accuracy", by: str = "variant", ceilings: dict[str, float] | None = None,
     width: int = 960,
-) -> go.Figure:
+) -> go.Figure:  # fmt: skip
     """Draw a measure of each variant with its interval.
 
     Parameters
@@ -170,11 +157,6 @@ def plot_variants(
     Figure
         One trace a variant; a single trace where the variants are the lines.
 
-    Raises
-    ------
-    ValueError
-        If a column is missing or there are no rows.
-
     Examples
     --------
     >>> table = pd.DataFrame({"variant": ["none", "bottleneck"], "accuracy": [0.968, 0.962]})
@@ -184,17 +166,14 @@ def plot_variants(
     ['none', 'bottleneck']
     """
     columns = [measure, f"{measure}_low", f"{measure}_high"]
-    need(table, dict.fromkeys(["variant", by, *columns]), maker="evaluate, one row a variant")
     lines, names = [as_text(one) for one in dict.fromkeys(table[by])], as_text(measure.replace("_", " "))
     groups = [("", table)] if by == "variant" else list(table.groupby("variant", sort=False))
     figure = go.Figure()
     for place, (variant, rows) in enumerate(groups):
         shown = rows[columns].set_axis(["value", "low", "high"], axis=1).assign(reason=" ")
         label = [one if by == "variant" else f"{as_text(variant)}, {one}" for one in map(as_text, rows[by])]
-        forest(
-            figure, shown, labels=label, name=str(variant), legend=len(groups) > 1,
-            colour=_VARIANTS.get(str(variant), theme.category_style(place)[0]),
-        )  # fmt: skip
+        colour, name = _VARIANTS.get(str(variant), theme.category_style(place)[0]), str(variant)
+        forest(figure, shown, labels=label, name=name, colour=colour, legend=len(groups) > 1)
         on_its_line = rows[by].map(as_text).map(lines.index).to_numpy()
         figure.data[-1].y = on_its_line + 0.7 * ((place + 0.5) / len(groups) - 0.5)
     ends = [*(ceilings or {}).values(), *table[columns].to_numpy(dtype=float).ravel()]

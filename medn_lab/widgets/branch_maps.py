@@ -13,8 +13,8 @@ import numpy as np
 import traitlets
 
 from medn_lab.view import theme
-from medn_lab.view.colouring import Colouring
 from medn_lab.view.maps import marker_look
+from medn_lab.view.rows import Colouring
 
 _HERE = Path(__file__).parent
 

@@ -27,7 +27,6 @@ _OF_ATTRIBUTION = "What the target depends on; the colours are explained below t
 PAGE_FACE = 128  # pixels: the longer side of a face of the viewing copy in a written page
 _COLOURS = images.magnitude_colours(np.linspace(0, 1, 256)).round().astype(int).tolist()
 _LONGEST = 16383  # pixels: the side that a WebP file can have
-_BLUR = 1.0  # pixels by which an attribution is smoothed: single pixels are noisy
 _SETTLED = 0.2  # seconds until the viewing copy follows the network's frames, which are there at once
 _INTERVAL = 20.0  # milliseconds a frame at real time, where the frame rate is not known
 
@@ -266,7 +265,7 @@ class ClipView(anywidget.AnyWidget):
         for row, clip_id in enumerate(maps.table["clip_id"]):
             if clip_id not in clip_ids:
                 continue
-            one = mapped_clip(maps, row, clips=clips, region=None, blur=_BLUR)
+            one = mapped_clip(maps, row)
             parts = {"frames": one.frames, "all frames": one.summed("frames"), "flow": one.flow}
             if clips.frames is not None and one.frames is not None and len(one.frames) != clips.frames.shape[1]:
                 del parts["frames"]  # of another number of frames

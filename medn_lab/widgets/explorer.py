@@ -13,9 +13,8 @@ import traitlets
 
 from medn_lab.records import BranchFeatures, Clips, Embedding, Predictions, positions
 from medn_lab.view import theme
-from medn_lab.view.colouring import colour_choices, colouring
 from medn_lab.view.maps import CAUTION, joined_table, map_names, params_line
-from medn_lab.view.rows import hover_texts, label_column
+from medn_lab.view.rows import colour_choices, colouring, hover_texts, label_column
 from medn_lab.widgets import selection
 from medn_lab.widgets.branch_maps import BranchMaps, categories
 from medn_lab.widgets.clip_view import ClipPair

@@ -82,7 +82,7 @@ class FaceLab(Panel):
 
     See Also
     --------
-    medn_lab.view.plot_answers : the same as a figure, with pictures.
+    medn_lab.view.plot_answers : the predictions as a figure.
 
     Examples
     --------
@@ -292,8 +292,7 @@ class FaceLab(Panel):
         self._list_clips()
 
     def _draw_figure(self) -> None:
-        drawn = plot_answers(self._answers, clips=self._clip, pictures=False)
-        self._figure.drawn = drawn.update_layout(width=None)
+        self._figure.drawn = plot_answers(self._answers, clips=self._clip).update_layout(width=None)
 
     def _list_clips(self) -> None:
         """Set the selection to the current clip and the kept ones, and show it."""

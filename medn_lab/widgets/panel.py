@@ -34,7 +34,7 @@ _MOST_AUS = 5  # bars of a card: first those of coded AUs, then the highest
 
 def emotion_chip(emotion: object, *, count: int | None = None) -> str:
     """A small rounded label in the emotion's colour, with its marker."""
-    glyph = theme.SYMBOL_GLYPHS.get(theme.emotion_symbol(emotion), "●")
+    glyph = theme.SYMBOL_GLYPHS.get(theme.emotion_style(emotion)[1], "●")
     dot = f"<span class='medn-dot' style='color:{theme.emotion_colour(emotion)}'>{glyph}</span>"
     text = html.escape(str(emotion)) + ("" if count is None else f" {count}")
     return f"<span class='medn-chip'>{dot}{text}</span>"

@@ -7,7 +7,7 @@ from lab_page import LabPage
 from nbconvert import HTMLExporter
 from playwright.sync_api import expect
 
-from medn_lab.view.html_export import MISSING
+from medn_lab.view.theme import MISSING
 
 DRAWN = "[data-medn-figure].js-plotly-plot .main-svg:first-child"
 
