@@ -194,6 +194,27 @@ def test_level_eyes_span_two_fifths_of_the_crop():
     np.testing.assert_allclose(matrix[:, :2] @ matrix[:, :2].T, np.eye(2) * np.linalg.det(matrix[:, :2]), atol=1e-9)
 
 
+def test_landmarks_of_the_users_place_the_crop_and_level_the_eyes_whichever_eye_comes_first(folder_of):
+    index, five = (
+        index_of(folder_of([PORTRAIT] * 2), apex=2),
+        np.array([[80.0, 90], [130, 70], [115, 110], [100, 140], [140, 125]]),
+    )
+    many = np.tile(five[2], (68, 1))  # as dlib and OpenFace count them
+    many[36:42], many[42:48], many[30], many[48], many[54] = five
+    found = []
+    for points in (five, five[[1, 0, 2, 4, 3]], many):
+        for align in ("eyes", "box"):
+            recipe = dataclasses.replace(SMALL, align=align)
+            made = prepare(index, recipe=recipe, crop="none", landmarks={"a": points}, progress=False)
+            assert made.table[["face_x", "face_y", "face_side"]].values.tolist() == [[66.25, 61.25, 87.5]]
+            assert made.table["face_detector"].tolist() == ["landmarks"]
+            found.append(made.frames)
+    np.testing.assert_array_equal(found, [found[0], found[1]] * 3)
+    assert (found[0] != found[1]).any()
+    with pytest.raises(ValueError, match=r"k of 3 or more.*\(1, 2\)"):
+        prepare(index, landmarks={"a": five[:1]}, progress=False)
+
+
 def test_without_eyes_the_box_is_taken_and_reported(folder_of):
     index = index_of(folder_of([PORTRAIT] * 2), apex=2)
     made, boxed = (

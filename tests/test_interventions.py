@@ -325,3 +325,15 @@ def test_scores_and_weights_between_are_those_of_the_paper():
     weights = importance.sum(axis=1)
     total = (weights["motion"] * of_motion + weights["emotion"] * of_emotion) / weights.sum()
     assert found["disentanglement", "all", "all"] == pytest.approx(total)
+
+
+def test_informativeness_is_the_auc_of_a_factor_from_both_branches_together():
+    rng = np.random.default_rng(0)
+    aus, cue = rng.integers(0, 2, 60) * 1.0, rng.integers(0, 2, 60)
+    features = planted(rng.normal(size=(60, 3)), aus[:, None])
+    table = features.table.assign(AU4=aus, cue=np.array(["still", "flush"])[cue])
+    both = {"motion": aus[:, None] + 0.01 * features.motion, "emotion": cue[:, None] + 0.01 * features.emotion}
+    features = replace(features, table=table, **both)
+    found = dci(features, {"au": features, "cue": features}).query("score == 'informativeness'").set_index("factor")
+    np.testing.assert_allclose(found["value"], 1)
+    assert found.index.tolist() == ["au", "cue"]

@@ -10,9 +10,7 @@ from page_contents import control, figure_of, parts, text_of
 from medn_lab.diagnose import counterfactual_shift
 from medn_lab.evaluate import extract_features, live_predictor, predict
 from medn_lab.model import MEDN, MEDNConfig
-from medn_lab.records import Clips
 from medn_lab.synthme import CUES, face_studio, synthetic_clips
-from medn_lab.view import plot_answers
 from medn_lab.view.answers import score_table
 from medn_lab.widgets import FaceLab
 
@@ -73,10 +71,6 @@ def test_the_truth_stands_next_to_the_scores(lab, model):
     np.testing.assert_allclose(drawn["AU scores"].x, own.predictions.au_probabilities[0], rtol=1e-6)
     mark = drawn["the table with AUs and cue"]
     assert [name for name, share in zip(mark.y, mark.x, strict=True) if share == 1] == ["repression"]
-    flows = Clips(None, lab.clip.flow, lab.clip.table.drop(columns=["label", "cue"]), recipe=lab.clip.recipe)
-    for clips, count in ((lab.clip, 3), (flows, 1)):  # pictures: two frames and the flow, or the flow
-        figure = plot_answers(live_predictor(model)(clips), clips=clips)
-        assert sum(trace.type == "image" for trace in figure.data) == count
     lab.state = {**SMILE, "cue_strength": 0.0}
     assert "there is no true emotion" in text_of(lab)
     with pytest.raises(ValueError, match="strength"):

@@ -98,7 +98,7 @@ def input_of_frames(
         found = f"no face in {len(faceless)} of {len(images)} frames looked at: {', '.join(map(str, faceless))}"
         every = len(faceless) == len(images)  # given by hand, or frames of a kind in which CenterFace finds none
         for name, number in (("onset", first), ("apex", apex_there)):
-            if number in faceless and not every and box.detector != "box":
+            if number in faceless and not every and box.detector not in ("box", "landmarks"):
                 raise ClipError(f"{found}; frame {number} is the {name}")
         problems.append(("face", found, "kept: the box was not found by a detector" if every else "kept as they are"))
     faces = _cropped(images, box, recipe, problems)
@@ -197,7 +197,7 @@ def read_clip(
     crop : {"detect", "none"}
         Whether the face is searched on the onset, or the frames are cropped already.
     box : FaceBox or (x, y, side), optional
-        The face's square on the onset in pixels, instead of the detector.
+        The face's square on the onset in pixels, instead of the detector; :meth:`FaceBox.of_landmarks` makes one.
 
     Returns
     -------

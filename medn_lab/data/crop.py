@@ -59,13 +59,13 @@ class FaceBox:
         Left and upper edge.
     side : float
     detector : str
-        What placed it: ``centerface``, ``box`` (given), ``none`` (whole frame).
+        What placed it: ``centerface``, ``landmarks``, ``box`` (given), ``none`` (whole frame).
     score : float
         The detector's, in [0, 1]; NaN where it gives none.
     n_faces : float
         How many faces the detector found; NaN where none was used.
     landmarks : (5, 2) array or None
-        The detector's: the eyes, the tip of the nose and the corners of the mouth, that at the picture's left first.
+        The eyes, the tip of the nose and the corners of the mouth, that at the picture's left first.
 
     Examples
     --------
@@ -88,6 +88,23 @@ class FaceBox:
         height, width = frame.shape[:2]
         side = max(height, width)
         return cls((width - side) / 2, (height - side) / 2, side, "none")
+
+    @classmethod
+    def of_landmarks(cls, points: np.ndarray) -> FaceBox:
+        """The square around landmarks (k, 2) in pixels, k of 3 or more: 1.25 times as large as their larger extent.
+
+        The eyes are known from 68 points (dlib, OpenFace) or from 5 (as in ``landmarks``).
+        """
+        points = np.asarray(points, dtype=float)
+        if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
+            raise ValueError(f"landmarks must be (k, 2) finite pixels with k of 3 or more; these are {points.shape}")
+        low, high = points.min(axis=0), points.max(axis=0)
+        x, y, side = *(low + high) / 2, float((high - low).max() * 1.25)
+        parts = {68: (slice(36, 42), slice(42, 48), 30, 48, 54), 5: range(5)}.get(len(points))
+        five = None if parts is None else np.array([np.atleast_2d(points[part]).mean(axis=0) for part in parts])
+        if five is not None and five[0, 0] > five[1, 0]:  # named from the person's side
+            five = five[[1, 0, 2, 4, 3]]
+        return cls(float(x - side / 2), float(y - side / 2), side, "landmarks", landmarks=five)
 
 
 def find_face(image: np.ndarray) -> FaceBox:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -26,6 +26,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from medn_lab.data.clip_input import CropRule, input_of_clip
+from medn_lab.data.crop import FaceBox
 from medn_lab.data.flow import FlowRecipe
 from medn_lab.data.frames import ClipError
 from medn_lab.data.index import problem_table
@@ -43,7 +44,8 @@ _BUSY = "{} is being prepared by another process right now; call again when it i
 
 def prepare(
     index: ClipIndex, out: str | os.PathLike[str] | None = None, *, recipe: FlowRecipe | None = None,
-    crop: CropRule = "auto", viewing: int | None = None, n_jobs: int = 1, progress: bool = True,
+    crop: CropRule = "auto", landmarks: Mapping[str, np.ndarray] | None = None, viewing: int | None = None,
+    n_jobs: int = 1, progress: bool = True,
 ) -> Clips:  # fmt: skip
     """Crop, register, compute flow, sample frames, and write a *prepared set*.
 
@@ -66,6 +68,8 @@ def prepare(
         The default recipe where none is given.
     crop : {"auto", "detect", "none"}
         ``auto`` searches the face where the index does not mark frames as cropped already.
+    landmarks : mapping, optional
+        Landmarks of a clip's onset in place of the detector: clip id to (k, 2) pixels (:meth:`FaceBox.of_landmarks`).
     viewing : int, optional
         Side in pixels of larger frames for people, from the recipe's ``size`` to its ``compute_size``; 256 suits. The
         network never reads them; players and figures show them. A clip of 8 frames takes about 40 kB more on the disk.
@@ -112,7 +116,9 @@ def prepare(
     recipe = FlowRecipe() if recipe is None else recipe
     if not len(index):
         raise ValueError("the index is empty: there is no clip to prepare")
-    settings: dict[str, Any] = {"crop": crop, "landmarks": {}}  # version 0.1.0 took landmarks
+    boxes = {str(name): FaceBox.of_landmarks(points) for name, points in (landmarks or {}).items()}
+    marks = {str(name): np.asarray(points, dtype=float).tolist() for name, points in sorted((landmarks or {}).items())}
+    settings: dict[str, Any] = {"crop": crop, "landmarks": marks}
     names = [name for name in ("clip_id", "onset", "apex", "offset", "frames_folder") if name in index.table]
     # What decides a set's content, so that another one is never continued or opened instead.
     identity: dict[str, Any] = {
@@ -138,7 +144,7 @@ def prepare(
         work = delayed(partial(_made, recipe=recipe, crop=crop, viewing=viewing, alone=n_jobs != 1))
         rows = index.table.to_dict("records")
         waiting = [place for place in range(len(rows)) if place not in finished]
-        jobs = (work(place, rows[place]) for place in waiting)
+        jobs = (work(place, rows[place], box=boxes.get(rows[place]["clip_id"])) for place in waiting)
         # Results come one by one, in the order in which they are ready, so that none pile up in memory.
         parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)
         options = {"total": len(rows), "initial": len(rows) - len(waiting), "desc": "prepare", "unit": "clip"}
@@ -183,7 +189,7 @@ def _opened(index: ClipIndex, path: Path, identity: dict[str, Any]) -> Clips:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise FileExistsError(f"{path} exists and is no prepared set; choose another folder") from error
     if differs:
-        what = f"{', '.join(differs)} (settings: crop; pipeline: the version of medn_lab)"
+        what = f"{', '.join(differs)} (settings: crop and landmarks; pipeline: the version of medn_lab)"
         raise FileExistsError(f"{path} is another set: it differs in {what}; choose another folder, or remove this one")
     shutil.rmtree(_hidden(path), ignore_errors=True)  # left by a kill just after the set was whole
     clips = Clips.load(path)

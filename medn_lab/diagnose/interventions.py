@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import entr
 
-from medn_lab.diagnose.leaks import BRANCHES, MEAN_OF_AUS
+from medn_lab.diagnose.leaks import BRANCHES, MEAN_OF_AUS, leakage
 from medn_lab.diagnose.probing import LEVEL, encode_target
 from medn_lab.diagnose.similarity import check_features
 from medn_lab.evaluate.resampling import draw_counts, ratio, t_bounds
@@ -231,15 +231,15 @@ def counterfactual_shift(
 def dci(
     features: BranchFeatures, counterfactuals: Mapping[str, BranchFeatures], *, n_resamples: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """Disentanglement and completeness of the two branches, taken as two groups of codes.
+    """Disentanglement, completeness and informativeness of the two branches, taken as two groups of codes.
 
     The importance of a factor for a branch is half the squared shift of :func:`counterfactual_shift`: the share of the
     feature's variance that the factor moves (up to 1.5 where a cue of three states always gets another one).
     Disentanglement of a branch is 1 minus the entropy of its importances over the factors, completeness of a factor 1
     minus the entropy of its importances over the branches, each in units of the largest entropy: 1 where each branch
     moves with one factor and each factor moves one branch, 0 where every factor moves every branch as far. The totals
-    weight branches and factors by their summed importance. For the third score of the paper, informativeness, see
-    :func:`leakage`: how well a factor can be read from a branch.
+    weight branches and factors by their summed importance. Informativeness is here the probe AUC of the factor from
+    both branches together (in the paper it is an error).
 
     Parameters
     ----------
@@ -257,8 +257,9 @@ def dci(
     DataFrame
         ``score, branch, factor, value, low, high, n_clips, n_subjects`` (the fewest of the factors), ``direction,
         reason``. A row of the score ``importance`` for each branch and factor (at least 0), ``disentanglement`` of each
-        branch, ``completeness`` of each factor, both also in total (branch or factor ``all``), in [0, 1]. `direction`
-        is ``higher``, for scores. Scores of a branch that nothing moves, or that is constant, are NaN, with a reason.
+        branch, ``completeness`` of each factor, both also in total (branch or factor ``all``), and ``informativeness``
+        of ``au`` and ``cue`` where their columns are in the table; these are in [0, 1]. `direction` is ``higher``, for
+        scores. Scores of a branch that nothing moves, or that is constant, are NaN, with a reason.
 
     Raises
     ------
@@ -306,7 +307,12 @@ def dci(
         bounds = np.clip(t_bounds(values, n_units=n_subjects, level=LEVEL), 0, most)
         reason = "" if np.isfinite(values[0]) else "a branch is constant, or nothing moves it"
         rows.append((*name, float(values[0]), *bounds, n_clips, n_subjects, direction, reason))
-    return pd.DataFrame(rows, columns=["score", "branch", "factor", "value", "low", "high", *COLUMNS])
+    table = pd.DataFrame(rows, columns=["score", "branch", "factor", "value", "low", "high", *COLUMNS])
+    both = replace(features, fused=np.hstack([getattr(features, branch) for branch in branches]))
+    read = leakage(both, branches=["fused"], allowed={}, n_shuffles=0, n_resamples=n_resamples, seed=seed)
+    read = read.assign(factor=read["target"].map({MEAN_OF_AUS: "au", "cue": "cue"})).dropna(subset="factor")
+    read = read.assign(score="informativeness", branch="all", direction="higher").sort_values("target")  # AUs first
+    return pd.concat([table, read[table.columns]], ignore_index=True)
 
 
 def _squared_shift(
