@@ -441,3 +441,6 @@ class LivePrediction:
     frames_alone: Predictions | None = None
     flow_alone: Predictions | None = None
     kept: KeptTokens | None = None
+
+    def __repr__(self) -> str:
+        return f"LivePrediction: {self.predictions}"

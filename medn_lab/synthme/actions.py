@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 
 from medn_lab.synthme.identity import read_table, turned
-from medn_lab.synthme.paint import Face
+from medn_lab.synthme.paint import Face, place_of
 
 CueKind = Literal["colour", "timing", "brightness"]
 
@@ -164,7 +164,7 @@ def bump_at(
     """A Gaussian `wide` and `high`, off a landmark."""
     x, y = face_grid(face)
     out, scale = (1.0 if side == "left" else -1.0), np.float32(face.scale)
-    cx, cy = face.place(side, place)
+    cx, cy = place_of(face, side=side, name=place)
     dx, dy = out * (x - np.float32(cx)) / scale - np.float32(lateral), (y - np.float32(cy)) / scale - np.float32(down)
     if angle:
         dx, dy = turned(dx, dy, np.float32(np.cos(angle)), np.float32(np.sin(angle)))
@@ -188,7 +188,7 @@ def unit_field(face: Face, name: str, side: str) -> np.ndarray:
     if name == "AU25":
         upper, lower, below = lips_apart(face)
         field[..., 1] += np.where(below > 0, lower, upper)
-    across = face_grid(face)[0] - np.float32(face.place(side, "glabella")[0])
+    across = face_grid(face)[0] - np.float32(place_of(face, side=side, name="glabella")[0])
     share = np.clip(0.5 + out * across / np.float32(0.05 * face.scale), 0, 1)
     field *= (share * share * (3 - 2 * share) / np.linalg.norm(field, axis=-1).max())[..., None]
     cos, sin = np.array(face.axis, np.float32)
@@ -203,8 +203,8 @@ def lips_apart(face: Face) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     in face units.
     """
     x, y = face_grid(face)
-    right, left = (face.place(side, "mouth_corner") for side in ("right", "left"))
-    mouth = face.place("left", "mouth")
+    right, left = (place_of(face, side=side, name="mouth_corner") for side in ("right", "left"))
+    mouth = place_of(face, side="left", name="mouth")
     along = (x - np.float32(mouth[0])) / np.float32((left[0] - right[0]) / 2)
     below = y - np.float32(mouth[1]) - np.float32((right[1] + left[1]) / 2 - mouth[1]) * along**2
     opening = np.clip(1 - along**2, 0, 1)

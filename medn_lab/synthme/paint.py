@@ -68,9 +68,10 @@ class Face:
     axis: tuple[float, float] = (1.0, 0.0)
     cache: dict = field(default_factory=dict)
 
-    def place(self, side: str, name: str) -> tuple[float, float]:
-        """A landmark of one side, along the face's axes, in which the line between the eyes is level."""
-        return turned(*self.landmarks[side][name], *self.axis)
+
+def place_of(face: Face, *, side: str, name: str) -> tuple[float, float]:
+    """A landmark of one side, along the face's axes, in which the line between the eyes is level."""
+    return turned(*face.landmarks[side][name], *face.axis)
 
 
 def draw_face(person: Identity, *, size: int) -> Face:
