@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import traitlets
 
-from medn_lab.records import Clips, EvaluationSummary, positions
+from medn_lab.records import Clips, EvaluationSummary, Predictions, positions
 from medn_lab.view import theme
 from medn_lab.view.answers import UNLABELLED, confusion_cells
 from medn_lab.view.evaluation import plot_evaluation
@@ -43,8 +43,8 @@ class EvaluationPanel(Panel):
 
     Parameters
     ----------
-    summary : EvaluationSummary
-        ``medn.evaluate.evaluation_summary(predictions)``.
+    summary : EvaluationSummary or Predictions
+        ``medn.evaluate.evaluation_summary(predictions)``; Predictions alone have no scores, tables and intervals.
     clips : Clips or None
         What plays.
     magnify : float
@@ -69,9 +69,8 @@ class EvaluationPanel(Panel):
 
     Examples
     --------
-    >>> from medn_lab.records import Predictions
     >>> table = pd.DataFrame({"clip_id": list("abcd"), "subject": list("1122"), "label": list("xyxy")})
-    >>> panel = EvaluationPanel(EvaluationSummary(Predictions(np.eye(2)[[0, 1, 0, 0]], table, ("x", "y"))))
+    >>> panel = EvaluationPanel(Predictions(np.eye(2)[[0, 1, 0, 0]], table, ("x", "y")))
     >>> panel.select("y", "x")["clip_id"].tolist()
     ['d']
     """
@@ -83,7 +82,10 @@ class EvaluationPanel(Panel):
     clip_id = traitlets.Unicode("")
     _chosen: tuple[str, str, bool] | None = None
 
-    def __init__(self, summary: EvaluationSummary, *, clips: Clips | None = None, magnify: float = 6.0) -> None:
+    def __init__(
+        self, summary: EvaluationSummary | Predictions, *, clips: Clips | None = None, magnify: float = 6.0
+    ) -> None:
+        summary = EvaluationSummary(summary) if isinstance(summary, Predictions) else summary
         predictions = summary.predictions
         if not len(predictions):
             raise ValueError("there are no clips to show: the predictions are empty")
