@@ -8,6 +8,7 @@ from .flow import flow_colours as flow_colours
 from .flow import optical_flow as optical_flow
 from .flow import optical_strain as optical_strain
 from .flow_pack import read_flow_pack as read_flow_pack
+from .flow_pack import read_megc2019 as read_megc2019
 from .frames import list_frames as list_frames
 from .frames import read_image as read_image
 from .index import ActionUnits as ActionUnits
@@ -34,7 +35,6 @@ from .readers import read_casme as read_casme
 from .readers import read_casme2 as read_casme2
 from .readers import read_casme3 as read_casme3
 from .readers import read_dfme as read_dfme
-from .readers import read_megc2019 as read_megc2019
 from .readers import read_mmew as read_mmew
 from .readers import read_samm as read_samm
 from .readers import read_smic as read_smic

@@ -75,6 +75,11 @@ def input_of_frames(
     if box.n_faces > 1:
         done = f"the largest taken, {box.side:.0f} px at ({box.x:.0f}, {box.y:.0f})"
         problems.append(("face", f"{box.n_faces:.0f} faces on the onset", done))
+    if box.detector == "centerface" and box.landmarks is not None:
+        across, down = box.landmarks[1] - box.landmarks[0]
+        turn = abs(float(np.degrees(np.arctan2(down, across))))
+        if turn > 45:
+            problems.append(("face", f"turned by {turn:.0f} degrees", "kept as it is; turn the frames upright"))
     confidence = 1.0
     if apex is None:
         apex, confidence = _spotted(numbers, frames, box, look)
@@ -161,7 +166,7 @@ def _cropped(
     images: Mapping[int, np.ndarray], box: FaceBox, recipe: FlowRecipe, problems: list[Problem]
 ) -> dict[int, np.ndarray]:
     """Every frame's face at the computing resolution."""
-    if recipe.align == "eyes" and box.landmarks is not None:
+    if recipe.align == "eyes" and box.landmarks is not None and box.landmarks.shape == (5, 2):
         matrix, size = level_eyes(box.landmarks, size=recipe.compute_size), (recipe.compute_size, recipe.compute_size)
         return {n: cv2.warpAffine(one, matrix, size, borderValue=(128.0,) * 3) for n, one in images.items()}
     if recipe.align == "eyes":

@@ -99,12 +99,15 @@ class FaceBox:
         if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
             raise ValueError(f"landmarks must be (k, 2) finite pixels with k of 3 or more; these are {points.shape}")
         low, high = points.min(axis=0), points.max(axis=0)
-        x, y, side = *(low + high) / 2, float((high - low).max() * 1.25)
+        side = float((high - low).max() * 1.25)
+        x, y = ((low + high - side) / 2).tolist()
         parts = {68: (slice(36, 42), slice(42, 48), 30, 48, 54), 5: range(5)}.get(len(points))
         five = None if parts is None else np.array([np.atleast_2d(points[part]).mean(axis=0) for part in parts])
+        if five is not None and np.array_equal(five[0], five[1]):
+            raise ValueError(f"both eyes lie at {five[0].tolist()}; they must be two places")
         if five is not None and five[0, 0] > five[1, 0]:  # named from the person's side
             five = five[[1, 0, 2, 4, 3]]
-        return cls(float(x - side / 2), float(y - side / 2), side, "landmarks", landmarks=five)
+        return cls(x, y, side, "landmarks", landmarks=five)
 
 
 def find_face(image: np.ndarray) -> FaceBox:
@@ -187,9 +190,7 @@ def crop_face(image: np.ndarray, *, box: FaceBox | None = None, size: int | None
     inside = 0 <= middle[0] <= width and 0 <= middle[1] <= height
     if not (inside and 1 <= box.side <= 2 * max(width, height)):  # in other units, or of another frame
         found = f"the box at ({box.x:.0f}, {box.y:.0f}) of {box.side:.0f} px is no face's square"
-        raise ValueError(
-            f"{found} in a frame of {width}x{height} px; give x and y of its corner and its side in pixels"
-        )
+        raise ClipError(f"{found} in a frame of {width}x{height} px; give x and y of its corner and its side in pixels")
     left, top, side = round(box.x), round(box.y), round(box.side)
     over = max(0, -left, -top, left + side - width, top + side - height)
     if over:

@@ -266,7 +266,7 @@ class FlowRecipe:
     register : bool
         Whether frames are moved onto the onset (shift, rotation, scale) before flow is computed.
     align : {"box", "eyes"}
-        ``box``: the square of the detector. ``eyes``: frames are turned until the onset's eyes
+        ``box``: the square of the detector or around the landmarks. ``eyes``: frames are turned until the onset's eyes
         are level and cropped to 2.5 times the extent of eyes, nose tip and mouth corners; where these are unknown the
         crop is the box, and a row of ``problems`` reports it.
 

@@ -18,7 +18,7 @@ import pandas as pd
 from medn_lab.data.frames import read_image
 from medn_lab.data.index import clip_keys, problem_table, read_dataset, reader_id
 from medn_lab.data.layouts import FIELD_NAMES, LAYOUTS, TEXT_SUFFIXES, AnyPath, header_key, name_key, text_cells
-from medn_lab.data.protocols import PROTOCOLS, canonical_emotion
+from medn_lab.data.protocols import PROTOCOLS, canonical_emotion, to_classes
 from medn_lab.data.readers import join_indexes
 from medn_lab.records import ClipIndex, Clips, normalise_text
 
@@ -89,6 +89,70 @@ def read_list(path: AnyPath) -> tuple[pd.DataFrame, list[Problem]]:
         raise ValueError(f"{none}: no row has a clip and one of the classes 0, 1 and 2 ({', '.join(CLASSES)}); {why}")
     rows = [(clip_id, *clip_id.split("/", 2), label) for clip_id, label in clips.items()]
     return pd.DataFrame(rows, columns=["clip_id", *_FIELDS]), problems
+
+
+def read_megc2019(
+    *, casme2: ClipIndex | AnyPath | None = None, samm: ClipIndex | AnyPath | None = None,
+    smic: ClipIndex | AnyPath | None = None, gt: AnyPath | None = None,
+) -> ClipIndex:  # fmt: skip
+    """The composite of the 2019 challenge, from whichever of its three data sets are given.
+
+    Three classes, by the clips' emotions; the class is in the column ``label``, and clips without one are rows of
+    ``problems``. The challenge's own list has 145 clips of CASME II, 133 of SAMM and 164 of SMIC, together 442 of 68
+    subjects; it lacks some clips of CASME II whose emotion has a class, so that their number needs `gt`.
+
+    Parameters
+    ----------
+    casme2, samm, smic : path-like or ClipIndex, optional
+        The data set's folder, or its index where it needed other arguments.
+    gt : path-like, optional
+        The official list ``combined_3class_gt.csv``, or one with a header: it decides which clips are in and their
+        class. A clip that only the list or only the data sets have is a row of ``problems``.
+
+    Returns
+    -------
+    ClipIndex
+
+    Raises
+    ------
+    ValueError
+        If nothing is given, or nothing has a class.
+
+    See Also
+    --------
+    leave_one_subject_out : the challenge's split; ``casme2/06`` and ``samm/006`` are two people.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips, write_dataset
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     _ = write_dataset(drawn, root, layout="smic", fps=15, size=64)
+    ...     index = read_megc2019(smic=root)
+    >>> index.table["label"].tolist()
+    ['positive']
+    """
+    given = {name: one for name, one in (("casme2", casme2), ("samm", samm), ("smic", smic)) if one}
+    if not given:
+        raise ValueError("give at least one of casme2=, samm= and smic=: a folder or an index")
+    read = (one if isinstance(one, ClipIndex) else read_dataset(one, layout=name) for name, one in given.items())
+    joined = join_indexes(list(read))
+    out = "left out of megc2019"
+    if gt is None:
+        table, dropped = to_classes(joined.table, "megc2019")
+        left_out = [(row.clip_id, "emotion", row.reason, out) for row in dropped.itertuples()]
+    else:
+        listed, left_out = read_list(gt)
+        keys, there = clip_keys(joined.table), clip_keys(listed)
+        labels = keys.map(dict(zip(there, listed["label"], strict=True)))
+        if labels.isna().all():
+            raise ValueError(f"no clip (of {len(joined)}) is in the list {gt}")
+        table = joined.table.assign(label=labels.astype(object))[labels.notna()].reset_index(drop=True)
+        lacking = listed.loc[~there.isin(set(keys)) & listed["dataset"].isin(joined.table["dataset"]), "clip_id"]
+        left_out += [(one, "gt", "not in the official list", out) for one in joined.table.loc[labels.isna(), "clip_id"]]
+        left_out += [(one, "gt", f"in {Path(gt).name}, and no clip of the data sets given", out) for one in lacking]
+    return ClipIndex(table, problem_table(left_out, joined.problems), {**joined.source, "protocol": "megc2019"})
 
 
 def read_flow_pack(
@@ -200,7 +264,8 @@ def _pictures(root: Path, table: pd.DataFrame) -> tuple[dict[int, np.ndarray], l
         # The middle of a clip's range becomes 0; it is not the absence of motion.
         flows[place] = np.concatenate([(values[..., :2] - 127.5) / 127.5, values[..., 2:] / 255.0], axis=-1)
     if not flows:
-        raise ValueError(f"no clip of the list ({len(table)}) has one of the {len(pictures)} pictures below {root}")
+        found = f"no clip of the list ({len(table)}) has one of the {len(pictures)} pictures below {root}"
+        raise ValueError(f"{found}; a picture is called subject_clip.png, or lies as subject/clip.png")
     return flows, problems + [(one.stem.strip(), "gt", "not in the list", "left out") for one in unused]
 
 

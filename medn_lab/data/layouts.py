@@ -394,7 +394,11 @@ def _read(path: Path, layout: Layout, sheet: str | None) -> list[Sheet]:
         columns = max(heads, key=lambda columns: len(required & columns.keys()))
         place, lacking = heads.index(columns), sorted(required - columns.keys())
         if lacking or ("action_units" in columns and not layout.has_aus):
-            why = f"no row has the headers of {', '.join(lacking)}" if lacking else "it has Action Units"
+            why = (
+                f"no row has the headers of {', '.join(lacking)}"
+                if lacking
+                else (f"it has Action Units, which {layout.title} does not")
+            )
             reasons.append(f"sheet {name}: {why}" if name else why)
             continue
         written = {header_key(cells[place][column]) for column in columns.values()}

@@ -119,6 +119,8 @@ def prepare(
     boxes = {str(name): FaceBox.of_landmarks(points) for name, points in (landmarks or {}).items()}
     marks = {str(name): np.asarray(points, dtype=float).tolist() for name, points in sorted((landmarks or {}).items())}
     settings: dict[str, Any] = {"crop": crop, "landmarks": marks}
+    if marks and recipe.align == "eyes":
+        settings["outline"] = "ellipse"  # 0.1.0 took that of the landmarks
     names = [name for name in ("clip_id", "onset", "apex", "offset", "frames_folder") if name in index.table]
     # What decides a set's content, so that another one is never continued or opened instead.
     identity: dict[str, Any] = {

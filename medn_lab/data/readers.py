@@ -9,8 +9,8 @@ import pandas as pd
 
 from medn_lab.data.index import problem_table, read_dataset
 from medn_lab.data.layouts import AnyPath
-from medn_lab.data.protocols import to_classes
 from medn_lab.records import CODING_COLUMNS, ClipIndex, au_columns, parse_action_units
+from medn_lab.records.action_unit_grammar import Expression, Unit, bare
 
 
 def read_casme2(root: AnyPath, **options: Any) -> ClipIndex:
@@ -266,55 +266,6 @@ def join_indexes(indexes: list[ClipIndex]) -> ClipIndex:
     return ClipIndex(table[first + units + last], problems, {"joined": [dict(index.source) for index in indexes]})
 
 
-def read_megc2019(
-    *, casme2: ClipIndex | AnyPath | None = None, samm: ClipIndex | AnyPath | None = None,
-    smic: ClipIndex | AnyPath | None = None,
-) -> ClipIndex:  # fmt: skip
-    """The composite of the 2019 challenge, from whichever of its three data sets are given.
-
-    Three classes, by the clips' emotions; the class is in the column ``label``, and clips without one are rows of
-    ``problems``. The challenge's own list has 145 clips of CASME II, 133 of SAMM and 164 of SMIC, together 442 of 68
-    subjects; it lacks some clips of CASME II whose emotion has a class.
-
-    Parameters
-    ----------
-    casme2, samm, smic : path-like or ClipIndex, optional
-        The data set's folder, or its index where it needed other arguments.
-
-    Returns
-    -------
-    ClipIndex
-
-    Raises
-    ------
-    ValueError
-        If nothing is given, or nothing has a class.
-
-    See Also
-    --------
-    leave_one_subject_out : the challenge's split; ``casme2/06`` and ``samm/006`` are two people.
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> from medn_lab.synthme import synthetic_clips, write_dataset
-    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> with TemporaryDirectory() as root:
-    ...     _ = write_dataset(drawn, root, layout="smic", fps=15, size=64)
-    ...     index = read_megc2019(smic=root)
-    >>> index.table["label"].tolist()
-    ['positive']
-    """
-    given = {name: one for name, one in (("casme2", casme2), ("samm", samm), ("smic", smic)) if one}
-    if not given:
-        raise ValueError("give at least one of casme2=, samm= and smic=: a folder or an index")
-    read = (one if isinstance(one, ClipIndex) else read_dataset(one, layout=name) for name, one in given.items())
-    joined = join_indexes(list(read))
-    table, dropped = to_classes(joined.table, "megc2019")
-    left_out = [(row.clip_id, "emotion", row.reason, "left out of megc2019") for row in dropped.itertuples()]
-    return ClipIndex(table, problem_table(left_out, joined.problems), {**joined.source, "protocol": "megc2019"})
-
-
 def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
     """The clips whose AUs, labels or frames differ between two codings.
 
@@ -380,4 +331,10 @@ def _meaning(field: str, value: object) -> object:
     if pd.isna(value) or field not in ("action_units", "action_units_sided"):
         return None if pd.isna(value) else value
     read = parse_action_units(value, side="keep")
-    return frozenset(read.units if read.certain else read.expression.split(" or ")), read.certain
+    disputed = None if read.certain or read.parsed is None else _unordered(bare(read.parsed, keep_side=True))
+    return disputed or frozenset(read.units), read.known, read.complete
+
+
+def _unordered(part: Expression) -> object:
+    """An expression whose parts have no order."""
+    return part if isinstance(part, Unit) else (part.sign, frozenset(map(_unordered, part.parts)))

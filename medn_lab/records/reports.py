@@ -159,7 +159,7 @@ class DecouplingReport(_Record):
             clips.append(report.clips.assign(model=report.clips["model"].map(called)))
             models |= {new: facts.get(old, {}) for old, new in called.items()}
         source: dict[str, Any] = {}
-        for what in dict.fromkeys(key for report in reports.values() for key in report.source):
+        for what in dict.fromkeys(key for report in reports.values() for key in report.source if key != "models"):
             given = {name: report.source.get(what) for name, report in reports.items()}
             first, *others = given.values()
             source[what] = first if all(one == first for one in others) else given

@@ -105,12 +105,12 @@ class Predictions(_ClipRecord):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, named in {"logits": self.classes, "au_logits": self.aus}.items():
+        for name, what, named in (("logits", "classes", self.classes), ("au_logits", "AUs", self.aus)):
             scores = getattr(self, name)
             if scores is None:
                 continue
             if scores.shape[1:] != (len(named),):
-                raise ValueError(f"{name} are {scores.shape} but there are {len(named)} names of columns")
+                raise ValueError(f"{name} are {scores.shape} but there are {len(named)} {what}")
             broken = np.isnan(scores).any(axis=1)
             if broken.any():
                 first = self.table["clip_id"].iloc[int(broken.argmax())]

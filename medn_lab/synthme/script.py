@@ -229,6 +229,7 @@ def draw_scripts(recipe: Mapping[str, Any]) -> dict[int, list[Script]]:
     """The scripts of each person of a corpus; ValueError if a number of the recipe is out of its range."""
     n_subjects, n_clips = recipe["n_subjects"], recipe["clips_per_subject"]
     act.check_range(1, 100_000, n_subjects=n_subjects, clips_per_subject=n_clips)
+    act.check_range(0, 2**63, seed=recipe["seed"])
     act.check_range(0, 4, cue_strength=recipe["cue_strength"], noise=recipe["noise"])
     draw = partial(draw_script, recipe=recipe, emotions=check_emotions(recipe.get("emotions_given_aus")))
     return {subject: [draw(subject, clip) for clip in range(n_clips)] for subject in range(n_subjects)}
@@ -271,6 +272,9 @@ def ceilings(table: pd.DataFrame, *, emotions_given_aus: Table | None = None) ->
     """
     shares = check_emotions(emotions_given_aus)
     given = shares[list(EMOTIONS)]
+    for column, known in (("action_units", given.index), ("cue", ALLOWS.index)):
+        for value in table[column].unique():
+            act.one_of(value, known, f"{column} of SynthME")
     # P(cue | emotion) is 0 or 1 for the clip's kind, so that seeing the cue only strikes emotions out.
     by_au = given.reindex(table["action_units"], fill_value=0.0).to_numpy()
     by_cue = ALLOWS.reindex(table["cue"], fill_value=False).to_numpy()

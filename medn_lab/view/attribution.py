@@ -255,6 +255,8 @@ def plot_randomisation(table: pd.DataFrame, *, threshold: float = 0.5, width: in
     >>> figure.layout.title.text
     '<b>Sanity check: random weights</b>'
     """
+    columns = ("stage", "input", "spearman", "spearman_absolute", "n_clips", "n_draws")
+    marks.need(table, columns, maker="diagnose.randomisation_check")
     figure = go.Figure()
     looks = {"spearman_absolute": ("absolute values", "", "solid"), "spearman": ("with sign", "-open", "dot")}
     for name, rows in table.groupby("input", sort=False):
@@ -306,6 +308,8 @@ def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980) -> go.
     >>> figure.layout.title.text
     '<b>Comparison of attribution methods</b> · target fear'
     """
+    columns = ("method", "input", "target", "spearman", "spearman_absolute", "threshold", "survives", "n_clips")
+    marks.need(table, columns, maker="diagnose.compare_attributions")
     table = table.sort_values("input", key=lambda names: names.map(list(names.unique()).index), kind="stable")
     planted = "share" in table and bool(table["share"].notna().any())
     names = [_METHODS.get(method, method.replace("_", " ")) for method in table["method"]]

@@ -114,6 +114,7 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None =
     >>> plot_folds(folds, scores=pd.DataFrame([scores | {"n_clips": 22, "n_subjects": 2}])).data[0].type
     'bar'
     """
+    need(folds, ("held_out", "n_test", "accuracy", "error"), maker="evaluate.evaluate_loso(...).folds")
     rows = folds.sort_values(["accuracy", "n_test"], ascending=False, kind="stable", na_position="last")
     rows = rows.assign(place=np.arange(len(rows)), held_out=rows["held_out"].map(as_text), low=0.035)
     rows["error"] = rows["error"].map(as_text)
@@ -134,10 +135,10 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None =
     if not np.isnan(row["low"]):
         band = {"fillcolor": "rgba(47, 127, 208, 0.18)", "line_width": 0, "layer": "below"}
         figure.add_hrect(y0=row["low"], y1=row["high"], **band)
-    lines = {"value": ("pooled", ESTIMATE, "solid")}
-    if np.isfinite(row["floor"]):  # there are scores without a floor
-        lines["floor"] = scores.attrs.get("floor", "AU-only floor"), theme.INK, "dash"
-    for key, (name, colour, dash) in lines.items():
+    floor = scores.attrs.get("floor", "AU-only floor")
+    for key, name, colour, dash in (("value", "pooled", ESTIMATE, "solid"), ("floor", floor, theme.INK, "dash")):
+        if not np.isfinite(row[key]):  # all folds failed; there are scores without a floor
+            continue
         label = {"text": f"{as_text(name)} {row[key]:.3f}", "font": {"size": 12, "color": colour}}
         label["yanchor"] = "top" if (key == "value") == (row["value"] < row["floor"]) else "bottom"  # near lines apart
         line = {"color": colour, "width": 1.5, "dash": dash}
@@ -199,6 +200,8 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
     >>> figure.layout.title.text
     '<b>Comparison of two models</b>'
     """
+    needed = ("model_a", "model_b", "measure", "difference", "low", "high")
+    need(table, needed, maker="evaluate.compare_predictions(...).table")
     both = subjects is not None
     panels = {"column_widths": [0.42, 0.58], "subplot_titles": ("Difference, paired interval", "Accuracy per subject")}
     figure = make_subplots(rows=1, cols=1 + both, horizontal_spacing=0.12, **(panels if both else {}))
@@ -335,6 +338,7 @@ def plot_au_detection(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     >>> figure.layout.title.text
     '<b>AU detection</b>'
     """
+    need(table, ("au", "n_positive", "n_subjects", "auc", "f1", "in_macro"), maker="evaluate.au_detection")
     titles = ("AUC", "F1 at probability ½")
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=titles)
     positives = table[["au", "n_positive", "n_subjects"]].itertuples(index=False)

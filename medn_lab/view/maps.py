@@ -164,6 +164,8 @@ def plot_embeddings(
     >>> plot_embeddings({"early": early, "late": late}).layout.title.text
     '<b>Feature maps of 2 checkpoints</b> · coloured by emotion'
     """
+    if not embeddings:
+        raise ValueError("there is no embedding to draw; give at least one by name")
     keys, first = list(embeddings), next(iter(embeddings.values()))
     for name, each in embeddings.items():
         if differ := {*first.table["clip_id"]} ^ {*each.table["clip_id"]}:
@@ -211,6 +213,8 @@ def plot_map_stability(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     >>> figure.layout.title.text
     '<b>Stability of the maps over seeds</b>'
     """
+    columns = ("map", "seed_a", "seed_b", "overlap", "chance", "disparity", "n_neighbors", "n_clips")
+    marks.need(table, columns, maker="diagnose.map_stability(...).table")
     names = list(table["map"].unique())
     labels, colours = [as_text(name) for name in names], [theme.BRANCH_COLOURS.get(name, theme.INK) for name in names]
     titles = ["Neighbours in common · 1 is best", "Disparity of places · 0 is best"]

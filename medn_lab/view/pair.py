@@ -253,6 +253,8 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820) -> go.Figure
     title = "<b>Confusable pairs</b> · same AU set, different emotions"
     if pairs.empty:
         return _nothing(pairs, title=title, width=width)
+    needed = ("opposite", "same_subject", "motion_similarity", "emotion_separation")
+    marks.need(pairs, needed, maker="diagnose.rank_pairs")
     if pairs["emotion_separation"].isna().any():
         raise ValueError("these pairs have no emotion separation: the features had no emotion branch")
     step = -(-len(pairs) // MOST_PAIRS)
@@ -260,13 +262,14 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820) -> go.Figure
     shown = shown.assign(x=1 - shown["motion_similarity"], opposite=shown["opposite"].astype(bool))
     shown["text"] = ""
     for side in "ab":
-        label = shown[f"label_{side}"].map(as_text)
-        predicted = shown[f"predicted_{side}"].map(as_text) if f"predicted_{side}" in shown else label
+        label = shown[f"label_{side}"].astype(object).map(as_text)
+        predicted = shown[f"predicted_{side}"].astype(object).map(as_text) if f"predicted_{side}" in shown else label
         wrong = (", predicted " + predicted).where(predicted != label, "")
         shown["text"] += "<b>" + shown[f"clip_{side}"].map(as_text) + "</b> " + label + wrong + "<br>"
     shown["text"] += "AU " + shown["action_units"].map(as_text) + " · "
     shown["text"] += np.where(shown["same_subject"], "one subject", "two subjects")
-    shown["text"] += np.where(shown["opposite"], " · opposite valence", "") + "<br>rank " + shown.index.astype(str)
+    shown["text"] += shown["opposite"].map({True: " · opposite valence<br>rank ", False: "<br>rank "})
+    shown["text"] += shown.index.astype(str)
     figure, kind = go.Figure(), go.Scattergl if len(shown) > 1200 else go.Scatter
     for (opposite, verdict), rows in shown.groupby(["opposite", "verdict"]):
         valence = "opposite valence" if opposite else "other emotions"
@@ -325,6 +328,7 @@ def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820) -> go.Figure:
     title = "<b>AU sets with more than one emotion</b>"
     if sets.empty:
         return _nothing(sets, title=title, width=width)
+    marks.need(sets, ("action_units", "n_pairs", "n_opposite"), maker="diagnose.confusable_sets")
     shown, names = sets.head(MOST_SETS), []
     for row in shown.itertuples():
         opposite = f", {row.n_opposite} opposite" if row.n_opposite else ""
@@ -378,6 +382,7 @@ def plot_pair_separation(table: pd.DataFrame, *, width: int = 820) -> go.Figure:
     title = "<b>Separation of confusable pairs</b>"
     if table.empty:
         return _nothing(table, title=title, width=width)
+    marks.need(table, ("branch", "value", "low", "high", "direction"), maker="diagnose.pair_separation")
     labels = [
         f"{as_text(row.branch)}{'' if row.branch == 'fused' else ' branch'}<br>{marks.small(as_text(row.direction))}"
         for row in table.itertuples()

@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import History
 from medn_lab.view import theme
-from medn_lab.view.marks import counted, forest, level, room_for, rows_from_the_top
+from medn_lab.view.marks import counted, forest, level, need, room_for, rows_from_the_top
 from medn_lab.view.theme import as_text
 
 # The fused branch's colour stands for dependence, which is of both branches.
@@ -166,6 +166,7 @@ def plot_variants(
     ['none', 'bottleneck']
     """
     columns = [measure, f"{measure}_low", f"{measure}_high"]
+    need(table, dict.fromkeys(["variant", by, *columns]), maker="evaluate, one row a variant")
     lines, names = [as_text(one) for one in dict.fromkeys(table[by])], as_text(measure.replace("_", " "))
     groups = [("", table)] if by == "variant" else list(table.groupby("variant", sort=False))
     figure = go.Figure()

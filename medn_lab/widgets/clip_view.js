@@ -64,12 +64,14 @@ function eachPixel({ width, height }, act) {
 function warp(frame, back, { data, width, height }) {
   const across = frame.width / width, down = frame.height / height;
   const toX = back.width / frame.width, toY = back.height / frame.height;
-  eachPixel({ width, height }, (x, y, k) => {
-    const fx = (x + 0.5) * across, fy = (y + 0.5) * down, gx = fx * toX - 0.5, gy = fy * toY - 0.5;
-    const fromX = fx - 0.5 - sample(back, 0, gx, gy) / toX, fromY = fy - 0.5 - sample(back, 1, gx, gy) / toY;
-    for (let channel = 0; channel < 3; channel++) data[k + channel] = sample(frame, channel, fromX, fromY);
-    data[k + 3] = 255;
-  });
+  for (let y = 0, k = 0; y < height; y++) { // no function a pixel: this runs at the screen's rate
+    for (let x = 0; x < width; x++, k += 4) {
+      const fx = (x + 0.5) * across, fy = (y + 0.5) * down, gx = fx * toX - 0.5, gy = fy * toY - 0.5;
+      const fromX = fx - 0.5 - sample(back, 0, gx, gy) / toX, fromY = fy - 0.5 - sample(back, 1, gx, gy) / toY;
+      for (let channel = 0; channel < 3; channel++) data[k + channel] = sample(frame, channel, fromX, fromY);
+      data[k + 3] = 255;
+    }
+  }
 }
 
 /** @param {{model: object, el: HTMLElement}} place */

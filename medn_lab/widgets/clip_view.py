@@ -24,6 +24,7 @@ _PARTS = {"frames": "this frame", "all frames": "all frames after the onset", "f
 _CHOICES = {"keep_rate": "keep_rates", "attributed": "parts"}
 _OF_KEPT = "The positions of the face that the emotion branch kept, one keep rate at a time"
 _OF_ATTRIBUTION = "What the target depends on; the colours are explained below the faces"
+MOST_NAMES = 400  # of a list of clips; of more clips a name is typed, as long lists are slow
 PAGE_FACE = 128  # pixels: the longer side of a face of the viewing copy in a written page
 _COLOURS = images.magnitude_colours(np.linspace(0, 1, 256)).round().astype(int).tolist()
 _LONGEST = 16383  # pixels: the side that a WebP file can have
@@ -364,6 +365,7 @@ class ClipPlayer(WrittenPanel):
     """
 
     clip_id = traitlets.Unicode()
+    _of_view = ("frame", "playing", "loop", "speed", "magnify", "overlay", "keep_rate", "attributed")
 
     def __init__(
         self, clips: Clips, *, clip_id: str | None = None, kept: KeptTokens | None = None,
@@ -378,12 +380,19 @@ class ClipPlayer(WrittenPanel):
         self._heading, self._message, checks = widgets.HTML(), widgets.HTML(), widgets.HTML()
         traitlets.dlink((self.view, "overlay"), (checks, "value"), lambda name: shown * (name == "attribution"))
         self.clip_id = names[0] if clip_id is None else str(clip_id)
-        chooser = control(widgets.Dropdown, "clip", options=names, tooltip=f"Any of {len(names)} clips")
+        typed = {"continuous_update": False, "placeholder": "type a name"} if len(names) > MOST_NAMES else {}
+        kind, hint = widgets.Combobox if typed else widgets.Dropdown, f"Any of {len(names)} clips"
+        chooser = control(kind, "clip", options=names[:MOST_NAMES], tooltip=hint, **typed)
         look = {"flex": "1 1 240px", "max_width": "560px", "margin": "0 0 0 18px"}
         side = widgets.VBox([self._heading, self._bind("clip_id", chooser), self._message, checks], layout=look)
         super().__init__([widgets.HBox([self.view, side])])
         self.observe(lambda _: self._show_clip(), "clip_id")
         self._show_clip()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._of_view:
+            raise AttributeError(f"a player has no {name}; set player.view.{name}")
+        super().__setattr__(name, value)
 
     def show(self, clip_id: str) -> None:
         """Show this clip from its onset.

@@ -85,7 +85,8 @@ class EvaluationPanel(Panel):
     def __init__(
         self, summary: EvaluationSummary | Predictions, *, clips: Clips | None = None, magnify: float = 6.0
     ) -> None:
-        summary = EvaluationSummary(summary) if isinstance(summary, Predictions) else summary
+        missing = "No scores: give medn.evaluate.evaluation_summary(predictions)."
+        summary = EvaluationSummary(summary, notes=(missing,)) if isinstance(summary, Predictions) else summary
         predictions = summary.predictions
         if not len(predictions):
             raise ValueError("there are no clips to show: the predictions are empty")

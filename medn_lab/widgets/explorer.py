@@ -108,13 +108,15 @@ class BranchExplorer(WrittenPanel):
         magnify: float = 6.0,
     ) -> None:  # fmt: skip
         names = map_names(embedding) or list(embedding.maps)[:_MOST_MAPS]
+        if measure is not None and not hasattr(measure, "steps"):
+            raise ValueError("measure must be what medn.diagnose.selection_measures(features) returns")
         self._embedding, self._predictions, self._measure = embedding, predictions, measure
         table = self._table = joined_table(embedding, predictions, features=features)
         self._ids, self._kept = table["clip_id"].to_numpy(dtype=object), np.ones(len(table), dtype=bool)
         self._choices, self._masks = colour_choices(table), selection.filter_masks(table)
         self._groups = selection.partner_groups(table)
         self._places, self._places_name = selection.partner_places(embedding, features, names)
-        colour_by = colour_by or next(iter(self._choices), "clip_id")
+        colour_by = (label_column(table) if colour_by == "label" else colour_by) or next(iter(self._choices), "clip_id")
         self._choices.setdefault(colour_by, colour_by)
         self.colour_by = colour_by
         self.branch_maps = BranchMaps({name: embedding.maps[name] for name in names}, texts=hover_texts(table))

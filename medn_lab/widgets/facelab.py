@@ -114,12 +114,13 @@ class FaceLab(Panel):
         self.state = dict(state or {})
         below = [self._figure, self._table, self._shifted, self._between, self.pair_view, widgets.HTML(note(_ALONE))]
         super().__init__([self._buttons(), self._sliders(), *below])
-        self.observe(lambda change: self._soon(), "state")
+        self.observe(lambda _: self._soon(), "state")
         self._update()
 
     def rest(self) -> None:
         """Set no AU and a still cue; strength, noise and drift stay."""
         self.state = {name: self.state[name] for name in LEVELS}
+        self._update()
 
     def keep(self, slot: str) -> None:
         """Keep the current clip as ``A`` or ``B``, in place of the one kept there."""
@@ -147,6 +148,7 @@ class FaceLab(Panel):
         if slot not in self._kept:
             raise ValueError(f"no clip is kept as {slot!r}; kept: {', '.join(self._kept) or 'none'}")
         self.state = self._kept[slot][1]
+        self._update()
 
     def other_cue(self) -> str:
         """Make a pair: keep the current clip as A, and as B the same AUs, noise and drift with the next other cue.
@@ -265,6 +267,7 @@ class FaceLab(Panel):
         for part in whole:
             _one_of(part, _USUAL, "a part of a state")
         for part, nothing in _NOTHING.items():
+            whole[part] = {f"AU{str(au).upper().removeprefix('AU')}": one for au, one in whole[part].items()}
             for au, one in whole[part].items():
                 sides = tuple(SIDES.values()) if au in self._studio.one_sided else ("both",)
                 _one_of(au, self._studio.aus, "an AU of this face")

@@ -18,6 +18,7 @@ from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions, po
 from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.marks import counted, need
 from medn_lab.view.pair import attribution_figure, attribution_line, motion_figure, pair_lines
+from medn_lab.view.rows import label_column
 from medn_lab.widgets.clip_view import ClipPair
 from medn_lab.widgets.panel import LiveFigure, WrittenPanel, control, note, validates
 from medn_lab.widgets.selection import filter_controls, pair_masks, passing
@@ -140,7 +141,7 @@ class PairBrowser(WrittenPanel):
         self.order = order
         self._attribute, self._swap = attribute and lru_cache(32)(attribute), swap and lru_cache(32)(swap)
         about = clips.table if clips is not None else None if predictions is None else predictions.table
-        own = ["clip_id", "label", "action_units"]
+        own = ["clip_id", (None if about is None else label_column(about)) or "label", "action_units"]
         sides = [table[[f"clip_{one}", f"label_{one}", "action_units"]].set_axis(own, axis=1) for one in "ab"]
         self._about = pd.concat([about, *sides]).drop_duplicates("clip_id")
         names = ("clip a", "clip b")

@@ -99,8 +99,8 @@ def passing(masks: Mapping[str, pd.DataFrame], filters: Mapping[str, Any]) -> np
             raise ValueError(f"there is no filter {name!r} here; there are {', '.join(masks)}")
         known = list(masks[name])
         if value not in known:
-            some = ", ".join(map(str, known[:12])) or "none"
-            raise ValueError(f"nothing here has the {name} {value!r}; there are {some}")
+            some = ", ".join(map(repr, known[:12])) or "none"
+            raise ValueError(f"nothing here has the {name} {value!r}; give one of {some}")
         passed &= masks[name][value].to_numpy()
     if filters and not passed.any():
         chosen = ", ".join(f"{name} {value}" for name, value in filters.items())
