@@ -170,10 +170,14 @@ def rerun(
     if hasattr(again, "select"):  # a record may hold a selection of its clips
         again = again.select(stored.table["clip_id"])
     difference, answers = _difference(stored, again), None
+    compared: tuple[Any, ...] = (stored, again)
+    if isinstance(stored, MEDN) and difference:
+        compared = tuple(evaluate.predict(one, given.unseen) for one in compared)
+        given.notes.append(f"both models predicted {len(given.unseen)} clips")
     if len(set(weights)) > 1:
         given.notes.append(f"the weights at the end have the sha256 {weights[1]:.12} and not {weights[0]:.12}")
-    if isinstance(stored, records.Predictions):
-        answers = int((stored.predicted == again.predicted).sum()), len(stored)
+    if isinstance(compared[0], records.Predictions):
+        answers = int((compared[0].predicted == compared[1].predicted).sum()), len(compared[0])
     changed = {name: (fact, now.get(name)) for name, fact in then.items() if fact != now.get(name)}
     unrecorded = tuple(name for name in now if name not in then)
     identical = difference == 0.0 and len(set(weights)) < 2
@@ -193,13 +197,14 @@ def _facts(record: Any) -> dict[str, Any]:
 class _Given:
     """The clips and models of the caller or those that the record names; `notes` on what was not made again.
 
-    `facts` are those of a model's card in ``pretrained/``.
+    Of a model these are `unseen` clips (new to it where there are any), and the `facts` of its card in ``pretrained/``.
     """
 
     own: Clips | None
     model: Any
     progress: bool
     notes: list[str] = field(default_factory=list)
+    unseen: Any = None
     facts: dict[str, Any] | None = None
     drawn: Any = None
 
@@ -335,13 +340,15 @@ def _trained(stored: History, given: _Given) -> MEDN:
     clips, validation = given.clips_under(parts["training"], source["recipe"]), None
     model = MEDN(MEDNConfig(**stored.config["model"]), seed=start["seed"])
     if weights_sha256(model) != start["sha256"]:
-        began = f"the training began from the weights {start['sha256']:.12} of {start['name']!r}; give that model"
+        began = f"the training began from the weights {start['sha256']:.12} of {start['name']!r}: give that model,"
+        began += " rerun(record, model=...)"
         model = deepcopy(given.network(start["name"], start["sha256"], otherwise=began))  # the caller's stays as it is
     if "validation" in parts:
         try:  # validation clips change nothing of a training
             validation = given.clips_under(parts["validation"], source["validation"])
         except ValueError as reason:
             given.notes.append(f"the validation scores were not made again: {reason}")
+    given.unseen = validation or clips
     stop = SimpleNamespace(on_epoch_end=lambda run: run.stop() if run.epoch >= len(stored) else None)
     how: dict[str, Any] = {"training": training, "label": run["label"], "progress": given.progress}
     with torch_threads(run.get("threads")):  # where the configuration leaves their number alone
@@ -362,6 +369,8 @@ def _model(stored: MEDN, given: _Given) -> MEDN:
     card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     again, clips = MEDN(stored.config), synthme.synthetic_clips(**card["training_corpus"], progress=given.progress)
     fit(again, clips, training=TrainConfig(**card["training"]), progress=given.progress)
+    corpus = card.get("held_out_corpus", card["training_corpus"])
+    given.unseen = synthme.synthetic_clips(**corpus, progress=False)
     given.facts = {"medn-lab": card["medn_lab"]}
     return again
 

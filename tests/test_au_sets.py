@@ -91,9 +91,9 @@ def index_of(ids, texts, dataset="d"):
 
 
 def test_two_codings_differ_in_sets_sides_and_doubt():
-    old = ["L12", "12", "12 or 14", "4", "4+ref(7)", "(1+2) or 4", "12 or 14", "12 or 14"]
-    new = ["12", "L12", "12", "R4", "4+ref(7)", "1 or (2+4)", "12?+14?", "14 or 12"]
-    found = compare_codings(index_of("abcdefgh", old), index_of("abcdefgh", new))
+    old = ["L12", "12", "12 or 14", "4", "4+ref(7)", "(1+2) or 4", "12 or 14", "12 or 14", "4+(12 or 14)", "4?+12"]
+    new = ["12", "L12", "12", "R4", "4+ref(7)", "1 or (2+4)", "12?+14?", "14 or 12", "4+(14 or 12)", "12+4?"]
+    found = compare_codings(index_of("abcdefghij", old), index_of("abcdefghij", new))
     sided = "action_units_sided"
     assert found[["clip_id", "field", "a", "b"]].values.tolist() == [
         ["a", sided, "L12", "12"], ["b", sided, "12", "L12"], ["c", "action_units", "12 or 14", "12"],

@@ -127,6 +127,8 @@ def test_of_two_faces_the_larger_is_taken_and_reported(folder_of):
     assert face["face_x"] + face["face_side"] / 2 == pytest.approx(352 + 225, abs=8)
     (row,) = clip.problems[clip.problems["field"] == "face"].to_dict("records")
     assert (row["kept"], "2 faces" in row["found"]) == (True, True)
+    clip = read_clip(folder_of([np.rot90(data.astronaut()).copy()] * 4), apex=2, recipe=SMALL)  # a video on its side
+    assert "turned by" in clip.problems.set_index("field").loc["face", "found"]
 
 
 @pytest.mark.parametrize("cropped", [False, True])
@@ -213,6 +215,11 @@ def test_landmarks_of_the_users_place_the_crop_and_level_the_eyes_whichever_eye_
     assert (found[0] != found[1]).any()
     with pytest.raises(ValueError, match=r"k of 3 or more.*\(1, 2\)"):
         prepare(index, landmarks={"a": five[:1]}, progress=False)
+    with pytest.raises(ValueError, match="both eyes"):
+        prepare(index, landmarks={"a": five[[0, 0, 2, 3, 4]]}, progress=False)
+    with pytest.raises(ValueError, match="no clip") as found:  # in other units: the clip is left out, not all
+        prepare(index, landmarks={"a": five / 256}, progress=False)
+    assert "no face's square" in str(found.value)
 
 
 def test_without_eyes_the_box_is_taken_and_reported(folder_of):

@@ -106,6 +106,25 @@ def test_megc2019_joins_what_is_given_and_keeps_people_apart(casme2):
         read_megc2019()
 
 
+def test_the_official_list_decides_which_clips_are_in_and_their_class(casme2, tmp_path):
+    index = read_casme2(casme2[0])
+    one, two, other = index.table.iloc[[0, 1, 4]].itertuples()
+    rows = [("casme2", f"sub{one.subject}", one.filename, 0), ("casme2", two.subject, two.filename.upper(), 1)]
+    rows += [("casme2", "sub26", "EP99_01", 2), ("samm", "006", "006_1_2", 2), ("casme2", one.subject, "EP98_01", 9)]
+    pd.DataFrame(rows).to_csv(tmp_path / "gt.csv", index=False, header=False)
+    listed = read_megc2019(casme2=index, gt=tmp_path / "gt.csv")
+    labels = dict(zip(listed.table["clip_id"], listed.table["label"], strict=True))
+    assert labels == {one.clip_id: "negative", two.clip_id: "positive"}
+    problems = listed.problems.iloc[len(index.problems) :]
+    gone = problems[~problems["kept"]].set_index("clip_id")["field"]
+    assert gone[["casme2/26/EP99_01", other.clip_id]].tolist() == ["gt", "gt"]
+    assert gone[f"casme2/{one.subject}/EP98_01"] == "label"
+    assert (gone == "gt").sum() == len(index) - 2 + 1  # of SAMM none: no SAMM was given
+    rule = PROTOCOLS["megc2019"].rules["casme2"]
+    changed = {row.clip_id for row in (one, two) if rule.get(row.emotion) != labels[row.clip_id]}
+    assert set(problems.loc[problems["kept"] & (problems["field"] == "label"), "clip_id"]) == changed
+
+
 def test_what_cannot_be_read_is_named(tmp_path):
     (tmp_path / "broken.xlsx").write_bytes(b"PK\x03\x04 half a file")
     (tmp_path / "smic.csv").write_text("Subject,Filename,OnsetF,OffsetF,Emotion\n1,a,1,2,x\n")

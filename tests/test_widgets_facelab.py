@@ -110,6 +110,12 @@ def test_a_confusable_pair_is_made_at_one_click_compared_recalled_and_replaced(l
     lab.state = {}
     assert "shift (sd)" not in text_of(lab)  # of another face
 
+    async def recalled():  # in Jupyter what waits for a pause of the sliders is drawn later
+        lab.recall("A")
+        return lab.selection["action_units"].iloc[0]
+
+    assert asyncio.run(recalled()) == "6+12"
+
 
 def test_what_the_model_lacks_is_named_and_the_rest_is_shown():
     studio = face_studio(identity_seed=3, n_frames=4)

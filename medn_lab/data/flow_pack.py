@@ -107,7 +107,8 @@ def read_megc2019(
         The data set's folder, or its index where it needed other arguments.
     gt : path-like, optional
         The official list ``combined_3class_gt.csv``, or one with a header: it decides which clips are in and their
-        class. A clip that only the list or only the data sets have is a row of ``problems``.
+        class. A clip that only the list or only the data sets have is a row of ``problems``, and one whose class is
+        another than its emotion's.
 
     Returns
     -------
@@ -152,6 +153,10 @@ def read_megc2019(
         lacking = listed.loc[~there.isin(set(keys)) & listed["dataset"].isin(joined.table["dataset"]), "clip_id"]
         left_out += [(one, "gt", "not in the official list", out) for one in joined.table.loc[labels.isna(), "clip_id"]]
         left_out += [(one, "gt", f"in {Path(gt).name}, and no clip of the data sets given", out) for one in lacking]
+        for row in table.itertuples():
+            own = RULES.get(row.dataset, {}).get(canonical_emotion(row.emotion))
+            if own != row.label:
+                left_out.append((row.clip_id, "label", f"{row.emotion}, {own}", f"{row.label}, as in {Path(gt).name}"))
     return ClipIndex(table, problem_table(left_out, joined.problems), {**joined.source, "protocol": "megc2019"})
 
 

@@ -280,7 +280,7 @@ def attribution_method(
         _METHODS[name] = Method(compute, {one.name: one.default for one in own}, reads, slopes, places, complete)
 
         def run(model: MEDN, clips: Clips, **given: Any) -> Attribution:
-            params = {one.name: given.pop(one.name) for one in own if one.name in given}
+            params = {option: given.pop(option) for option in [*given] if option not in shared}
             return attribute(model, clips, method=name, params=params, **given)
 
         model, clips, target, _, _, *others = shared.values()
@@ -304,7 +304,7 @@ def find_method(name: str, params: Mapping[str, Any] | None = None) -> tuple[Met
     """A method and its own arguments, those of `params` and its defaults; ValueError for a name that is not known."""
     methods = registered_methods()
     if name not in methods:
-        raise ValueError(f"there is no method {name!r}; there are {', '.join(methods)}")
+        raise ValueError(f"there is no attribution method {name!r}; there are {', '.join(methods)}")
     own = methods[name].defaults
     if unknown := sorted(set(params or ()) - set(own)):
         raise ValueError(f"{name} has no {', '.join(unknown)}; it takes {', '.join(own) or 'no arguments'}")
@@ -364,7 +364,8 @@ def completeness(attribution: Attribution) -> dict[str, float]:
     the differences; 0 is a complete map, 1 a map of zeros. ``completeness_gap_95``: the 95th percentile over clips of
     the part not explained, in the target's unit.
     """
-    both: Any = (attribution.scores, attribution.baseline_scores)
+    missing = "this attribution holds no scores of its clips"
+    both = [require(one, otherwise=missing) for one in (attribution.scores, attribution.baseline_scores)]
     difference = np.subtract(*both, dtype=np.float64)
     gap, whole = np.abs(attribution.totals - difference), np.abs(difference).sum()
     error = gap.sum() / whole if whole > 0 else gap.sum() > 0

@@ -192,6 +192,8 @@ def swap_branches(model: MEDN, clips: Clips, *, clip_a: str, clip_b: str, label:
     if lacking := [name for name in ("frames", "flow") if getattr(clips, name) is None]:
         raise ValueError(f"these clips have no {lacking[0]}, so one branch reads nothing that could be swapped")
     (first, second), classes = two_emotions(clips, clip_a, clip_b, label), list(model.config.classes)
+    if unknown := [name for name in (first, second) if name not in classes]:
+        raise ValueError(f"the model knows no {', '.join(unknown)}; its classes are {', '.join(classes)}")
     found = pd.DataFrame(product("ab", repeat=2), columns=["frames_of", "flow_of"])
     both, (of_frames, of_flow) = clips.select([clip_a, clip_b]), (found == "b").to_numpy(dtype=int).T
     mixed = pd.DataFrame({"clip_id": found["frames_of"] + found["flow_of"], "subject": "mixed"})
@@ -332,6 +334,7 @@ def erasure_effect(
     """
     if n_draws < 20 or any(k is not None and k < 1 for k in n_directions):
         raise ValueError(f"n_draws must be at least 20 and n_directions 1; got {n_draws} and {list(n_directions)}")
+    concept = concept_columns(clips.table, what)
     model = copy.deepcopy(model).eval()
     fusion = require(model.fusion, otherwise=f"a model with branches {model.config.branches!r} has no fusion to answer")
     read: list[tuple[Tensor, ...]] = []
@@ -343,7 +346,6 @@ def erasure_effect(
     person = np.unique(people(clips.table).to_numpy(dtype=str), return_inverse=True)[1]
     motion, motion_tokens, emotion, tokens = (torch.cat(batches) for batches in zip(*read, strict=True))
     parts = [check_features(part.cpu().numpy(), owner="the emotion features") for part in (emotion, *tokens.unbind(1))]
-    concept = concept_columns(clips.table, what)
     known, folds = np.isfinite(concept[:, 0]), subject_folds(person, n_folds=5, seed=seed)
     fitted = []
     for fold in range(folds.max() + 1):
@@ -389,6 +391,7 @@ def erasure_effect(
         change, by_chance = (after == true) - right, (np.stack(random) == true) - right
         drawn = by_chance.mean(axis=1)
         reasons = {
+            "the emotion branch is constant": width == 0,
             f"all {width} directions are erased, so that no others can be": rank >= width,
             f"needs {few} clips to fit {width} directions, has {n_fitted}": n_fitted < few,
             f"no covariance with {what} is found in pairs of other persons of a fold": covariances[0] <= 0,

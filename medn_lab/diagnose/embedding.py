@@ -347,6 +347,8 @@ def aligned_umap(
     """
     if method not in ("aligned_umap", "procrustes", "pca"):
         raise ValueError(f"no method {method!r}; there are aligned_umap, procrustes, pca")
+    if len(checkpoints) < 2:
+        raise ValueError(f"alignment needs at least 2 checkpoints, there are {len(checkpoints)}; umap maps one")
     names, given = list(checkpoints), list(checkpoints.values())
     shared = set.intersection(*(set(each.table["clip_id"]) for each in given))
     ids = [name for name in given[0].table["clip_id"] if name in shared]

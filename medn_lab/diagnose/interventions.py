@@ -60,8 +60,10 @@ class Whitened:
 
 
 def concept_columns(table: pd.DataFrame, what: str) -> np.ndarray:
-    """What is erased as (n, k) float, a row of NaN where it is not known."""
+    """What is erased as (n, k) float, a row of NaN where it is not known; ValueError where the table lacks it."""
     aus = au_columns(table) if what == MEAN_OF_AUS else []
+    if not aus and what not in table:
+        raise ValueError(f"the table has no {what} to erase; give {MEAN_OF_AUS} or one of {', '.join(table.columns)}")
     columns = table[aus].to_numpy(dtype=float) if aus else encode_target(table[what].to_numpy(dtype=object)).columns
     return np.where(np.isfinite(columns).all(axis=1, keepdims=True), columns, np.nan)
 
@@ -105,9 +107,7 @@ def erase(
     Raises
     ------
     ValueError
-        If the branch is not there, a feature is not finite, or the widths differ.
-    KeyError
-        If the table has no column `what`.
+        If the branch or the concept is not there, a feature is not finite, or the widths differ.
 
     See Also
     --------
@@ -134,6 +134,8 @@ def erase(
     given = (require(getattr(one, branch, None), otherwise=missing) for one in (features, fit))
     x, other = (check_features(values, owner=f"the {branch} features") for values in given)
     columns = concept_columns(fit.table, what)
+    if x.shape[1] != other.shape[1]:
+        raise ValueError(f"the {branch} features have width {x.shape[1]}, those to fit to {other.shape[1]}")
     known = np.isfinite(columns[:, 0])
     own = Whitened(other[known])
     axes = own.shared(Whitened(columns[known]))
@@ -264,9 +266,7 @@ def dci(
     Raises
     ------
     ValueError
-        If a branch is missing, or the clips do not fit.
-    KeyError
-        If there are no clips with a changed ``au`` or ``cue``.
+        If a factor or a branch is missing, or the clips do not fit.
 
     See Also
     --------
@@ -287,6 +287,8 @@ def dci(
     [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     """
     branches, factors = list(OWN_FACTOR), list(OWN_FACTOR.values())
+    if missing := [name for name in factors if name not in counterfactuals]:
+        raise ValueError(f"disentanglement needs clips with a changed au and a changed cue; there are no {missing[0]}")
     importance, found = np.empty((1 + n_resamples, 2, 2)), {}
     tables = [features.select(counterfactuals[factor].table["clip_id"]).table for factor in factors]
     for (row, factor), (column, branch) in product(enumerate(factors), enumerate(branches)):

@@ -301,6 +301,8 @@ def branch_measures(features: BranchFeatures, *, label: str, seed: int, watch: b
     of_leaks = pd.DataFrame(leaks, columns=["branch", "target"]).assign(kind="leakage", measure="auc", reason=COMPUTING)
     found = pd.concat([values.assign(kind="dependence", branch="", target=""), of_leaks], ignore_index=True)
     found = found.assign(chance=np.nan, allowed=np.nan, n_clips=n, n_subjects=n_subjects, drawn_from=n)
+    found = found[["kind", "measure", "branch", "target", "value", "chance", "allowed", "n_clips", "n_subjects",
+                   "drawn_from", "reason"]]  # fmt: skip
     yield found.copy()
     if not watch and values["value"].notna().any():
         groups = None if who is None else permutation.exchange_groups(who, None, "", "exchange")[0]

@@ -352,6 +352,7 @@ def _same_set_pairs(
 
 def _rows_of(features: BranchFeatures, clip_ids: pd.Series, branch: str) -> np.ndarray:
     """A branch's features of these clips, (n, d), checked."""
-    values = require(getattr(features, branch), otherwise=f"these features have no {branch} branch")
+    hint = "; rank by='motion'" if branch == "emotion" else ""
+    values = require(getattr(features, branch), otherwise=f"these features have no {branch} branch{hint}")
     rows = positions(features.table, clip_ids, owner="these BranchFeatures")
     return check_features(values[rows], owner=f"the {branch} features")

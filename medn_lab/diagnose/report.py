@@ -322,4 +322,4 @@ class DecouplingWatch:
         rows = table[table["value"].notna() & table["measure"].isin(WATCHED)]
         leak = "leak_" + rows["target"].str.lower() + "_from_" + rows["branch"]
         rows = rows.set_index(leak.where(rows["kind"] == "leakage", "dependence_" + rows["measure"]))
-        return {**rows["value"], **rows["allowed"].dropna().add_suffix("_allowed")}
+        return rows["value"].to_dict() | rows["allowed"].dropna().add_suffix("_allowed").to_dict()

@@ -21,6 +21,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import torch
+from joblib.parallel import get_active_backend
 from tqdm.auto import tqdm
 
 import medn_lab
@@ -259,10 +260,12 @@ def run_folds(plan: Plan, n_jobs: int | None, folder: str | os.PathLike[str] | N
         accelerated = torch.cuda.is_available() or torch.backends.mps.is_available()
         n_jobs = 1 if plan.training.device != "cpu" and accelerated else -1
     todo = [number for number in numbers if number not in outcomes]
-    parallel = joblib.Parallel(n_jobs, batch_size=1, return_as="generator_unordered")
+    streams = get_active_backend()[0].supports_return_generator  # multiprocessing and Ray return a list
+    parallel = joblib.Parallel(n_jobs, batch_size=1, return_as="generator_unordered" if streams else "list")
     with tqdm(total=len(plan.folds), initial=len(outcomes), desc="folds", unit="fold", disable=not progress) as bar:
         try:  # Closed, so that after an error or an interrupt here the workers stop at once.
-            with closing(parallel(joblib.delayed(run_fold)(plan, number) for number in todo)) as results:
+            made = parallel(joblib.delayed(run_fold)(plan, number) for number in todo)
+            with closing(one for one in made) as results:
                 for number, outcome in results:
                     outcomes[number] = outcome
                     if places and not isinstance(outcome, str):
@@ -271,7 +274,8 @@ def run_folds(plan: Plan, n_jobs: int | None, folder: str | os.PathLike[str] | N
                                 predictions.save(draft / rule)
                     bar.update()
         except BrokenExecutor:
-            text = "a worker process was killed, mostly for want of memory; a smaller n_jobs needs less"
+            text = "a worker process was killed, mostly for want of memory; call again with a smaller n_jobs"
+            text += "" if folder is None else ": the finished folds are kept"
             outcomes |= {number: text for number in todo if number not in outcomes}
     ordered = [outcomes[number] for number in numbers]
     notes = [note for one in ordered if not isinstance(one, str) for note in one[LAST].source["fold"]["notes"]]

@@ -198,8 +198,8 @@ def bootstrap_interval(
     Clips of one person resemble each other, so persons and not clips are drawn with replacement; with the field's 16 to
     30 subjects the interval is wide, and should be shown. A score in [0, 1] has an interval within [0, 1], which keeps
     a width where every clip is right. The interval is for other persons met under the same conditions, not for another
-    data set and not for another training run. In simulations with person effects a 95 %
-    interval of accuracy, UF1 and UAR covers .93 to .99 from 5 persons on, for scores of .60 to .98.
+    data set and not for another training run. In simulations with person effects a 95 % interval of accuracy, UF1 and
+    UAR covers .93 to .99 from 5 persons on, for scores of .60 to .98.
 
     Parameters
     ----------

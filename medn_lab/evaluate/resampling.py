@@ -109,13 +109,15 @@ class Draws:
     Raises
     ------
     ValueError
-        If there are fewer than 2 people.
+        If there are fewer than 2 people, or `n_resamples` is below 1.
     """
 
     def __init__(self, table: pd.DataFrame, *, n_resamples: int, seed: int) -> None:
         names, self.person = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)
         if len(names) < 2:
             raise ValueError(f"an interval needs at least 2 subjects to resample, there is {len(names)}")
+        if n_resamples < 1:
+            raise ValueError(f"n_resamples must be at least 1; it is {n_resamples}")
         self.names = tuple(map(str, names))
         self.counts = draw_counts(len(names), n_draws=n_resamples, seed=seed)
 

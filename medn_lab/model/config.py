@@ -171,6 +171,8 @@ class MEDNConfig:
     def from_json(cls, text: str) -> Self:
         """A configuration from :meth:`to_json`; ValueError names fields that this version does not know."""
         values = json.loads(text)
+        if not isinstance(values, dict):
+            raise ValueError(f"this is no MEDNConfig: {text[:80]}")
         values.pop("attention", None)  # a switch of 0.1.0's emotion branch; a motion branch alone is as it was
         if unknown := sorted(set(values) - {field.name for field in fields(cls)}):
             raise ValueError(f"unknown fields: {', '.join(unknown)}; upgrade medn_lab?")

@@ -339,6 +339,8 @@ def load_pretrained(name: str | os.PathLike[str] = "medn_tiny.synthme_v2") -> ME
     """
     folder = next((place for place in (Path(name), pretrained_folder() / name) if place.is_dir()), None)
     if folder is None:
+        if Path(name).is_file():
+            raise ValueError(f"{name} is a file; give the folder with {WEIGHTS} and {CONFIG} in it. {NO_PICKLE}")
         known = ", ".join(pretrained_names()) or "none in this installation; give the path of a folder"
         raise FileNotFoundError(f"no pretrained model {str(name)!r}; there are: {known}")
     for needed in (WEIGHTS, CONFIG):

@@ -320,7 +320,10 @@ def _load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Opti
     differing = sorted(k for k in stored.keys() | wanted.keys() if stored.get(k) != wanted.get(k))
     if differing:
         raise ValueError(f"the checkpoint {folder} was made with another {', '.join(differing)}; give another folder")
-    tensors = read_weights(folder / STATE)
+    try:
+        tensors = read_weights(folder / STATE)
+    except ValueError as error:
+        raise ValueError(f"{error}; remove the folder to train anew") from error
     model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
     states: dict[int, dict[str, torch.Tensor]] = {}
     for _, index, key in (name.split(".", 2) for name in tensors if name.startswith("optimiser.")):

@@ -49,7 +49,7 @@ class BranchExplorer(WrittenPanel):
     features : BranchFeatures or None
         Partners are nearest in the motion features; without them, on the motion map (or the first map there is). Adds
         colouring by the gate.
-    measure : SelectionMeasures or None
+    measure : callable or None
         Dependence and leakage of selected clips, a step at a time: ``medn_lab.diagnose.selection_measures(features)``.
         The newest selection wins.
     colour_by : str or None
