@@ -33,7 +33,7 @@ SHORT = {
     "bench_page.py": "--clips 40 --rounds 1",
     "bench_model.py": "--batch 1 --rounds 1 --subjects 2 --clips 6 --epochs 1 --seeds 1",
     "bench_scale.py": "--counts 30 40 --subjects 2 --clips 6 --epochs 1 --rounds 1",
-    "bench_start.py": "--rounds 1",
+    "bench_start.py": "--rounds 1 --cold-only",
     "fuzz.py": "--seconds 1",
     "kill_rounds.py": "--rounds 1 --jobs prepare",
     "make_pretrained.py": "--small",

@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -25,6 +26,15 @@ Arrays = Mapping[str, np.ndarray]
 SMALLEST = 5  # fewer clips make no map
 
 _COMPILING = threading.Lock()
+
+# What UMAP compiles anew in each process, 10 s for a first map: numba keeps the machine code on the disk instead.
+_KEPT_COMPILED = {
+    "umap.umap_": ["smooth_knn_dist", "compute_membership_strengths"],
+    "umap.utils": ["fast_knn_indices"],
+    "umap.layouts": ["_nb_optimize_layout_euclidean_single_epoch"],
+    "umap.distances": ["euclidean"],
+    "umap.aligned_umap": ["build_neighborhood_similarities", "procrustes_align"],
+}
 
 # From this many clips on UMAP would search neighbours approximately, by code that takes half a minute to compile: it is
 # given the exact ones.
@@ -124,12 +134,14 @@ def umap(
 
 
 def warm_umap(*, aligned: bool = False) -> threading.Thread:
-    """Import UMAP now (some 3 s) and compile it in the background (some 15 s), so that the first map does not wait.
+    """Import UMAP now (some 3 s) and compile it in the background, so that the first map does not wait.
+
+    The first time after an installation takes some 10 s. numba then keeps the machine code, and a new kernel needs 1 s.
 
     Parameters
     ----------
     aligned : bool
-        Compile what :func:`aligned_umap` needs too (some 15 s more).
+        Compile what :func:`aligned_umap` needs too (some 25 s more the first time, 8 s later).
 
     Returns
     -------
@@ -254,6 +266,15 @@ def place(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
     return np.pad(scores, ((0, 0), (0, 2 - scores.shape[1])))
 
 
+@cache
+def _keep_compiled() -> None:
+    """Let numba store UMAP's machine code beside UMAP, or in the user's cache; without either it is compiled each time."""
+    for module, names in _KEPT_COMPILED.items():
+        for name in names:
+            with suppress(AttributeError, RuntimeError):  # another version of UMAP; no folder to write to
+                getattr(import_module(module), name).enable_caching()
+
+
 def place_by_umap(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> list[np.ndarray]:
     """The map of a space, or those of several spaces of the same clips, held together while they are made, (n, 2)."""
     from sklearn.neighbors import NearestNeighbors
@@ -273,6 +294,7 @@ def place_by_umap(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> l
         with threadpool_limits(limits=1, user_api="openmp"):
             from umap import UMAP, AlignedUMAP
 
+            _keep_compiled()
             if len(several) > 1:
                 same = [{row: row for row in range(len(first))}] * (len(several) - 1)
                 mapper = AlignedUMAP(**how, transform_seed=params["seed"])

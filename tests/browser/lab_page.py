@@ -133,7 +133,9 @@ class LabPage:
         return target
 
     def screenshots_down(self, name: str) -> list[Path]:
-        """Scroll from the top to the end, a picture a window: ``<name>-01.png`` and so on."""
+        """Scroll from the top to the end, a picture a window: ``<name>-01.png`` and so on; the window is high for it."""
+        size = self.page.viewport_size
+        self.page.set_viewport_size({"width": size["width"], "height": 2600})
         self.page.evaluate(f"() => {{ ({SCROLLER})().scrollTop = 0; }}")
         taken = []
         while len(taken) < 60:
@@ -148,6 +150,7 @@ class LabPage:
             )
             if moved < 2:
                 break
+        self.page.set_viewport_size(size)
         return taken
 
     def plot(self, within: str = ".jp-NotebookPanel", *, number: int = 0) -> PlotlyPlot:

@@ -26,10 +26,14 @@ LONG = {"03_training.ipynb"}
 
 
 SMALL = {
+    "00_start_here.ipynb": {"n_subjects": 5},
+    "02_network.ipynb": {"n_subjects": 4},
     "03_training.ipynb": {"epochs": 3},
     "04_evaluation.ipynb": {"n_subjects": 4, "clips_per_subject": 10, "epochs": 2},
     "05_decoupling.ipynb": {"n_permutations": 19},
+    "06_feature_space.ipynb": {"n_subjects": 5},
     "07_attribution.ipynb": {"n_subjects": 3},
+    "08_confusable_pairs.ipynb": {"n_subjects": 4},
     "09_your_own_data.ipynb": {"epochs": 2},
     "11_calibration.ipynb": {"n_subjects": 6, "n_draws": 20},
 }
