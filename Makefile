@@ -72,7 +72,7 @@ bench: $(STAMPS)/test ## measure speed: tables, and build/benchmarks.json (a qua
 	OMP_NUM_THREADS=1 $(PY) -m pytest tests/benchmarks --benchmark-only --benchmark-json=build/benchmarks.json $(PYTEST_ARGS)
 	OMP_NUM_THREADS=1 $(PY) tests/benchmarks/bench_model.py steps overhead
 	OMP_NUM_THREADS=1 $(PY) tests/benchmarks/bench_scale.py folds prepare --counts 100 1000
-	OMP_NUM_THREADS=1 $(PY) tests/benchmarks/bench_diagnose.py --draws 20
+	OMP_NUM_THREADS=1 $(PY) tests/benchmarks/bench_diagnose.py
 
 fuzz: $(STAMPS)/test ## spoil every kind of input for FUZZ_SECONDS (the suite does so briefly)
 	$(PY) tests/endurance/fuzz.py --seconds $(FUZZ_SECONDS)

@@ -26,7 +26,7 @@ NOTEBOOK = '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
 SHORT = {
     "bench_attribution.py": "--subjects 2",
     "bench_data.py": "--count 1 --seeds",
-    "bench_diagnose.py": "--draws 1 --runs 1 --seeds 1",
+    "bench_diagnose.py": "--runs 1",
     "bench_facelab.py": "--moves 2",
     "bench_lasso.py": "--against . --clips 40 --rounds 1",
     "bench_maps.py": "--clips 40 --aligned 0",

@@ -1,10 +1,8 @@
-"""From a lasso let go to the page changed, in a real browser: JupyterLab in Chromium, planted clips, three maps.
+"""From the release of a lasso to the changed page, in a real browser: JupyterLab in Chromium, planted clips, 3 maps.
 
-Run as ``python tests/benchmarks/bench_lasso.py``; needs a Chromium. It draws headless and by the processor alone, WebGL
-too. *told*: the line under the maps says what was selected. *lit*: the selected points are lit on every map. Both end
-when the page has handed that frame over to be drawn. The baseline, taken in turn on the same page: a button that has
-the kernel move the title of an empty plotly figure, until that is drawn. ``--against FOLDER`` measures another
-checkout too, in turn with this one.
+Run as ``python tests/benchmarks/bench_lasso.py``; needs a Chromium, which draws by the processor alone. *line*: the
+line under the maps names the selection. *lit*: the selected points are lit on every map. Both end when the page has
+handed that frame over. ``--against FOLDER`` measures another checkout too (also of 0.1.0), by turns with this one.
 """
 
 from __future__ import annotations
@@ -31,8 +29,6 @@ HERE = Path(__file__).resolve().parents[2]
 SETUP = """
 import sys
 sys.path[:0] = [{root!r}, {planted!r}]
-import ipywidgets as widgets
-import plotly.graph_objects as go
 import medn_lab
 from bench_maps import planted
 from medn_lab.diagnose import selection_measures, umap
@@ -40,50 +36,31 @@ from medn_lab.widgets import BranchExplorer
 
 assert medn_lab.__file__.startswith({root!r})
 features = planted({clips})
-explorer = BranchExplorer(umap(features, method="pca"), features=features, measure=selection_measures(features))
-empty = go.FigureWidget(layout=dict(width=300, height=120))
-button = widgets.Button(description="Move").add_class("move")
-
-def move(_):
-    empty.layout.title.x = 0.9 - (empty.layout.title.x or 0.1)
-
-button.on_click(move)
+BranchExplorer(umap(features, method="pca"), features=features, measure=selection_measures(features))
 """
-SHOWN = "widgets.VBox([explorer, widgets.HBox([button, empty]).add_class('empty')])"
 
 # A task of the highest priority, asked for while a frame is made, runs as soon as that frame has been handed over: no
 # message of the kernel comes in between.
-WATCH = """([maps, empty]) => {
+WATCH = """maps => {
   const times = window.times = {};
-  const root = maps.closest('.medn-branch-explorer'), gd = maps.tagName === 'CANVAS' ? null : maps;
+  const root = maps.closest('.medn-branch-explorer');
+  const canvas = root.querySelector('canvas.medn-dots') ?? root.querySelectorAll('canvas.medn-map')[2];  // 0.1.0, 0.2.0
   const drawn = what => requestAnimationFrame(() => scheduler.postTask(
     () => { times[what] ??= performance.now(); }, { priority: 'user-blocking' }));
   const line = () => Array.from(root.querySelectorAll('.medn-line'), one => one.innerText)
     .find(text => / of \\d+ clips/.test(text)) ?? '';
-  const canvas = gd ? gd.querySelector('canvas.medn-dots') : root.querySelectorAll('canvas.medn-map')[2];
-  const lit = () => canvas ? +canvas.dataset.lit
-    : Array.from(gd._fullData.find(one => one.name === 'fused lit').x).filter(Number.isFinite).length;
-  let said = line(), shown = lit();
+  let named = line(), shown = +canvas.dataset.lit;
   new MutationObserver(() => {
     const now = line();
-    if (now && now !== said) drawn('told');
-    said = now;
+    if (now && now !== named) drawn('line');
+    named = now;
   }).observe(root, { subtree: true, childList: true, characterData: true });
-  const look = () => {
-    const now = lit();
+  new MutationObserver(() => {
+    const now = +canvas.dataset.lit;
     if (now && now !== shown) { times.clips = now; drawn('lit'); }
     shown = now;
-  };
-  if (canvas) new MutationObserver(look).observe(canvas, { attributes: true });
-  else gd.on('plotly_afterplot', look);
-  empty.on('plotly_afterplot', () => drawn('empty'));
+  }).observe(canvas, { attributes: true });
   document.addEventListener('pointerup', () => { times.begun = performance.now(); }, true);
-}"""
-
-PRESS = """() => {
-  for (const name of Object.keys(window.times)) delete window.times[name];
-  window.times.begun = performance.now();
-  document.querySelector('.move').click();
 }"""
 
 
@@ -92,8 +69,7 @@ class Measured:
 
     def __init__(self, browser: Browser, server: LabServer, *, root: Path, clips: int, name: str) -> None:
         setup = SETUP.strip().format(root=str(root), planted=str(HERE / "tests" / "benchmarks"), clips=clips)
-        cells = [nbformat.v4.new_code_cell(text) for text in (setup, SHOWN)]
-        book = nbformat.v4.new_notebook(cells=cells)
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(setup)])
         book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(book, server.root / f"{name}.ipynb")
         self.page: Page = browser.new_page(viewport={"width": 1400, "height": 1000})
@@ -103,28 +79,17 @@ class Measured:
         lab.run_all(seconds=300)
         if lab.errors():
             raise RuntimeError("; ".join(lab.errors()))
-        lab.scroll_to(1)
         drawn = self.page.locator(".medn-branch-explorer canvas.medn-map, .medn-branch-explorer .js-plotly-plot").first
         drawn.wait_for(state="visible")
-        # Maps of version 0.1.0 are a plotly figure.
-        self.maps = MapsOnPage(self.page) if drawn.evaluate("one => one.tagName") == "CANVAS" else None
-        self.plot = lab.plot(".medn-branch-explorer") if self.maps is None else None
-        empty = self.page.locator(".empty .js-plotly-plot").element_handle()
-        self.page.wait_for_function("gd => gd._fullLayout?._size", arg=empty)
-        self.page.get_by_text(f"All {clips} clips").wait_for()  # the figures of all clips have been worked out
-        self.page.evaluate(WATCH, [drawn.element_handle(), empty])
-        if self.maps is not None:
-            places = self.maps.places()
-        else:
-            around = self.plot.points(0)
-            places = np.array(self.plot.pixels(around))
+        self.page.get_by_text(f"All {clips} clips").wait_for()  # the measures of all clips have been computed
+        self.page.evaluate(WATCH, drawn.element_handle())
+        if drawn.evaluate("one => one.tagName") == "CANVAS":
+            places = MapsOnPage(self.page).places()
+        else:  # version 0.1.0 draws with plotly
+            plot = lab.plot(".medn-branch-explorer")
+            places = np.array(plot.pixels(plot.points(0)))
         self._middle = np.median(places, axis=0)
         self._wide = np.quantile(places, 0.8, axis=0) - np.quantile(places, 0.2, axis=0)
-
-    def press(self) -> dict[str, float]:
-        """Milliseconds from the button to the empty figure drawn."""
-        self.page.evaluate(PRESS)
-        return self._taken("empty")
 
     def lasso(self, turn: int) -> dict[str, float]:
         """Milliseconds from the mouse let go to each change; no lasso is drawn twice."""
@@ -138,24 +103,18 @@ class Measured:
         for corner in corners[1:]:
             mouse.move(*corner, steps=4)
         self.page.evaluate("() => { for (const name of Object.keys(window.times)) delete window.times[name]; }")
-        mouse.up()  # In full swing: plotly then waits 0.1 s for the last corner.
-        left, top = corners[-1]
-        mouse.move(left + 1, top)  # A hand is never still.
-        taken = self._taken("told", "lit")
-        explorer = self.page.locator(".medn-branch-explorer")
-        explorer.get_by_role("button", name="Clear").click()  # and no pointer is left on points: each is another clip
-        explorer.get_by_text("Nothing is selected").wait_for()
-        return taken
-
-    def _taken(self, *names: str) -> dict[str, float]:
-        self.page.wait_for_function("names => names.every(name => name in window.times)", arg=list(names))
-        self.page.wait_for_timeout(1000)  # the figures of the selection come meanwhile
+        mouse.up()
+        self.page.wait_for_function("() => 'line' in window.times && 'lit' in window.times")
+        self.page.wait_for_timeout(1000)  # the measures of the selection come meanwhile
         times = self.page.evaluate("() => window.times")
-        return {name: times[name] - times["begun"] for name in names} | {"clips": times.get("clips", 0)}
+        explorer = self.page.locator(".medn-branch-explorer")
+        explorer.get_by_role("button", name="Clear").click()  # and the pointer leaves the points
+        explorer.get_by_text("Nothing is selected").wait_for()
+        return {name: times[name] - times["begun"] for name in ("line", "lit")} | {"clips": times["clips"]}
 
 
 def measure(browser: Browser, server: LabServer, *, roots: dict[str, Path], clips: int, rounds: int) -> list[dict]:
-    """`rounds` lassos in each checkout, by turns, each after a press of the button; one of each goes before."""
+    """`rounds` lassos in each checkout, by turns; one of each goes before."""
     pages = {
         name: Measured(browser, server, root=root, clips=clips, name=f"{name.split()[0]}-{clips}")
         for name, root in roots.items()
@@ -164,10 +123,8 @@ def measure(browser: Browser, server: LabServer, *, roots: dict[str, Path], clip
     for turn in range(rounds + 1):
         for name, one in pages.items():
             one.page.bring_to_front()
-            row = {"of": clips, "checkout": name, "empty figure": one.press()["empty"], **one.lasso(turn)}
-            row["first change"] = min(row["told"], row["lit"])
-            rows.append(row)
-            print({key: value if isinstance(value, str) else round(value) for key, value in row.items()}, flush=True)
+            rows.append({"of": clips, "checkout": name, **one.lasso(turn)})
+            print(rows[-1], flush=True)
     for one in pages.values():
         one.page.close()
     server.stop_kernels()
@@ -189,14 +146,10 @@ def main() -> None:
             rows += measure(browser, server, roots=roots, clips=clips, rounds=chosen.rounds)
         browser.close()
     table = pd.DataFrame(rows)
-    columns = ["first change", "told", "lit", "empty figure"]
     by = table.groupby(["of", "checkout"], sort=False)
-    told = by[columns].median().round(0).astype(int)
-    told["slowest first"] = by["first change"].max().round(0).astype(int)
-    told["times the empty figure"] = (told["first change"] / told["empty figure"]).round(1)
-    told["clips in a lasso"] = by["clips"].median().astype(int)
+    shown = by[["line", "lit", "clips"]].median().assign(slowest=by["lit"].max()).round(0).astype(int)
     print(f"medians of {chosen.rounds} lassos, ms; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    print(told.to_string())
+    print(shown.to_string())
 
 
 if __name__ == "__main__":
