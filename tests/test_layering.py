@@ -4,7 +4,7 @@ import ast
 import inspect
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -124,15 +124,16 @@ def test_a_room_imports_only_the_rooms_it_may_know(room):
     assert not faults, "\n".join(faults)
 
 
-def test_modules_import_absolutely_and_are_short_and_named_after_something():
-    faults = []
-    for path in sources("*.py"):
-        text = path.read_text()
-        relative = [node for node in ast.walk(parse(text)) if isinstance(node, ast.ImportFrom) and node.level]
-        vague = path.stem.strip("_") in {"utils", "util", "helpers", "helper", "common", "misc"}
-        if relative or vague or len(text.splitlines()) > LONGEST_MODULE:
-            faults.append(f"{path.relative_to(PACKAGE)}: {len(text.splitlines())} lines, {len(relative)} relative")
-    assert not faults, faults
+def test_modules_are_short_and_named_after_something():
+    lengths = {path: len(path.read_text().splitlines()) for path in sources("*.py")}
+    assert not {path: length for path, length in lengths.items() if length > LONGEST_MODULE}
+    assert not {"utils", "util", "helpers", "helper", "common", "misc"} & {path.stem.strip("_") for path in lengths}
+
+
+def loaded(modules: str, packages: Collection[str]) -> str:
+    """Which of `packages` a fresh interpreter has loaded after ``import MODULES``, printed as a list."""
+    script = f"import sys, {modules}; print([name for name in {packages} if name in sys.modules])"
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.mark.parametrize("room", ["", *(room for room in MAY_KNOW if (PACKAGE / room).is_dir())])
@@ -140,21 +141,14 @@ def test_importing_a_room_loads_nothing_heavy(room):
     # The records hold DataFrames and are what every other room starts from.
     heavy = [name for name in HEAVY if not (room == "records" and name == "pandas")]
     module = f"medn_lab.{room}".rstrip(".")
-    script = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]", f"import {module} loads {done.stdout.strip()}"
+    assert loaded(module, heavy) == "[]"
 
 
 @pytest.mark.slow
 def test_numeric_modules_of_diagnose_load_no_torch():
-    numeric = [
-        module_of(path)
-        for path in sources("*.py", under=PACKAGE / "diagnose")
-        if not path.stem.startswith(USES_NETWORKS)
-    ]
-    script = f"import sys, {', '.join(numeric)}; print(sorted({NETWORK_PACKAGES} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    modules = sources("*.py", under=PACKAGE / "diagnose")
+    numeric = [module_of(path) for path in modules if not path.stem.startswith(USES_NETWORKS)]
+    assert loaded(", ".join(numeric), NETWORK_PACKAGES) == "[]"
 
 
 @pytest.mark.parametrize("stub", sources("__init__.pyi"), ids=module_of)

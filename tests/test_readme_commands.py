@@ -24,25 +24,20 @@ PROGRAM = re.compile(
 NOTEBOOK = '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
 
 SHORT = {
-    "bench_attribution.py": "--subjects 2",
-    "bench_data.py": "--count 1 --seeds",
+    "bench_browser.py": "--clips 40 --rounds 1",
+    "bench_data.py": "--count 1",
     "bench_diagnose.py": "--runs 1",
     "bench_facelab.py": "--moves 2",
-    "bench_lasso.py": "--against . --clips 40 --rounds 1",
-    "bench_maps.py": "--clips 40 --aligned 0",
-    "bench_page.py": "--clips 40 --rounds 1",
+    "bench_import.py": "",
     "bench_model.py": "--batch 1 --rounds 1 --subjects 2 --clips 6 --epochs 1 --seeds 1",
     "bench_scale.py": "--counts 30 40 --subjects 2 --clips 6 --epochs 1 --rounds 1",
-    "bench_start.py": "--rounds 1 --cold-only",
     "fuzz.py": "--seconds 1",
     "kill_rounds.py": "--rounds 1 --jobs prepare",
     "make_pretrained.py": "--small",
-    "soak.py": "--starts 5",
-    "soak_explorer.py": "--gestures 10",
+    "soak.py": "--steps 6",
 }
 """Added to a script's command; the last of an option given twice counts."""
 
-IN_A_BROWSER = ("bench_lasso.py", "bench_page.py", "bench_start.py")
 MAKE_RUNS = re.compile(r"[\w./-]+/\w+\.(?:py|ipynb)")
 
 
@@ -86,7 +81,7 @@ def run_make(words: list[str], folder: Path) -> None:
 
 def run_script(script: Path, options: list[str], folder: Path) -> None:
     """A script of the repository, shortened."""
-    if script.name in IN_A_BROWSER:
+    if script.name == "bench_browser.py":
         sys.path.insert(0, str(ROOT / "tests" / "browser"))
         from chromium_here import find_chromium
 

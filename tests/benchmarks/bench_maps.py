@@ -1,7 +1,4 @@
-"""What maps and confusable pairs cost, and which alignment of two checkpoints holds clips in their place.
-
-Run as ``python tests/benchmarks/bench_maps.py``; seconds of wall clock, on one thread with ``OMP_NUM_THREADS=1``. The
-first map also compiles. The features are planted: clusters as AU sets make them, 64-d.
+"""Which alignment of two checkpoints holds clips in their place: ``python tests/benchmarks/bench_maps.py``.
 
 Alignment is measured between a planted space and two others of the same clips: a rotated copy, whose neighbours are the
 same throughout, and one in which a fifth of the clips has changed places. In radii of the first map (root mean square
@@ -17,22 +14,14 @@ import time
 import numpy as np
 import pandas as pd
 
-from medn_lab.diagnose import (
-    aligned_umap,
-    confusable_sets,
-    continuity,
-    pair_separation,
-    rank_pairs,
-    trustworthiness,
-    umap,
-)
+from medn_lab.diagnose import aligned_umap
 from medn_lab.records import BranchFeatures
 from medn_lab.synthme import draw_table
 
 WIDTH = 64
 
 
-def planted(n: int, *, seed: int = 0) -> BranchFeatures:
+def planted(n: int, *, width: int = WIDTH, seed: int = 0) -> BranchFeatures:
     """Motion features that know the AU set, emotion features that know the emotion, and both; unit noise."""
     rng = np.random.default_rng(seed)
     table = draw_table(n_subjects=-(-n // 25), clips_per_subject=25, seed=seed).iloc[:n]
@@ -40,30 +29,9 @@ def planted(n: int, *, seed: int = 0) -> BranchFeatures:
     spaces = []
     for column in ("action_units", "emotion"):
         codes, names = pd.factorize(table[column])
-        centres = 2 * rng.normal(size=(len(names), WIDTH))
-        spaces.append((centres[codes] + rng.normal(size=(n, WIDTH))).astype(np.float32))
+        centres = 2 * rng.normal(size=(len(names), width))
+        spaces.append((centres[codes] + rng.normal(size=(n, width))).astype(np.float32))
     return BranchFeatures(*spaces, (spaces[0] + spaces[1]) / 2, table)
-
-
-def costs(n: int) -> list[tuple[str, int, float]]:
-    """One branch's map and its quality, and the pairs, at `n` clips."""
-    features = planted(n)
-    table, xy = features.table, features.motion[:, :2]
-    calls = {
-        "umap, one branch": lambda: umap(features, branches=("motion",)),
-        "pca, one branch": lambda: umap(features, branches=("motion",), method="pca"),
-        "trustworthiness": lambda: trustworthiness(features.motion, xy),
-        "continuity": lambda: continuity(features.motion, xy),
-        "confusable_sets": lambda: confusable_sets(table),
-        "rank_pairs": lambda: rank_pairs(table, features=features),
-        "pair_separation, 1000 resamples": lambda: pair_separation(table, features=features),
-    }
-    rows = []
-    for name, call in calls.items():
-        start = time.perf_counter()
-        call()
-        rows.append((name, n, time.perf_counter() - start))
-    return rows
 
 
 def alignments(n: int, seed: int) -> list[tuple]:
@@ -89,12 +57,9 @@ def alignments(n: int, seed: int) -> list[tuple]:
 
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--clips", type=int, nargs="*", default=[500, 5000])
-    arguments.add_argument("--aligned", type=int, default=480, help="clips for the alignments; 0 leaves them out")
+    arguments.add_argument("--clips", type=int, default=480)
     arguments.add_argument("--seeds", type=int, nargs="*", default=[0, 1])
     chosen = arguments.parse_args()
-    rows = pd.DataFrame([row for n in chosen.clips for row in costs(n)], columns=["what", "clips", "s"])
-    print(rows.round(2).to_string(index=False), end="\n\n")
     columns = ["second space", "method", "seed", "stayed", "moved", "trustworthiness", "s"]
-    rows = [row for seed in chosen.seeds if chosen.aligned for row in alignments(chosen.aligned, seed)]
+    rows = [row for seed in chosen.seeds for row in alignments(chosen.clips, seed)]
     print(pd.DataFrame(rows, columns=columns).round(3).to_string(index=False))

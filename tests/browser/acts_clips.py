@@ -3,8 +3,7 @@
 import csv
 from pathlib import Path
 
-from lab_page import LabPage
-from pictures_shown import IMAGE, expect_other_picture
+from lab_page import IMAGE, LabPage, expect_other_picture
 from playwright.sync_api import Locator, expect
 
 FACE = "canvas.medn-face-canvas"
@@ -24,8 +23,8 @@ def play_and_magnify_the_clip(lab: LabPage) -> None:
     drag_to_share(lab, player.locator(".medn-magnify"), 0.95)
     expect(player.locator(".medn-factor")).not_to_have_text("1.0")
     player.get_by_role("button", name="Play").click()
-    moved = expect_other_picture(lab, face, than=still)
-    expect_other_picture(lab, face, than=moved)
+    moved = expect_other_picture(face, than=still)
+    expect_other_picture(face, than=moved)
     player.get_by_role("button", name="Pause").click()
     lab.page.wait_for_timeout(500)
     held = face.evaluate(IMAGE)
@@ -41,11 +40,11 @@ def step_and_overlay_the_clip(lab: LabPage) -> None:
     player.locator(".medn-frames").focus()
     shown, now = face.evaluate(IMAGE), line.inner_text()
     lab.page.keyboard.press("ArrowRight")
-    shown = expect_other_picture(lab, face, than=shown)
+    shown = expect_other_picture(face, than=shown)
     expect(line).not_to_have_text(now)
     expect(line).to_contain_text(" ms")
     player.get_by_role("button", name="flow arrows").click()
-    expect_other_picture(lab, face, than=shown)
+    expect_other_picture(face, than=shown)
     player.get_by_text("times as long as the motion").wait_for()
     lab.screenshot("player-arrows")
 
@@ -58,12 +57,12 @@ def watch_what_the_network_keeps(lab: LabPage) -> None:
     expect(face).to_have_attribute("data-overlay", "kept")
     shown = face.evaluate(IMAGE)
     player.locator(".medn-which").select_option(index=1)
-    shown = expect_other_picture(lab, face, than=shown)
+    shown = expect_other_picture(face, than=shown)
     player.get_by_role("button", name="attribution").click()
-    shown = expect_other_picture(lab, face, than=shown)
+    shown = expect_other_picture(face, than=shown)
     player.locator(".medn-frames").focus()
     lab.page.keyboard.press("ArrowRight")
-    expect_other_picture(lab, face, than=shown)
+    expect_other_picture(face, than=shown)
     player.get_by_text("red raises it").wait_for()
     lab.screenshot("player-attribution")
 
@@ -77,17 +76,17 @@ def browse_pairs(lab: LabPage) -> None:
     second, shown = titles.nth(1).inner_text(), faces.nth(1).evaluate(IMAGE)  # the first clip is in both pairs
     browser.get_by_role("button", name="next").click()
     expect(titles.nth(1)).not_to_have_text(second)
-    shown = expect_other_picture(lab, faces.nth(1), than=shown)
+    shown = expect_other_picture(faces.nth(1), than=shown)
     browser.locator(".medn-frames").focus()
     for _ in range(3):
         lab.page.keyboard.press("ArrowRight")
-    shown = expect_other_picture(lab, faces.nth(1), than=shown)
+    shown = expect_other_picture(faces.nth(1), than=shown)
     expect(browser.locator(".medn-now")).to_contain_text(" ms")
     lab.page.wait_for_timeout(500)
     shown = [face.evaluate(IMAGE) for face in faces.all()]
     drag_to_share(lab, browser.locator(".medn-magnify"), 0.9)
     for face, before in zip(faces.all(), shown, strict=True):
-        expect_other_picture(lab, face, than=before)
+        expect_other_picture(face, than=before)
     lab.screenshot("pairs-frame")
 
     count = browser.get_by_text("pairs").filter(has_text="of ").first

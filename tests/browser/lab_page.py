@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import nbformat
 import numpy as np
 from lab_server import LabServer
 from playwright.sync_api import Locator, Page, TimeoutError
@@ -26,17 +27,21 @@ CELLS = """() => window.jupyterapp.shell.currentWidget.content.model.toJSON().ce
 }))"""
 """From the model: Lab draws only the cells in view."""
 
-SCROLLER = """() => {
-  const panel = window.jupyterapp.shell.currentWidget.content.node;
-  return [panel, ...panel.querySelectorAll('.jp-WindowedPanel-outer')].find(
-    node => node.scrollHeight > node.clientHeight + 1 && getComputedStyle(node).overflowY !== 'visible') ?? panel;
-}"""
+IMAGE = "node => node.toDataURL()"
+"""What a canvas shows."""
 
 PATIENCE_MS = 120_000
 """How long anything that must come is waited for; a slow machine needs it, a fast one does not notice."""
 
 SETTLE_MS = 400
 """Between moving to a point and clicking it: plotly takes up a hover first, and an earlier click is lost."""
+
+
+def notebook_of(cells: Sequence[str]) -> nbformat.NotebookNode:
+    """A notebook of code cells."""
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text.strip()) for text in cells])
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return book
 
 
 class LabPage:
@@ -71,8 +76,13 @@ class LabPage:
                     raise
         self.page.evaluate("() => { const s = window.jupyterapp.shell; s.collapseLeft(); s.collapseRight(); }")
 
-    def run_all(self, *, seconds: float = 900) -> None:
-        """Clear the stored outputs, run every cell, and wait until each has been executed or one has failed."""
+    def open_cells(self, name: str, *cells: str) -> None:
+        """Write a notebook of these code cells under the server's root and open it."""
+        nbformat.write(notebook_of(cells), self.server.root / name)
+        self.open_notebook(name)
+
+    def start_all(self) -> None:
+        """Clear the stored outputs, and begin to run every cell."""
         self.page.evaluate(
             """async () => {
               const commands = window.jupyterapp.commands;
@@ -81,12 +91,20 @@ class LabPage:
               commands.execute('notebook:run-all-cells').finally(() => { window.allHaveRun = true; });
             }"""
         )
+
+    def wait_until_run(self, *, seconds: float = 900) -> None:
+        """Wait until each cell has been executed or one has failed."""
         self.page.wait_for_function(
             """() => window.allHaveRun
               && window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'""",
             timeout=seconds * 1000,
             polling=250,
         )
+
+    def run_all(self, *, seconds: float = 900) -> None:
+        """Run every cell, and wait until each has been executed or one has failed."""
+        self.start_all()
+        self.wait_until_run(seconds=seconds)
 
     def execute(self, code: str) -> None:
         """Run code in the notebook's kernel, in no cell."""
@@ -128,28 +146,18 @@ class LabPage:
 
     def screenshot(self, name: str) -> Path:
         """Store what the window shows as ``screenshots/<name>.png``."""
-        target = self.pictures / f"{name}.png"
-        self.page.screenshot(path=target)
-        return target
+        self.page.screenshot(path=self.pictures / f"{name}.png")
+        return self.pictures / f"{name}.png"
 
     def screenshots_down(self, name: str) -> list[Path]:
-        """Scroll from the top to the end, a picture a window: ``<name>-01.png`` and so on; the window is high for it."""
+        """Go down the notebook in a high window, a picture for every fourth cell: ``<name>-01.png`` and so on."""
         size = self.page.viewport_size
         self.page.set_viewport_size({"width": size["width"], "height": 2600})
-        self.page.evaluate(f"() => {{ ({SCROLLER})().scrollTop = 0; }}")
         taken = []
-        while len(taken) < 60:
-            self.page.wait_for_timeout(800)  # Plots draw after their cell is attached.
+        for cell in range(0, len(self.cells()), 4):
+            self.scroll_to(cell)
+            self.page.wait_for_timeout(SETTLE_MS)  # plots draw after their cell is attached
             taken.append(self.screenshot(f"{name}-{len(taken) + 1:02d}"))
-            moved = self.page.evaluate(
-                f"""() => {{
-                  const node = ({SCROLLER})(), before = node.scrollTop;
-                  node.scrollTop += 0.9 * node.clientHeight;
-                  return node.scrollTop - before;
-                }}"""
-            )
-            if moved < 2:
-                break
         self.page.set_viewport_size(size)
         return taken
 
@@ -160,6 +168,16 @@ class LabPage:
         graph.scroll_into_view_if_needed()
         self.page.wait_for_function("gd => gd._fullLayout?._size", arg=graph.element_handle())
         return PlotlyPlot(self.page, graph)
+
+
+def expect_other_picture(image: Locator, than: str) -> str:
+    """Wait until a canvas shows another picture, and return it."""
+    for _ in range(PATIENCE_MS // 250):
+        image.page.wait_for_timeout(250)
+        shown = image.evaluate(IMAGE)
+        if shown != than:
+            return shown
+    raise AssertionError("the picture did not change")
 
 
 class MapsOnPage:
@@ -232,60 +250,38 @@ class MapsOnPage:
 
 
 class PlotlyPlot:
-    """A drawn plotly figure: where its data are on the screen, and gestures on them.
-
-    ``axes`` names the subplot as a trace does: ``("x", "y")``, ``("x2", "y2")`` and so on.
-    """
+    """A drawn plotly figure: its data, and a click on them."""
 
     def __init__(self, page: Page, graph: Locator) -> None:
         self.page = page
         self.graph = graph
 
     def points(self, trace: int = 0) -> list[dict]:
-        """``x, y, customdata`` of each point of a trace, and the trace's axes."""
+        """``x, y`` of each point of a trace, and the trace's axes."""
         return self.graph.evaluate(
             """(gd, i) => {
-              const { customdata, xaxis, yaxis } = gd._fullData[i];
-              const own = k => customdata?.[k] ?? null;
-              return gd.calcdata[i].map((point, k) => ({
-                x: point.x, y: point.y, customdata: own(k), axes: [xaxis ?? 'x', yaxis ?? 'y'] }));
+              const { xaxis, yaxis } = gd._fullData[i];
+              return gd.calcdata[i].map(point => ({ x: point.x, y: point.y, axes: [xaxis ?? 'x', yaxis ?? 'y'] }));
             }""",
             trace,
         )
 
-    def trace_names(self) -> list[str]:
-        """The names of the traces, in order."""
-        return self.graph.evaluate("gd => gd._fullData.map(trace => trace.name ?? '')")
+    def click(self, x: float, y: float, *, axes: Sequence[str] = ("x", "y")) -> None:
+        """Move the mouse onto a data point, stay until plotly has taken it up, and click.
 
-    def pixel(self, x: float, y: float, *, axes: Sequence[str] = ("x", "y")) -> tuple[float, float]:
-        """Where a data point is in the window, in CSS pixels."""
-        return self.pixels([{"x": x, "y": y, "axes": axes}])[0]
-
-    def pixels(self, points: Sequence[dict]) -> list[tuple[float, float]]:
-        """Where points of :meth:`points` are in the window, in CSS pixels."""
-        places = self.graph.evaluate(
-            """(gd, points) => {
+        ``axes`` names the subplot as a trace does: ``("x", "y")``, ``("x2", "y2")`` and so on.
+        """
+        left, top = self.graph.evaluate(
+            """(gd, [x, y, xName, yName]) => {
               const axis = name => gd._fullLayout[name[0] + 'axis' + name.slice(1)];
-              const box = gd.getBoundingClientRect();
-              return points.map(({ x, y, axes: [xName, yName] }) => {
-                const px = axis(xName), py = axis(yName);
-                return [box.left + px._offset + px.d2p(x), box.top + py._offset + py.d2p(y)];
-              });
+              const box = gd.getBoundingClientRect(), px = axis(xName), py = axis(yName);
+              return [box.left + px._offset + px.d2p(x), box.top + py._offset + py.d2p(y)];
             }""",
-            [{"x": point["x"], "y": point["y"], "axes": list(point["axes"])} for point in points],
+            [x, y, *axes],
         )
-        return [(left, top) for left, top in places]
-
-    def hover(self, x: float, y: float, *, axes: Sequence[str] = ("x", "y")) -> None:
-        """Move the mouse onto a data point and stay there until plotly has taken it up."""
-        left, top = self.pixel(x, y, axes=axes)
         self.page.mouse.move(left - 3, top - 3)
         self.page.mouse.move(left, top, steps=3)
         self.page.wait_for_timeout(SETTLE_MS)
-
-    def click(self, x: float, y: float, *, axes: Sequence[str] = ("x", "y")) -> None:
-        """Click a data point."""
-        self.hover(x, y, axes=axes)
         self.page.mouse.down()
         self.page.mouse.up()
         self.page.wait_for_timeout(SETTLE_MS)

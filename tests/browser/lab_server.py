@@ -20,6 +20,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SETTINGS = {"@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}}
 """Front-end settings: Lab would ask its home page for news."""
 
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
 
 @dataclass(frozen=True)
 class LabServer:
@@ -29,18 +31,16 @@ class LabServer:
     root: Path
     log: Path
 
-    def api(self, path: str, *, method: str = "GET") -> object:
-        """The answer of Jupyter's REST interface, decoded."""
+    def ask(self, path: str, *, method: str = "GET") -> bytes:
+        """The answer of Jupyter's REST interface."""
         request = urllib.request.Request(f"{self.url}/api/{path}", method=method)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=30) as answer:
-            body = answer.read()
-        return json.loads(body) if body else None
+        with DIRECT.open(request, timeout=30) as answer:
+            return answer.read()
 
     def stop_kernels(self) -> None:
         """End every notebook's kernel, so that a finished test holds no memory."""
-        for session in self.api("sessions"):
-            self.api(f"sessions/{session['id']}", method="DELETE")
+        for session in json.loads(self.ask("sessions")):
+            self.ask(f"sessions/{session['id']}", method="DELETE")
 
 
 @contextmanager
@@ -80,13 +80,12 @@ def running(command: list[str], *, folder: Path, cwd: Path, log: Path, address: 
             command, cwd=cwd, env=environment(folder), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
             start_new_session=True,
         )  # fmt: skip
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         for _ in range(600):
             if process.poll() is not None:
                 break
             try:
-                opener.open(address, timeout=10)
+                DIRECT.open(address, timeout=10)
             except urllib.error.HTTPError:
                 pass  # it answers
             except OSError:
@@ -107,17 +106,9 @@ def running(command: list[str], *, folder: Path, cwd: Path, log: Path, address: 
 
 def environment(folder: Path) -> dict[str, str]:
     """The kernels' and the server's environment: nothing of the user's configuration, and proxies that lead nowhere."""
-    nowhere = "http://127.0.0.1:9"
-    proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), nowhere)
-    return {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "PYTEST"))},
-        **proxies,
-        "no_proxy": "127.0.0.1,localhost",
-        "NO_PROXY": "127.0.0.1,localhost",
-        "HF_HUB_OFFLINE": "1",
-        "JUPYTER_CONFIG_DIR": str(folder / "config"),
-        "JUPYTER_DATA_DIR": str(folder / "data"),
-        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
-        "JUPYTER_PREFER_ENV_PATH": "1",
-        "IPYTHONDIR": str(folder / "ipython"),
-    }
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "PYTEST"))}
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    direct = dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost")
+    places = {f"JUPYTER_{kind.upper()}_DIR": str(folder / kind) for kind in ("config", "data", "runtime")}
+    places |= {"JUPYTER_PREFER_ENV_PATH": "1", "IPYTHONDIR": str(folder / "ipython"), "HF_HUB_OFFLINE": "1"}
+    return ours | proxies | direct | places

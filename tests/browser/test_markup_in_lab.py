@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import nbformat
 from hostile_records import EVIL, hostile_records
 from lab_page import MapsOnPage
 from playwright.sync_api import expect
@@ -27,12 +26,8 @@ def expect_text_only(page, where=None) -> None:
     assert page.evaluate("window.planted") is None
 
 
-def test_every_widget_shows_it_as_text(lab, lab_server):
-    cells = [SETUP, *(f"shown[{name!r}]" for name in SHOWN)]
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
-    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(book, lab_server.root / "hostile.ipynb")
-    lab.open_notebook("hostile.ipynb")
+def test_every_widget_shows_it_as_text(lab):
+    lab.open_cells("hostile.ipynb", SETUP, *(f"shown[{name!r}]" for name in SHOWN))
     lab.run_all(seconds=180)
     assert lab.errors() == []
     for place, name in enumerate(SHOWN, start=1):

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
 from lab_page import LabPage
 from playwright.sync_api import expect
@@ -35,13 +34,10 @@ ENDED = "the model has the weights of epoch"
 
 
 @pytest.fixture
-def training(lab, lab_server) -> LabPage:
+def training(lab) -> LabPage:
     """A notebook whose second cell trains for longer than anybody waits."""
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text.strip()) for text in (SETUP, TRAIN, USE)])
-    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(book, lab_server.root / "monitor.ipynb")
-    lab.open_notebook("monitor.ipynb")
-    lab.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+    lab.open_cells("monitor.ipynb", SETUP, TRAIN, USE)
+    lab.start_all()
     wait_for_epochs(lab, 2)
     return lab
 

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from lab_page import MapsOnPage
+from lab_page import IMAGE, MapsOnPage
 from outlines import held, loneliest, through_a_gap
-from pictures_shown import IMAGE
 from playwright.sync_api import expect
 from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
 

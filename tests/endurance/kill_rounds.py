@@ -106,20 +106,13 @@ JOBS = {
 that never falls. The second raises if something half-written loads."""
 
 
-def hashes(folder: Path) -> dict[str, str]:
-    return {str(path): digest(path.read_bytes()) for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def call(
-    name: str, given: Path, out: Path, *, last_call: int | None = None, seconds: float | None = None
-) -> str | None:
+def call(name: str, given: Path, out: Path, *, last_call: int = -1, seconds: float | None = None) -> str | None:
     """The digest of the job, run in a child; None if it was killed: at a call to the disk, or after so many seconds."""
     answer = out.parent / "answer"
     child = os.fork()
     if not child:
         try:
-            if last_call is not None:
-                die_at(last_call)
+            die_at(last_call)
             answer.write_text(JOBS[name][0](given, out))
         except BaseException as error:
             answer.write_text(f"failed: {type(error).__name__}: {error}")
@@ -149,6 +142,10 @@ def die_at(last: int) -> None:
     for name in ("fsync", "rename", "replace", "unlink", "remove", "rmdir", "mkdir", "link"):
         setattr(os, name, deadly(getattr(os, name)))
     storage.atomic_swap = deadly(storage.atomic_swap)
+
+
+def originals(folder: Path) -> dict[Path, str]:
+    return {path: digest(path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
 
 
 def endure(name: str, given: Path, work: Path, options: argparse.Namespace) -> dict[str, object]:
@@ -198,10 +195,10 @@ def main() -> int:
         index = read_casme2(given / "originals")
         ClipIndex(index.table.iloc[:12], index.problems, index.source).save(given / "index")
         tiny_clips().save(given / "clips")
-        before = hashes(given)
+        before = originals(given)
         for name in options.jobs:
             found = endure(name, given, Path(folder) / name, options)
-            found["originals_untouched"] = hashes(given) == before
+            found["originals_untouched"] = originals(given) == before
             print(json.dumps(found), flush=True)
             failed |= bool(found["failures"] or found["left_behind"]) or not found["originals_untouched"]
     return int(failed)
