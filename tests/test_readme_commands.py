@@ -19,7 +19,7 @@ README = "\n\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES
 
 FENCES = r"^```(sh|powershell|bash)\n(.*?)^```"
 PROGRAM = re.compile(
-    r"(make|python3?|pip|jupyter|voila|conda|torchrun|py|pytest|(bench|test)_\w+\.py|\.venv[/\\](bin|Scripts)[/\\]\w+)(?=\s|$)"
+    r"(make|python3?|pip|jupyter|voila|conda|torchrun|py|pytest|bench_\w+\.py|\.venv[/\\](bin|Scripts)[/\\]\w+)(?=\s|$)"
 )
 NOTEBOOK = '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
 
@@ -31,9 +31,7 @@ SHORT = {
     "bench_import.py": "",
     "bench_model.py": "--batch 1 --rounds 1 --subjects 2 --clips 6 --epochs 1 --seeds 1",
     "bench_scale.py": "--counts 30 40 --subjects 2 --clips 6 --epochs 1 --rounds 1",
-    "fuzz.py": "--seconds 1",
     "kill_rounds.py": "--rounds 1 --jobs prepare",
-    "make_pretrained.py": "--small",
     "soak.py": "--steps 6",
 }
 """Added to a script's command; the last of an option given twice counts."""
@@ -79,7 +77,7 @@ def run_make(words: list[str], folder: Path) -> None:
     assert all(option.partition("=")[2] in printed for option in words[1:])
 
 
-def run_script(script: Path, options: list[str], folder: Path) -> None:
+def run_script(script: Path, options: list[str]) -> None:
     """A script of the repository, shortened."""
     if script.name == "bench_browser.py":
         sys.path.insert(0, str(ROOT / "tests" / "browser"))
@@ -87,11 +85,6 @@ def run_script(script: Path, options: list[str], folder: Path) -> None:
 
         if find_chromium() is None:
             pytest.skip("there is no Chromium")
-    if script.parent.name == "pretrained":  # which writes to its own folder
-        shutil.copytree(script.parent, folder / "pretrained")
-        script = folder / "pretrained" / script.name
-        shipped = min(path.parent.name for path in script.parent.glob("*/config.json"))
-        options = [shipped if word == "NAME" else word for word in options]
     assert script.name in SHORT, f"say in SHORT how {script.name} is run in a few seconds"
     assert run(sys.executable, script, *options, *SHORT[script.name].split()).strip()
 
@@ -100,7 +93,7 @@ def run_python(words: list[str], folder: Path) -> None:
     """``python ...``: a module, a statement or a script; alone it is the interpreter."""
     first, *rest = words or ["--version"]
     if first.endswith(".py"):
-        run_script(ROOT / first, rest, folder)
+        run_script(ROOT / first, rest)
     elif words[:2] == ["-m", "venv"]:
         run(sys.executable, "-m", "venv", "--without-pip", folder / rest[1])
     elif words[:2] == ["-m", "pip"]:
@@ -137,8 +130,7 @@ def run_jupyter(words: list[str], folder: Path) -> None:
 def run_voila(words: list[str], folder: Path) -> None:
     """Its options; ``tests/browser/test_voila.py`` serves pages."""
     assert (ROOT / words[-1]).is_dir()
-    if shutil.which("voila") is None:
-        pytest.skip("voila is not installed")
+    pytest.importorskip("voila")
     run("voila", *words[:-1], "--version")
 
 
@@ -168,11 +160,7 @@ def carry_out(command: str, folder: Path) -> None:
     if program == "py":  # the launcher on Windows, whose first option chooses the version
         program, words = "python", words[1:]
     if program.endswith(".py"):
-        script = ROOT / "tests" / "benchmarks" / program
-        if program.startswith("test_"):
-            run(sys.executable, "-m", "pytest", "-q", "--benchmark-disable", script)
-        else:
-            run_script(script, words, folder)
+        run_script(ROOT / "tests" / "benchmarks" / program, words)
     elif program in PROGRAMS:
         PROGRAMS[program](words, folder)
     else:

@@ -39,15 +39,24 @@ def test_ruff_finds_nothing(what):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_hole_in_the_library_would_be_found(tmp_path):
+FAULTS = """import pickle
+
+
+def f(a, b=[]):
+    return eval(pickle.loads(a))
+"""
+
+
+def test_a_hole_a_default_that_changes_and_a_missing_docstring_would_be_found(tmp_path):
     (tmp_path / "pyproject.toml").write_text((REPOSITORY / "pyproject.toml").read_text())
-    (tmp_path / "hole.py").write_text('"""A hole."""\n\nimport pickle\n\npickle.loads(b"")\neval("1")\n')
-    done = ruff("check", "--output-format", "concise", "hole.py", cwd=tmp_path)
-    assert {"S301", "S307"} <= set(done.stdout.replace(":", " ").split()), done.stdout
+    (tmp_path / "faults.py").write_text(FAULTS)
+    done = ruff("check", "--output-format", "concise", "faults.py", cwd=tmp_path)
+    assert {"S301", "S307", "B006", "D100", "D103"} <= set(done.stdout.replace(":", " ").split()), done.stdout
 
 
 def test_no_part_of_the_package_is_let_off_by_mypy():
     mypy = PROJECT["tool"]["mypy"]
+    assert mypy["disallow_untyped_defs"]
     for one in mypy["overrides"]:
         assert set(one) == {"module", "ignore_missing_imports"}
         assert not [name for name in one["module"] if name.split(".")[0] in ("medn_lab", "*")]

@@ -19,10 +19,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PICTURES = REPOSITORY / "notebooks" / "pictures"
 sys.path.insert(0, str(REPOSITORY / "tests" / "browser"))
 
-from chromium_here import FLAGS, find_chromium  # noqa: E402
+from chromium_here import launched  # noqa: E402
 from lab_page import MapsOnPage  # noqa: E402
 from outlines import circle  # noqa: E402
-from playwright.sync_api import sync_playwright  # noqa: E402
 
 
 def draw_persons() -> None:
@@ -50,8 +49,7 @@ def draw_animation() -> None:
     records = {"clips": clips, "predictions": predictions, "features": features}
     explorer = medn.widgets.BranchExplorer(medn.diagnose.umap(features), **records)
     frames: list[tuple[Image.Image, int]] = []
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), headless=True, args=FLAGS)
+    with tempfile.TemporaryDirectory() as folder, launched() as browser:
         page = browser.new_page(viewport={"width": 1160, "height": 900})
         page.goto(explorer.to_html(Path(folder) / "explorer.html").as_uri())
         maps = MapsOnPage(page, within="#maps")
@@ -84,7 +82,6 @@ def draw_animation() -> None:
             page.wait_for_timeout(90)
             if press % 2:
                 shoot(150)
-        browser.close()
     pictures, times = zip(*frames, strict=True)
     pictures[0].save(
         PICTURES / "explorer.webp", save_all=True, append_images=pictures[1:], duration=list(times), loop=0, quality=62,
