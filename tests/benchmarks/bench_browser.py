@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "browser"))
 
 import pandas as pd
-from bench_maps import planted
+from bench_diagnose import planted
 from chromium_here import launched
 from lab_page import LabPage
 from lab_server import LabServer, serve_lab
@@ -32,7 +32,7 @@ from medn_lab.widgets import BranchExplorer
 SETUP = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from bench_maps import planted
+from bench_diagnose import planted
 from medn_lab.diagnose import selection_measures, umap
 from medn_lab.widgets import BranchExplorer
 

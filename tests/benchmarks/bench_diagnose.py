@@ -12,11 +12,26 @@ from functools import partial
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
 import pandas as pd
-from bench_maps import planted
 
 from medn_lab.diagnose import decoupling_report, dependence, leakage, permutation_test, probe
 from medn_lab.diagnose.similarity import MEASURES
+from medn_lab.records import BranchFeatures
+from medn_lab.synthme import draw_table
+
+
+def planted(n: int, *, width: int = 64, seed: int = 0) -> BranchFeatures:
+    """Motion features that know the AU set, emotion features that know the emotion, and both; unit noise."""
+    rng = np.random.default_rng(seed)
+    table = draw_table(n_subjects=-(-n // 25), clips_per_subject=25, seed=seed).iloc[:n]
+    table = table.assign(label=table["emotion"]).reset_index(drop=True)
+    spaces = []
+    for column in ("action_units", "emotion"):
+        codes, names = pd.factorize(table[column])
+        centres = 2 * rng.normal(size=(len(names), width))
+        spaces.append((centres[codes] + rng.normal(size=(n, width))).astype(np.float32))
+    return BranchFeatures(*spaces, (spaces[0] + spaces[1]) / 2, table)
 
 
 def speeds(runs: int) -> pd.DataFrame:

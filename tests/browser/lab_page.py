@@ -149,18 +149,6 @@ class LabPage:
         self.page.screenshot(path=self.pictures / f"{name}.png")
         return self.pictures / f"{name}.png"
 
-    def screenshots_down(self, name: str) -> list[Path]:
-        """Go down the notebook in a high window, a picture for every fourth cell: ``<name>-01.png`` and so on."""
-        size = self.page.viewport_size
-        self.page.set_viewport_size({"width": size["width"], "height": 2600})
-        taken = []
-        for cell in range(0, len(self.cells()), 4):
-            self.scroll_to(cell)
-            self.page.wait_for_timeout(SETTLE_MS)  # plots draw after their cell is attached
-            taken.append(self.screenshot(f"{name}-{len(taken) + 1:02d}"))
-        self.page.set_viewport_size(size)
-        return taken
-
     def plot(self, within: str = ".jp-NotebookPanel", *, number: int = 0) -> PlotlyPlot:
         """The plotly plot inside the elements that a CSS selector finds, scrolled into view."""
         graph = self.page.locator(f"{within} .js-plotly-plot").nth(number)

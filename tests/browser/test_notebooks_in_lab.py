@@ -53,11 +53,12 @@ def test_a_notebook_runs_in_lab_without_error_or_network_and_its_widgets_obey(la
     nbformat.write(parameterize_notebook(load_notebook_node(str(path)), SMALL.get(name, {})), path)
     lab.open_notebook(f"notebooks/{name}")
     lab.run_all(seconds=1200)
-    pictures = lab.screenshots_down(Path(name).stem)
     assert lab.errors() == []
     assert lab.not_executed() == []
-    assert lab.page.locator("[data-title^='Share']").count() == 0, "a figure offers to be uploaded"
-    assert all(picture.stat().st_size > 10_000 for picture in pictures)
+    for cell in range(0, len(lab.cells()), 4):
+        lab.scroll_to(cell)
+        lab.screenshot(f"{Path(name).stem}-{cell:02d}")
+        assert lab.page.locator("[data-title^='Share']").count() == 0, "a figure offers to be uploaded"
     for acts in ACTS:
         for act in acts.get(name, ()):
             act(lab)

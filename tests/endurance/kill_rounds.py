@@ -120,11 +120,10 @@ def call(name: str, given: Path, out: Path, *, last_call: int = -1, seconds: flo
     if seconds is not None:
         time.sleep(seconds)
         os.kill(child, signal.SIGKILL)
-    if os.WIFSIGNALED(os.waitpid(child, 0)[1]):
-        return None
-    if answer.read_text().startswith("failed"):
+    killed = os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    if not killed and answer.read_text().startswith("failed"):
         raise AssertionError(f"{name} {answer.read_text()}")
-    return answer.read_text()
+    return None if killed else answer.read_text()
 
 
 def die_at(last: int) -> None:
@@ -144,15 +143,15 @@ def die_at(last: int) -> None:
     storage.atomic_swap = deadly(storage.atomic_swap)
 
 
-def originals(folder: Path) -> dict[Path, str]:
-    return {path: digest(path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+def originals(folder: Path) -> str:
+    return digest(*((path, path.read_bytes()) for path in sorted(folder.rglob("*")) if path.is_file()))
 
 
 def endure(name: str, given: Path, work: Path, options: argparse.Namespace) -> dict[str, object]:
     """All rounds of one job."""
     (work / "undisturbed").mkdir(parents=True)
-    began, random, where = time.perf_counter(), np.random.default_rng(options.seed), Counter()
-    wanted, state = call(name, given, work / "undisturbed" / "out"), JOBS[name][1]
+    began, random, where, state = time.perf_counter(), np.random.default_rng(options.seed), Counter(), JOBS[name][1]
+    wanted = call(name, given, work / "undisturbed" / "out")
     seconds, failures, left = time.perf_counter() - began, [], 0
     for number in itertools.count():
         out, finished, best = work / f"round_{number}" / "out", False, 0
@@ -161,26 +160,21 @@ def endure(name: str, given: Path, work: Path, options: argparse.Namespace) -> d
             for _ in range(1 if options.steps else int(random.integers(1, 4))):
                 when = {"last_call": number} if options.steps else {"seconds": random.uniform(0, seconds)}
                 finished = call(name, given, out, **when) is not None and options.steps
-                if state(out) < best:
-                    raise AssertionError(f"{name}: {state(out)} done after a kill, but {best} before it")
-                best = state(out)
+                before, best = best, state(out)
+                assert best >= before, f"{best} done after a kill, but {before} before it"
                 where[str(best)] += not finished
-            if call(name, given, out) != wanted:
-                raise AssertionError(f"{name}: the result after the kills is not that of the undisturbed run")
+            assert call(name, given, out) == wanted, "the result after the kills is not that of the undisturbed run"
         except Exception as error:
             failures.append(f"round {number}: {type(error).__name__}: {error}")
-        folders = [out.parent, *([out] if out.is_dir() else [])]
-        left += sum(path.name.startswith(".") for folder in folders for path in folder.iterdir())
+        left += len([*out.parent.glob(".*"), *out.glob(".*")])
         shutil.rmtree(out.parent)
         if finished or number + 1 == options.rounds:
             break
-    return {
-        "job": name, "kills": sum(where.values()), "rounds": number + 1, "seconds_undisturbed": round(seconds, 2),
-        "done_when_killed": dict(where), "left_behind": left, "failures": failures,
-    }  # fmt: skip
+    counts = {"kills": sum(where.values()), "rounds": number + 1, "seconds_undisturbed": round(seconds, 2)}
+    return {"job": name, **counts, "done_when_killed": dict(where), "left_behind": left, "failures": failures}
 
 
-def main() -> int:
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=30, help="of each job; with --steps 0 is every step")
     parser.add_argument("--steps", action="store_true", help="kill at each call to the disk in turn")
@@ -189,7 +183,6 @@ def main() -> int:
     options, failed = parser.parse_args(), False
     with tempfile.TemporaryDirectory(prefix="kill_rounds_") as folder:
         given = Path(folder) / "given"
-        given.mkdir()
         # A data set on the disk with an unreadable clip among its twelve, and clips to train on.
         written(given / "originals", "casme2", size=64, fps=15, faults=["frame_truncated"])
         index = read_casme2(given / "originals")
@@ -201,8 +194,4 @@ def main() -> int:
             found["originals_untouched"] = originals(given) == before
             print(json.dumps(found), flush=True)
             failed |= bool(found["failures"] or found["left_behind"]) or not found["originals_untouched"]
-    return int(failed)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(int(failed))

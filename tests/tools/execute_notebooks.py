@@ -47,8 +47,6 @@ def main() -> int:
     """Execute the notebooks named on the command line, or all; the exit status counts the failures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: every notebook of the repository")
-    parser.add_argument("--timeout", type=int, default=900, help="seconds that one cell may take")
-    chosen = parser.parse_args()
     browser = find_chromium()
     if browser is None:
         print(f"no Chromium found (looked for {', '.join(CHROMIUMS)}); kaleido needs one to draw the pictures")
@@ -56,10 +54,10 @@ def main() -> int:
     os.environ |= {"BROWSER_PATH": browser, "PLOTLY_RENDERER": "plotly_mimetype+png"}
     os.environ |= {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
     failed = 0
-    for path in chosen.notebooks or sorted((REPOSITORY / "notebooks").glob("*.ipynb")):
+    for path in parser.parse_args().notebooks or sorted((REPOSITORY / "notebooks").glob("*.ipynb")):
         began = time.monotonic()
         try:
-            size = execute(path.resolve(), timeout=chosen.timeout)
+            size = execute(path.resolve())
         except Exception as error:  # One broken notebook must not hide the others.
             failed += 1
             print(f"{path.name}: {error}")
@@ -68,13 +66,13 @@ def main() -> int:
     return min(failed, 100)
 
 
-def execute(path: Path, *, timeout: int) -> int:
+def execute(path: Path) -> int:
     """Run a notebook from top to bottom in its own folder, store it cleaned, and return its size in bytes."""
     book = nbformat.read(path, as_version=4)
     book.metadata["kernelspec"] = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     book.cells.append(nbformat.v4.new_code_cell(SPENT))
     place = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(book, timeout=timeout, resources=place, record_timing=False, store_widget_state=True).execute()
+    NotebookClient(book, timeout=900, resources=place, record_timing=False, store_widget_state=True).execute()
     seconds = round(float(book.cells.pop().outputs[0].text))
     clean(book)
     book.metadata[KEY] = made_with(book) | {"seconds": seconds}
