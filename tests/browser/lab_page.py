@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -44,6 +45,7 @@ def notebook_of(cells: Sequence[str]) -> nbformat.NotebookNode:
     return book
 
 
+@dataclass
 class LabPage:
     """One browser page with JupyterLab in it.
 
@@ -55,11 +57,10 @@ class LabPage:
         Requests that tried to leave the machine (they were stopped).
     """
 
-    def __init__(self, page: Page, *, server: LabServer, pictures: Path, outside: list[str]) -> None:
-        self.page = page
-        self.server = server
-        self.pictures = pictures
-        self.outside = outside
+    page: Page
+    server: LabServer
+    pictures: Path
+    outside: list[str]
 
     def open_notebook(self, path: str) -> None:
         """Open a notebook (a path under the server's root) alone in the window and wait for its kernel.
@@ -128,9 +129,7 @@ class LabPage:
 
     def scroll_to(self, cell: int) -> None:
         """Bring a cell into view, so that Lab draws it."""
-        self.page.evaluate(
-            "async i => { await window.jupyterapp.shell.currentWidget.content.scrollToItem(i, 'start'); }", cell
-        )
+        self.page.evaluate("i => window.jupyterapp.shell.currentWidget.content.scrollToItem(i, 'start')", cell)
         self.page.wait_for_timeout(SETTLE_MS)
 
     def scroll_to_class(self, css_class: str) -> Locator:
@@ -144,14 +143,13 @@ class LabPage:
         found.scroll_into_view_if_needed()
         return found
 
-    def screenshot(self, name: str) -> Path:
+    def screenshot(self, name: str) -> None:
         """Store what the window shows as ``screenshots/<name>.png``."""
         self.page.screenshot(path=self.pictures / f"{name}.png")
-        return self.pictures / f"{name}.png"
 
-    def plot(self, within: str = ".jp-NotebookPanel", *, number: int = 0) -> PlotlyPlot:
-        """The plotly plot inside the elements that a CSS selector finds, scrolled into view."""
-        graph = self.page.locator(f"{within} .js-plotly-plot").nth(number)
+    def plot(self, within: str = ".jp-NotebookPanel") -> PlotlyPlot:
+        """The first plotly plot inside the elements that a CSS selector finds, scrolled into view."""
+        graph = self.page.locator(f"{within} .js-plotly-plot").first
         graph.wait_for(state="visible")
         graph.scroll_into_view_if_needed()
         self.page.wait_for_function("gd => gd._fullLayout?._size", arg=graph.element_handle())
@@ -237,12 +235,12 @@ class MapsOnPage:
             keyboard.up(modifier)
 
 
+@dataclass
 class PlotlyPlot:
     """A drawn plotly figure: its data, and a click on them."""
 
-    def __init__(self, page: Page, graph: Locator) -> None:
-        self.page = page
-        self.graph = graph
+    page: Page
+    graph: Locator
 
     def points(self, trace: int = 0) -> list[dict]:
         """``x, y`` of each point of a trace, and the trace's axes."""

@@ -17,8 +17,6 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-SETTINGS = {"@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}}
-"""Front-end settings: Lab would ask its home page for news."""
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -47,15 +45,11 @@ class LabServer:
 def serve_lab(folder: Path) -> Iterator[LabServer]:
     """Serve JupyterLab from `folder` with copies of the repository's notebooks; committed files do not change."""
     root = folder / "root"
-    shutil.copytree(
-        REPOSITORY / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True
-    )
-    if (REPOSITORY / "pretrained").is_dir():
-        (root / "pretrained").symlink_to(REPOSITORY / "pretrained", target_is_directory=True)
-    for plugin, values in SETTINGS.items():
-        target = folder / "config" / "lab" / "user-settings" / f"{plugin}.jupyterlab-settings"
-        target.parent.mkdir(parents=True)
-        target.write_text(json.dumps(values))
+    shutil.copytree(REPOSITORY / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".*"))
+    (root / "pretrained").symlink_to(REPOSITORY / "pretrained", target_is_directory=True)
+    settings = folder / "config/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"fetchNews": "false", "checkForUpdates": false}')  # Lab would ask its home page for news
 
     port = free_port()
     server = LabServer(f"http://127.0.0.1:{port}", root, folder / "lab.log")

@@ -57,17 +57,13 @@ def wait_for_epochs(lab: LabPage, more_than: int) -> None:
     )
 
 
-def expect_printed(lab: LabPage, words: str) -> None:
-    lab.page.wait_for_function(f"words => ({PRINTED})().includes(words)", arg=words)
-
-
 def test_stop_is_heard_while_the_cell_trains_and_resume_goes_on_and_can_be_stopped_again(training):
     lab = training
     stop, resume = (lab.page.get_by_role("button", name=name) for name in ("Stop after this epoch", "Resume"))
     expect(resume).to_be_disabled()
     stop.click()
     done = status(lab, f"Stopped: {ENDED}")
-    expect_printed(lab, f"used 24 stopped {done} False")
+    lab.page.wait_for_function(f"words => ({PRINTED})().includes(words)", arg=f"used 24 stopped {done} False")
     expect(stop).to_be_disabled()
     lab.screenshot("monitor-stopped")
     resume.click()
@@ -86,7 +82,7 @@ def test_an_interrupt_is_said_and_the_next_cell_uses_the_model(training):
     # Lab drops the cells that wait behind an interrupted one, unless that one ended well: run the last by hand.
     if not lab.page.evaluate(PRINTED):
         lab.page.evaluate(RUN_THE_LAST)
-    expect_printed(lab, f"used 24 interrupted {done} False")
+    lab.page.wait_for_function(f"words => ({PRINTED})().includes(words)", arg=f"used 24 interrupted {done} False")
     lab.page.get_by_role("button", name="Resume").click()
     wait_for_epochs(lab, done + 1)
     lab.page.evaluate(INTERRUPT)

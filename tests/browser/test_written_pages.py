@@ -31,11 +31,10 @@ def written(explorer, tmp_path_factory):
 def page(browser):
     context = browser.new_context(offline=True, viewport={"width": 1200, "height": 1000})
     page = context.new_page()
-    asked: list[str] = []
+    asked, broken = [], []
     page.on("request", lambda one: asked.append(one.url))
-    broken: list[str] = []
     page.on("pageerror", lambda error: broken.append(str(error)))
-    page.on("console", lambda message: broken.append(message.text) if message.type == "error" else None)
+    page.on("console", lambda message: broken.extend([message.text] * (message.type == "error")))
     yield page
     context.close()
     assert broken == []
@@ -93,28 +92,23 @@ def test_a_map_is_zoomed_panned_and_reset_with_mouse_buttons_and_keys(page, writ
     maps = opened(page, written)
     before, canvas = maps.places(), maps.canvases.first
 
-    def after(gesture):
-        gesture()
+    def after(gesture, *arguments):
+        gesture(*arguments)
         page.wait_for_timeout(100)
         return maps.places()
 
-    def drag():
-        page.mouse.move(x, y)
-        page.mouse.down()
-        page.mouse.move(x + 40, y - 25, steps=4)
-        page.mouse.up()
-
     box = canvas.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    zoomed = after(lambda: canvas.press("+"))
+    zoomed = after(canvas.press, "+")
     assert np.ptp(zoomed, axis=0) / np.ptp(before, axis=0) == pytest.approx([1.25, 1.25], rel=0.01)
     page.get_by_role("button", name="Pan").click()
-    assert np.median(after(drag) - zoomed, axis=0) == pytest.approx([40, -25], abs=1)
+    dragged = after(maps.lasso, [(x, y), (x + 40, y - 25)])
+    assert np.median(dragged - zoomed, axis=0) == pytest.approx([40, -25], abs=1)
     assert maps.drawn()["lit"] == 0
     assert after(page.get_by_role("button", name="Show all points").click) == pytest.approx(before, abs=0.5)
     canvas.focus()  # until then the wheel scrolls the page
     page.mouse.move(x, y)
-    assert (np.ptp(after(lambda: page.mouse.wheel(0, -200)), axis=0) > 1.2 * np.ptp(before, axis=0)).all()
+    assert (np.ptp(after(page.mouse.wheel, 0, -200), axis=0) > 1.2 * np.ptp(before, axis=0)).all()
 
 
 def test_a_page_states_how_many_pictures_of_faces_it_holds(page, explorer, tmp_path):
