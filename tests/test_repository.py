@@ -62,8 +62,8 @@ def test_no_part_of_the_package_is_let_off_by_mypy():
         assert not [name for name in one["module"] if name.split(".")[0] in ("medn_lab", "*")]
     assert not set(mypy) & {"ignore_errors", "strict_optional", "disable_error_code", "exclude", "follow_imports"}
     comment = re.compile(r"#\s*mypy:|@no_type_check|type:\s*ignore(?!\[)")
-    files = (REPOSITORY / "medn_lab").rglob("*.py*")
-    found = [file.name for file in files if file.suffix in (".py", ".pyi") and comment.search(file.read_text("utf-8"))]
+    files = [*(REPOSITORY / "medn_lab").rglob("*.py"), *(REPOSITORY / "medn_lab").rglob("*.pyi")]
+    found = [file.name for file in files if comment.search(file.read_text("utf-8"))]
     assert not found, "settings of mypy inside of a module, or an ignored error that is not named"
 
 
@@ -101,19 +101,11 @@ def test_the_reference_has_a_page_for_each_room_with_every_public_name():
 # --- packages ---------------------------------------------------------------------------------------------------------
 
 
-def conda_lines() -> list:
-    return yaml.safe_load((REPOSITORY / "environment.yml").read_text())["dependencies"]
-
-
-def constraints() -> dict[str, Requirement]:
-    lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
-    return {canonicalize_name(one.name): one for one in map(Requirement, filter(lambda s: s and s[0] != "#", lines))}
-
-
 def test_conda_asks_for_the_same_packages_and_versions_as_pyproject_and_for_the_project_itself():
-    (pip,) = [part["pip"] for part in conda_lines() if isinstance(part, dict)]
+    conda = yaml.safe_load((REPOSITORY / "environment.yml").read_text())["dependencies"]
+    (pip,) = [part["pip"] for part in conda if isinstance(part, dict)]
     assert "-e ." in pip
-    lines = [line for line in conda_lines() if isinstance(line, str)] + [line for line in pip if line[0] != "-"]
+    lines = [line for line in conda if isinstance(line, str)] + [line for line in pip if line[0] != "-"]
     read = [Requirement(re.sub(r"(?<![=<>~!])=(?!=)", "==", line)) for line in lines]
     wanted = {canonicalize_name(CONDA_NAMES.get(one.name, one.name)): one.specifier for one in read}
     python, _ = wanted.pop("python"), wanted.pop("pip")
@@ -123,7 +115,8 @@ def test_conda_asks_for_the_same_packages_and_versions_as_pyproject_and_for_the_
 
 
 def test_every_dependency_is_pinned_within_its_range_by_no_build_and_no_host():
-    pins, extras = constraints(), PROJECT["project"]["optional-dependencies"]
+    text, extras = (REPOSITORY / "constraints.txt").read_text(), PROJECT["project"]["optional-dependencies"]
+    pins = {canonicalize_name(one.name): one for one in map(Requirement, re.findall(r"^[^#\n]+", text, re.MULTILINE))}
     named = [*PROJECT["project"]["dependencies"], *extras["test"], *extras["voila"], *extras["docs"]]
     named += [line for line in extras["dev"] if "medn-lab" not in line]
     for line in map(Requirement, named):
@@ -131,7 +124,7 @@ def test_every_dependency_is_pinned_within_its_range_by_no_build_and_no_host():
         (exact,) = pin.specifier
         assert exact.operator == "=="
         assert line.specifier.contains(exact.version), f"{pin} is outside of {line}"
-    assert "://" not in (REPOSITORY / "constraints.txt").read_text()
+    assert "://" not in text
     assert not [str(pin) for pin in pins.values() if "+" in str(pin.specifier) or pin.url]
     assert pins["opencv-python"].specifier == pins["opencv-python-headless"].specifier
     citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())

@@ -60,12 +60,10 @@ def python(wheel, tmp_path_factory) -> Path:
     venv.create(place, symlinks=os.name != "nt")
     found = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     pip("--python", found, "install", "--no-deps", "--no-index", wheel)
-    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    library = Path(subprocess.run([found, "-I", "-c", ask], capture_output=True, text=True, check=True).stdout.strip())
+    library = sysconfig.get_path("purelib", "venv", vars={"base": str(place), "platbase": str(place)})
     # A path in a .pth file brings a folder's packages, not its own .pth files: an editable install stays out.
-    library.joinpath("packages_here.pth").write_text(
-        "\n".join({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}) + "\n"
-    )
+    here = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    Path(library, "packages_here.pth").write_text("\n".join(here) + "\n")
     return found
 
 

@@ -7,7 +7,6 @@ machine.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import time
 
@@ -34,8 +33,6 @@ async def moves(count: int) -> list[tuple[float, float]]:
 
 
 if __name__ == "__main__":
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--moves", type=int, default=50)
-    spent = 1000 * np.transpose(asyncio.run(moves(arguments.parse_args().moves)))
+    spent = 1000 * np.transpose(asyncio.run(moves(50)))
     for name, values in zip(("clock", "processor"), spent, strict=True):
         print(f"{name}: median {np.median(values):.1f} ms, ninth decile {np.quantile(values, 0.9):.1f} ms")

@@ -39,15 +39,13 @@ def folds(options: argparse.Namespace) -> list[pd.DataFrame]:
     clips = drawn(options.subjects, options.clips, seed=3)
     config = MEDNConfig.for_clips(clips, decoupling="bottleneck")
     how = {"training": TrainConfig(epochs=options.epochs), "progress": False}
-    spent: dict[int, list[float]] = {1: [], 2: []}
-    logits = {}
+    spent = []
     for _ in range(options.rounds + 1):
-        for jobs in (1, 2):
-            seconds, found = timed(medn.evaluate.evaluate_loso, config, clips, n_jobs=jobs, **how)
-            spent[jobs].append(seconds)
-            logits[jobs] = found.predictions.logits
-    assert np.array_equal(logits[1], logits[2])
-    serial, shared = (np.median(spent[jobs][1:]) for jobs in (1, 2))  # the first starts the workers
+        one, alone = timed(medn.evaluate.evaluate_loso, config, clips, n_jobs=1, **how)
+        two, both = timed(medn.evaluate.evaluate_loso, config, clips, n_jobs=2, **how)
+        assert np.array_equal(alone.predictions.logits, both.predictions.logits)
+        spent.append((one, two))
+    serial, shared = np.median(spent[1:], axis=0)  # the first starts the workers
     row = {"clips": len(clips), "s serial": serial, "s with 2 workers": shared, "times faster": serial / shared}
     return [pd.DataFrame([row])]
 

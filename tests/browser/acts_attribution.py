@@ -2,7 +2,7 @@
 
 import re
 
-from lab_page import IMAGE, PATIENCE_MS, SETTLE_MS, LabPage, expect_other_picture
+from lab_page import PATIENCE_MS, SETTLE_MS, LabPage, another_picture
 from playwright.sync_api import expect
 
 
@@ -53,12 +53,11 @@ def ask_a_clip_for_other_maps(lab: LabPage) -> None:
     viewer = lab.scroll_to_class("medn-attribution-viewer")
     picture = viewer.locator("canvas").first
     viewer.get_by_text("not measured").first.wait_for()
-    seen = picture.evaluate(IMAGE)
-    viewer.get_by_role("button", name="onset").first.click()  # the first bar of the attribution per frame
-    seen = expect_other_picture(picture, than=seen)
-    viewer.get_by_label("Method").select_option(label="saliency")
+    with another_picture(picture):
+        viewer.get_by_role("button", name="onset").first.click()  # the first bar of the attribution per frame
+    with another_picture(picture):
+        viewer.get_by_label("Method").select_option(label="saliency")
     viewer.get_by_text("not a property of this method").wait_for()
-    expect_other_picture(picture, than=seen)
     viewer.get_by_role("button", name="Check").click()
     viewer.get_by_text("Checked in").wait_for(timeout=4 * PATIENCE_MS)
     expect(viewer).not_to_contain_text("not measured")

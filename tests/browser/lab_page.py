@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,13 +109,6 @@ class LabPage:
         self.start_all()
         self.wait_until_run(seconds=seconds)
 
-    def execute(self, code: str) -> None:
-        """Run code in the notebook's kernel, in no cell."""
-        self.page.evaluate(
-            "code => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code }).done",
-            code,
-        )
-
     def cells(self) -> list[dict]:
         """Type, source, execution count and errors of each cell."""
         return self.page.evaluate(CELLS)
@@ -156,14 +151,16 @@ class LabPage:
         return PlotlyPlot(self.page, graph)
 
 
-def expect_other_picture(image: Locator, than: str) -> str:
-    """Wait until a canvas shows another picture, and return it."""
-    for _ in range(PATIENCE_MS // 250):
-        image.page.wait_for_timeout(250)
-        shown = image.evaluate(IMAGE)
-        if shown != than:
-            return shown
-    raise AssertionError("the picture did not change")
+@contextmanager
+def another_picture(*images: Locator) -> Iterator[None]:
+    """What is done in the block changes what each of these canvases shows."""
+    before = [(image, image.evaluate(IMAGE)) for image in images]
+    yield
+    until = time.monotonic() + PATIENCE_MS / 1000
+    for image, shown in before:
+        while image.evaluate(IMAGE) == shown:
+            assert time.monotonic() < until, "the picture did not change"
+            image.page.wait_for_timeout(250)
 
 
 class MapsOnPage:

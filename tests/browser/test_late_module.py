@@ -28,6 +28,8 @@ LATE = """() => { const make = URL.createObjectURL;
   URL.revokeObjectURL = () => {};
 }"""
 
+EXECUTE = "code => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code }).done"
+
 
 def test_a_widget_whose_module_loads_late_shows_what_the_kernel_sent(lab):
     lab.open_cells("late.ipynb", SETUP, SHOW)
@@ -35,5 +37,5 @@ def test_a_widget_whose_module_loads_late_shows_what_the_kernel_sent(lab):
     lab.run_all()
     player = lab.page.locator(".medn-clip-player")
     expect(player.locator("canvas.medn-face-canvas")).to_have_count(1)
-    lab.execute("player.magnify = 7.5")
+    lab.page.evaluate(EXECUTE, "player.magnify = 7.5")
     expect(player.locator(".medn-factor")).to_have_text("7.5")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import nbformat
 import pytest
-from lab_page import IMAGE, MapsOnPage, expect_other_picture, notebook_of
+from lab_page import MapsOnPage, another_picture, notebook_of
 from lab_server import free_port, running
 
 pytest.importorskip("voila", reason="Voila is not installed: pip install -c constraints.txt -e '.[voila]'")
@@ -45,9 +45,8 @@ def test_the_widgets_live_on_a_page_without_code(guarded_page, address, outside,
 
     player = page.locator(".medn-clip-player")
     face = player.locator("canvas.medn-face-canvas")
-    first = face.evaluate(IMAGE)
-    player.get_by_role("button", name="Play").click()
-    expect_other_picture(face, than=first)
+    with another_picture(face):
+        player.get_by_role("button", name="Play").click()
 
     panel = page.locator(".medn-evaluation-panel")
     panel.locator(".js-plotly-plot .annotation").first.wait_for()

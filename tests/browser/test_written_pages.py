@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from lab_page import IMAGE, MapsOnPage
+from lab_page import MapsOnPage, another_picture
 from outlines import held, loneliest, through_a_gap
 from playwright.sync_api import expect
 from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
@@ -56,15 +56,12 @@ def test_a_click_plays_a_clip_and_its_partner_which_are_magnified(page, written)
     faces = page.locator("canvas.medn-face-canvas")
     expect(faces).to_have_count(2)
     expect(page.locator("#message")).to_contain_text("same AU set")
-    first = faces.first.evaluate(IMAGE)
-    page.wait_for_function("node => +node.dataset.frame > 2", arg=faces.first.element_handle())  # it plays
+    with another_picture(faces.first):
+        page.wait_for_function("node => +node.dataset.frame > 2", arg=faces.first.element_handle())  # it plays
     page.get_by_role("button", name="Pause").click()
-    still = faces.first.evaluate(IMAGE)
-    assert still != first
-    page.locator(".medn-magnify").focus()
-    page.keyboard.press("End")
-    page.wait_for_function("node => node.dataset.magnify === '20'", arg=faces.first.element_handle())
-    assert faces.first.evaluate(IMAGE) != still
+    with another_picture(faces.first):
+        page.locator(".medn-magnify").press("End")
+    expect(faces.first).to_have_attribute("data-magnify", "20")
     maps.wait_for("+rings === 2", number=2)
     page.set_viewport_size({"width": 800, "height": 1000})
     tops = [page.locator(f"#card-{side}").bounding_box()["y"] for side in "ab"]
@@ -146,7 +143,7 @@ def test_a_player_keeps_its_overlays_on_the_page(page, tmp_path):
     page.goto(player.to_html(tmp_path / "clips.html").as_uri())
     expect(page.locator("#items option")).to_have_count(5)
     face = page.locator("canvas.medn-face-canvas")
-    page.wait_for_function("node => node.dataset.overlay === 'magnitude'", arg=face.element_handle())
+    expect(face).to_have_attribute("data-overlay", "magnitude")
     expect(page.locator("#view")).to_contain_text("length of the flow")
     page.locator("#items").select_option(index=3)
     expect(page.locator("#card-a .medn-title")).to_have_text(clips.table["clip_id"].iloc[3])

@@ -16,7 +16,6 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
-import hashlib
 import itertools
 import json
 import shutil
@@ -28,6 +27,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
+import joblib
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -45,17 +45,10 @@ RECIPE = FlowRecipe(name="small", size=16, compute_size=32, n_frames=2)
 TRAINING = TrainConfig(epochs=6, batch_size=8, seed=3)
 
 
-def digest(*parts: object) -> str:
-    """One sha256 of arrays and texts."""
-    total = hashlib.sha256()
-    for part in parts:
-        total.update(np.ascontiguousarray(part).tobytes() if isinstance(part, np.ndarray) else str(part).encode())
-    return total.hexdigest()
-
-
 def run_prepare(given: Path, out: Path) -> str:
     clips = prepare(ClipIndex.load(given / "index"), out, recipe=RECIPE, progress=False)
-    return digest(np.asarray(clips.frames), np.asarray(clips.flow), clips.table.to_csv(), clips.problems.to_csv())
+    texts = clips.table.to_csv(), clips.problems.to_csv()
+    return joblib.hash([np.array(clips.frames), np.array(clips.flow), texts])
 
 
 def state_of_prepare(out: Path) -> int:
@@ -75,7 +68,7 @@ def run_fit(given: Path, out: Path) -> str:
     model = MEDN(MEDNConfig.for_clips(clips, dim=16), seed=1)
     history = fit(model, clips, training=TRAINING, checkpoint=out, progress=False)
     table = history.table.drop(columns="seconds").to_csv()
-    return digest(weights_sha256(model), predict(model, clips).logits, table)
+    return joblib.hash([weights_sha256(model), predict(model, clips).logits, table])
 
 
 def state_of_fit(out: Path) -> int:
@@ -87,7 +80,7 @@ def run_loso(given: Path, out: Path) -> str:
     config, training = MEDNConfig.for_clips(clips, dim=16, branches="motion"), TrainConfig(epochs=2, batch_size=8)
     found = evaluate_loso(config, clips, training=training, folder=out, n_jobs=1, progress=False)
     scores, folds = found.predictions, found.folds.drop(columns="seconds").to_csv()
-    return digest(scores.logits, scores.au_logits, scores.fold, scores.table.to_csv(), folds)
+    return joblib.hash([scores.logits, scores.au_logits, scores.fold, scores.table.to_csv(), folds])
 
 
 def state_of_loso(out: Path) -> int:
@@ -144,7 +137,7 @@ def die_at(last: int) -> None:
 
 
 def originals(folder: Path) -> str:
-    return digest(*((path, path.read_bytes()) for path in sorted(folder.rglob("*")) if path.is_file()))
+    return joblib.hash([(str(path), path.read_bytes()) for path in sorted(folder.rglob("*")) if path.is_file()])
 
 
 def endure(name: str, given: Path, work: Path, options: argparse.Namespace) -> dict[str, object]:

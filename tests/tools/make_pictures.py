@@ -21,7 +21,7 @@ sys.path.insert(0, str(REPOSITORY / "tests" / "browser"))
 
 from chromium_here import launched  # noqa: E402
 from lab_page import MapsOnPage  # noqa: E402
-from outlines import circle  # noqa: E402
+from outlines import through_a_gap  # noqa: E402
 
 
 def draw_persons() -> None:
@@ -32,13 +32,6 @@ def draw_persons() -> None:
     sheet = np.vstack([np.hstack(faces[:8]), np.hstack(faces[8:])])
     small = Image.fromarray(sheet).resize((1280, 320), Image.Resampling.LANCZOS)
     small.save(PICTURES / "faces.png", optimize=True)
-
-
-def crowd(places: np.ndarray) -> tuple[np.ndarray, float]:
-    """Middle and radius of the densest cluster: around the clip whose twentieth neighbour is nearest."""
-    distances = np.linalg.norm(places[:, None] - places[None], axis=2)
-    middle = places[np.argsort(distances, axis=1)[np.sort(distances, axis=1)[:, 20].argmin()][:20]].mean(axis=0)
-    return middle, 1.35 * float(np.sort(np.linalg.norm(places - middle, axis=1))[24])
 
 
 def draw_animation() -> None:
@@ -58,8 +51,8 @@ def draw_animation() -> None:
             picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
             frames.append((picture.resize((928, 720), Image.Resampling.LANCZOS), milliseconds))
 
-        middle, radius = crowd(maps.places())
-        corners = circle(middle, radius=radius)
+        corners = through_a_gap(maps.places(), least=20, most=40)
+        middle = np.mean(corners, axis=0)
         shoot(1200)
         page.mouse.move(*corners[0])
         page.mouse.down()
