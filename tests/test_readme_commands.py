@@ -18,7 +18,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", "docs/install.md", "docs/data.md", "docs/speed.md", "docs/reliability.md"]
 README = "\n\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
 
-FENCES = r"^```(sh|powershell|bash)\n(.*?)^```"
 PROGRAM = re.compile(
     r"(make|python3?|pip|jupyter|voila|conda|torchrun|py|pytest|bench_\w+\.py|\.venv[/\\](bin|Scripts)[/\\]\w+)(?=\s|$)"
 )
@@ -37,8 +36,6 @@ SHORT = {
 }
 """Added to a script's command; the last of an option given twice counts."""
 
-MAKE_RUNS = re.compile(r"[\w./-]+/\w+\.(?:py|ipynb)")
-
 
 def commands(text: str) -> list[str]:
     """The commands in a text: each line of a shell's code block, and inline code that begins with a program's name.
@@ -46,7 +43,7 @@ def commands(text: str) -> list[str]:
     ``...`` at the beginning of inline code stands for the script of the command before.
     """
     found = []
-    for block in re.finditer(FENCES, text, flags=re.M | re.S):
+    for block in re.finditer(r"^```(sh|powershell|bash)\n(.*?)^```", text, flags=re.M | re.S):
         found += [line.partition(" #")[0].strip() for line in block[2].splitlines()]
     before = ""
     for code in re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)):
@@ -73,7 +70,9 @@ def run_make(words: list[str], folder: Path) -> None:
     if shutil.which("make") is None:
         pytest.skip("there is no make")
     printed = run("make", "-n", *words)
-    started = [path for path in MAKE_RUNS.findall(printed) if not path.startswith((".venv", "/"))]
+    started = [
+        path for path in re.findall(r"[\w./-]+/\w+\.(?:py|ipynb)", printed) if not path.startswith((".venv", "/"))
+    ]
     assert not [path for path in started if not (ROOT / path).is_file()]
     assert all(option.partition("=")[2] in printed for option in words[1:])
 

@@ -13,7 +13,6 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from tools.other_processor import settings
 
 import medn_lab
 
@@ -39,12 +38,7 @@ def test_ruff_finds_nothing(what):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-FAULTS = """import pickle
-
-
-def f(a, b=[]):
-    return eval(pickle.loads(a))
-"""
+FAULTS = "import pickle\n\n\ndef f(a, b=[]):\n    return eval(pickle.loads(a))\n"
 
 
 def test_a_hole_a_default_that_changes_and_a_missing_docstring_would_be_found(tmp_path):
@@ -148,4 +142,3 @@ def test_numpy_and_torch_use_plain_instructions_and_warn_of_nothing():
     done = subprocess.run([*command, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "DEFAULT []"
     assert done.stderr == ""
-    assert settings()["OPENBLAS_CORETYPE"] == "Nehalem"

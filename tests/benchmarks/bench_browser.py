@@ -7,8 +7,6 @@ names it. *written*: gestures on a written explorer, and the page's memory. A ge
 when the frame with its result has been handed over.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import tempfile
@@ -127,7 +125,6 @@ def start(browser: Browser, options: argparse.Namespace) -> pd.DataFrame:
             lab.wait_until_run()
             rows[-1]["warm"] = until_drawn(lab)
             lab.page.close()
-            print(rows[-1], flush=True)
     return pd.DataFrame(rows).median().to_frame("s until")
 
 

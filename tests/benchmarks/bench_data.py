@@ -7,8 +7,6 @@ The tables have the median over clips. Frames have sensor noise and JPEG. *still
 codes, at its own size, a method at that of the frames; TV-L1 is scikit-image's, which every installation has.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 

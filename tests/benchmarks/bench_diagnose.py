@@ -3,8 +3,6 @@
 Run as ``python tests/benchmarks/bench_diagnose.py``, one thread.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import timeit

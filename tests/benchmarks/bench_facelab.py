@@ -5,8 +5,6 @@ everything but the way to the page and back. The aim is 150 ms on two cores. Pro
 machine.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 

@@ -8,10 +8,7 @@ import statistics
 import subprocess
 import sys
 
-STATEMENTS = (
-    "pass", "import medn_lab", "import medn_lab.records",
-    "from medn_lab import data, diagnose, evaluate, model, synthme, train, view, widgets",
-)  # fmt: skip
+ROOMS = "from medn_lab import data, diagnose, evaluate, model, synthme, train, view, widgets"
 
 
 def spent() -> float:
@@ -28,5 +25,5 @@ def cost(statement: str) -> float:
 
 
 if __name__ == "__main__":
-    for statement in STATEMENTS:
+    for statement in ("pass", "import medn_lab", "import medn_lab.records", ROOMS):
         print(f"{statistics.median(cost(statement) for _ in range(5)):7.0f} ms  {statement}")

@@ -5,8 +5,6 @@ forward, backward, AdamW; ratios are of medians in one process, the variants tak
 all of them. *saved* is what autograd keeps for the backward pass, which is what a step's memory grows with.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections import Counter
@@ -98,7 +96,6 @@ def goal(options: argparse.Namespace) -> pd.DataFrame:
                 predictions = medn.predict(model, held_out)
                 score = float((predictions.predicted == held_out.table["label"].to_numpy()).mean())
                 rows.append((seed, name, count, seconds, score, score / ceiling))
-                print(*rows[-1], flush=True)
                 if score >= 0.95 * ceiling:
                     break
     return pd.DataFrame(rows, columns=["seed", "network", "epochs", "seconds", "accuracy", "of its ceiling"])

@@ -4,8 +4,6 @@ Run as ``python tests/benchmarks/bench_scale.py folds prepare growth`` (or some 
 medians where there are several. Memory is the highest resident set of a process of its own.
 """
 
-from __future__ import annotations
-
 import argparse
 import tempfile
 import time
@@ -120,7 +118,6 @@ def growth(options: argparse.Namespace) -> list[pd.DataFrame]:
         row["three maps s"], maps = timed(medn.diagnose.umap, features)
         row["explorer s"], _ = timed(medn.widgets.BranchExplorer, maps, clips=clips, features=features)
         rows.append(row)
-        print(row, flush=True)
     table = pd.DataFrame(rows)
     before, last = table.iloc[-2].clip(lower=1e-9), table.iloc[-1].clip(lower=1e-9)
     power = (np.log(last / before) / np.log(last["clips"] / before["clips"])).clip(lower=0)

@@ -42,10 +42,8 @@ def move_a_face_and_make_a_pair(lab: LabPage) -> None:
     brow.locator(".noUi-handle").focus()
     lab.page.keyboard.press("ArrowRight")
     face.get_by_text("AU 4B, cue flush").first.wait_for()
-    shift = face.get_by_role("button", name="Counterfactual shift")
-    if shift.count():
-        shift.click()
-        face.get_by_text("shift (sd)").wait_for()
+    face.get_by_role("button", name="Counterfactual shift").click()
+    face.get_by_text("shift (sd)").wait_for()
 
 
 def ask_a_clip_for_other_maps(lab: LabPage) -> None:

@@ -23,11 +23,10 @@ DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True)
 class LabServer:
-    """A running JupyterLab: its address, the folder that it serves, and its log."""
+    """A running JupyterLab: its address, and the folder that it serves."""
 
     url: str
     root: Path
-    log: Path
 
     def ask(self, path: str, *, method: str = "GET") -> bytes:
         """The answer of Jupyter's REST interface."""
@@ -52,11 +51,11 @@ def serve_lab(folder: Path) -> Iterator[LabServer]:
     settings.write_text('{"fetchNews": "false", "checkForUpdates": false}')  # Lab would ask its home page for news
 
     port = free_port()
-    server = LabServer(f"http://127.0.0.1:{port}", root, folder / "lab.log")
+    server = LabServer(f"http://127.0.0.1:{port}", root)
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
     command += ["--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True"]
     command += ["--expose-app-in-browser", "--allow-root", "--LabApp.extension_manager=readonly"]
-    with running(command, folder=folder, cwd=root, log=server.log, address=f"{server.url}/api/status"):
+    with running(command, folder=folder, cwd=root, address=f"{server.url}/api/status"):
         yield server
 
 
@@ -67,8 +66,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: list[str], *, folder: Path, cwd: Path, log: Path, address: str) -> Iterator[None]:
+def running(command: list[str], *, folder: Path, cwd: Path, address: str) -> Iterator[None]:
     """A server's process, from when its address answers until the block ends."""
+    log = folder / "server.log"
     with open(log, "wb") as stream:
         process = subprocess.Popen(
             command, cwd=cwd, env=environment(folder), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,

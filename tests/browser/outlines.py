@@ -1,7 +1,5 @@
 """Outlines round drawn points: where to draw one so that no point is near it, and how many points it holds."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 from scipy.spatial.distance import cdist

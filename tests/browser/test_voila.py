@@ -1,9 +1,6 @@
 """The widgets as a page without code: Voila shows them and they obey. Only where it is installed (``make voila``)."""
 
-from __future__ import annotations
-
 import sys
-from collections.abc import Iterator
 
 import nbformat
 import pytest
@@ -24,23 +21,19 @@ CELLS = (
 )
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Voila that serves one notebook of widgets."""
-    folder = tmp_path_factory.mktemp("voila")
-    nbformat.write(notebook_of(CELLS), folder / "widgets.ipynb")
+@pytest.fixture
+def page(guarded_page, tmp_path):
+    """The page of a Voila that serves one notebook of widgets."""
+    nbformat.write(notebook_of(CELLS), tmp_path / "widgets.ipynb")
     port = free_port()
-    command = [sys.executable, "-m", "voila", "--no-browser", f"--port={port}", "--strip_sources=True"]
-    command.append(str(folder / "widgets.ipynb"))
-    static = f"http://127.0.0.1:{port}/static/"
-    with running(command, folder=folder, cwd=folder, log=folder / "voila.log", address=static):
-        yield f"http://127.0.0.1:{port}/"
+    command = [sys.executable, "-m", "voila", "--no-browser", f"--port={port}", "--strip_sources=True", "widgets.ipynb"]
+    with running(command, folder=tmp_path, cwd=tmp_path, address=f"http://127.0.0.1:{port}/static/"):
+        guarded_page.goto(f"http://127.0.0.1:{port}/", timeout=180_000)
+        guarded_page.locator(".medn-branch-explorer").wait_for(state="attached", timeout=180_000)
+        yield guarded_page
 
 
-def test_the_widgets_live_on_a_page_without_code(guarded_page, address, outside, pictures):
-    page = guarded_page
-    page.goto(address, timeout=180_000)
-    page.locator(".medn-branch-explorer").wait_for(state="attached", timeout=180_000)
+def test_the_widgets_live_on_a_page_without_code(page, outside, pictures):
     assert page.get_by_text("import medn_lab").count() == 0
 
     player = page.locator(".medn-clip-player")

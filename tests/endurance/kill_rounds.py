@@ -9,8 +9,6 @@ undisturbed run to the last bit, and the originals must have the hashes that the
 Each call runs in its own process, forked from one that has imported everything and done nothing.
 """
 
-from __future__ import annotations
-
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")

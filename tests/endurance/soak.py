@@ -8,8 +8,6 @@ Memory is what the process has written for itself alone (private dirty pages), r
 warms up: the line through the rest must rise by less than 5 %.
 """
 
-from __future__ import annotations
-
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,6 +20,7 @@ import itertools
 import json
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,9 +106,9 @@ if __name__ == "__main__":
     options = parser.parse_args()
     steps = itertools.islice(WORK[options.work](), options.steps)
     done, held = zip(*((step, held_mb()) for step in steps), strict=True)
-    flat = np.array(held[options.steps // 5 :])
-    slope, begin = np.polyfit(np.arange(len(flat)), flat, 1)
+    flat = held[options.steps // 5 :]
+    slope, begin = np.polyfit(range(len(flat)), flat, 1)
     rise = round(100 * slope * (len(flat) - 1) / begin, 2)
     figures = {"begin_mb": round(begin, 1), "end_mb": round(held[-1], 1), "rise_percent": rise}
-    print(json.dumps({"steps": options.steps, "done": {name: done.count(name) for name in sorted({*done})}, **figures}))
+    print(json.dumps({"done": Counter(done), **figures}))
     sys.exit(int(rise >= 5))

@@ -3,8 +3,6 @@
 Run as ``python tests/tools/make_pictures.py``; a developer's tool, which needs a Chromium.
 """
 
-from __future__ import annotations
-
 import io
 import sys
 import tempfile
