@@ -88,12 +88,14 @@ def prepared(root: Path, out: Path, count: int) -> tuple[int, float, float]:
 
 def memory_of_preparing(counts: list[int]) -> pd.DataFrame:
     """Highest memory while more and more clips are prepared, each in a fresh process."""
-    fresh = {"mp_context": get_context("spawn"), "max_tasks_per_child": 1}
-    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(1, **fresh) as pool:
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "originals")
         clips = medn.synthetic_clips(n_subjects=3, clips_per_subject=8, n_frames=3, seed=11)
         medn.synthme.write_dataset(clips, root, layout="casme2", fps=30, size=96)
-        rows = [pool.submit(prepared, root, Path(folder, f"set{count}"), count).result() for count in counts]
+        for count in counts:
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                rows.append(pool.submit(prepared, root, Path(folder, f"set{count}"), count).result())
     return pd.DataFrame(rows, columns=["clips", "s with 2 workers", "highest MB"])
 
 
