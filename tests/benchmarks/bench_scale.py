@@ -5,11 +5,12 @@ medians where there are several. Memory is the highest resident set of a process
 """
 
 import argparse
+import json
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -75,15 +76,22 @@ def prepare(options: argparse.Namespace) -> list[pd.DataFrame]:
     return [pd.DataFrame([row]), memory_of_preparing(options.counts)]
 
 
-def prepared(root: Path, out: Path, count: int) -> tuple[int, float, float]:
-    """Clips, seconds and the highest MB of this process, which prepares so many copies of the clips under `root`."""
-    index = medn.data.read_casme2(root)
-    table = index.table
-    copies = [table.assign(clip_id=table["clip_id"] + f"-{k}") for k in range(-(-count // len(table)))]
-    index = ClipIndex(pd.concat(copies, ignore_index=True).iloc[:count], index.problems, index.source)
-    seconds, _ = timed(medn.data.prepare, index, out, n_jobs=2, progress=False)
-    peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]  # ru_maxrss: the starting process's
-    return count, seconds, int(peak) / 1e3
+PREPARE = """
+import json, sys, time
+import medn_lab as medn
+import pandas as pd
+from medn_lab.records import ClipIndex
+root, out, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+index = medn.data.read_casme2(root)
+table = index.table
+copies = [table.assign(clip_id=table['clip_id'] + f'-{k}') for k in range(-(-count // len(table)))]
+index = ClipIndex(pd.concat(copies, ignore_index=True).iloc[:count], index.problems, index.source)
+began = time.perf_counter()
+medn.data.prepare(index, out, n_jobs=2, progress=False)
+spent = time.perf_counter() - began
+peak = open('/proc/self/status').read().split('VmHWM:')[1].split()[0]  # ru_maxrss would be the starting process's
+print(json.dumps([count, spent, int(peak) / 1e3]))
+"""
 
 
 def memory_of_preparing(counts: list[int]) -> pd.DataFrame:
@@ -94,8 +102,9 @@ def memory_of_preparing(counts: list[int]) -> pd.DataFrame:
         clips = medn.synthetic_clips(n_subjects=3, clips_per_subject=8, n_frames=3, seed=11)
         medn.synthme.write_dataset(clips, root, layout="casme2", fps=30, size=96)
         for count in counts:
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                rows.append(pool.submit(prepared, root, Path(folder, f"set{count}"), count).result())
+            command = [sys.executable, "-c", PREPARE, str(root), str(Path(folder, f"set{count}")), str(count)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            rows.append(json.loads(done.stdout.splitlines()[-1]))
     return pd.DataFrame(rows, columns=["clips", "s with 2 workers", "highest MB"])
 
 
