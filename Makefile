@@ -10,8 +10,8 @@ PYTEST_ARGS ?=
 WORKERS  ?= logical
 # Seconds that a notebook's cell may take before its test fails; training on a slow machine needs room.
 CELL_TIMEOUT ?= 900
-# Of "make fuzz", for all kinds of input together.
-FUZZ_SECONDS ?= 600
+# How many times the suite's inputs "make fuzz" tries; 200 take a quarter of an hour.
+FUZZ_TIMES ?= 200
 
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --disable-pip-version-check --no-input
@@ -35,23 +35,23 @@ voila: $(STAMPS)/voila ## serve the notebooks as pages without code (http://loca
 	$(VENV)/bin/voila --strip_sources=True $(VOILA_ARGS) notebooks
 
 # One pytest run for everything: notebooks under nbval, browser, library, doctests. Files are dealt to the processes whole
-# (nbval shares one kernel a notebook), the long ones first. Benchmarks run once, untimed, so that they cannot rot.
+# (nbval shares one kernel a notebook), the long ones first.
 test: $(STAMPS)/test ## run all tests: library, doctests, notebooks, browser
 	OMP_NUM_THREADS=1 MPLBACKEND=agg $(PY) -m pytest notebooks tests medn_lab \
 	  -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
 	  --nbval-lax --nbval-current-env --nbval-cell-timeout $(CELL_TIMEOUT) \
-	  --benchmark-disable $(PYTEST_ARGS)
+	  $(PYTEST_ARGS)
 
 quick: $(STAMPS)/test ## the library's tests and doctests alone, without what takes processes of its own or long
 	OMP_NUM_THREADS=1 MPLBACKEND=agg $(PY) -m pytest -p no:nbval --hypothesis-profile quick tests medn_lab \
 	  --ignore=tests/browser --ignore=tests/benchmarks -m "not slow" \
-	  -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder --benchmark-disable $(PYTEST_ARGS)
+	  -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # The long file first. 3 processes: another number than "make test" takes where CI runs.
 test-portable: $(STAMPS)/test ## the library's tests and the browser acts as on an older processor, whose last digits differ
 	OMP_NUM_THREADS=1 MPLBACKEND=agg $(PY) tests/tools/other_processor.py $(PY) -m pytest \
 	  tests/browser/test_notebooks_in_lab.py tests medn_lab --ignore=tests/benchmarks -m "not slow and (acts or not browser)" \
-	  -n 3 --dist loadfile --no-loadscope-reorder --benchmark-disable $(PYTEST_ARGS)
+	  -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(STAMPS)/dev ## check style, security, formatting and types
 	$(VENV)/bin/ruff check
@@ -67,21 +67,21 @@ docs: $(STAMPS)/docs ## write the API reference from the docstrings, into build/
 proof: $(STAMPS)/test ## train and measure everything that notebook 10 shows (resumes; an hour or more)
 	OMP_NUM_THREADS=1 $(PY) notebooks/proof/run_proof.py
 
-bench: $(STAMPS)/test ## measure speed: tables, and build/benchmarks.json (a quarter of an hour on an idle machine)
-	@mkdir -p build
-	OMP_NUM_THREADS=1 $(PY) -m pytest tests/benchmarks --benchmark-only --benchmark-json=build/benchmarks.json $(PYTEST_ARGS)
+bench: $(STAMPS)/test ## print tables of speed (a quarter of an hour on an idle machine)
+	OMP_NUM_THREADS=1 $(PY) tests/benchmarks/bench_import.py
+	OMP_NUM_THREADS=1 $(PY) tests/benchmarks/bench_facelab.py
 	OMP_NUM_THREADS=1 $(PY) tests/benchmarks/bench_model.py steps overhead
 	OMP_NUM_THREADS=1 $(PY) tests/benchmarks/bench_scale.py folds prepare --counts 100 1000
-	OMP_NUM_THREADS=1 $(PY) tests/benchmarks/bench_diagnose.py --draws 20
+	OMP_NUM_THREADS=1 $(PY) tests/benchmarks/bench_diagnose.py
 
-fuzz: $(STAMPS)/test ## spoil every kind of input for FUZZ_SECONDS (the suite does so briefly)
-	$(PY) tests/endurance/fuzz.py --seconds $(FUZZ_SECONDS)
+fuzz: $(STAMPS)/test ## spoil every kind of input, FUZZ_TIMES as often as the suite does
+	FUZZ_TIMES=$(FUZZ_TIMES) OMP_NUM_THREADS=1 $(PY) -m pytest tests/test_fuzz.py $(PYTEST_ARGS)
 
 endure: $(STAMPS)/test ## kill long jobs in 30 rounds and at every step, and start and stop 50 trainings
 	$(PY) tests/endurance/kill_rounds.py --rounds 30
 	$(PY) tests/endurance/kill_rounds.py --rounds 0 --steps
-	$(PY) tests/endurance/soak.py --starts 50
-	$(PY) tests/endurance/soak_explorer.py
+	$(PY) tests/endurance/soak.py trainings --steps 50
+	$(PY) tests/endurance/soak.py gestures --steps 200
 
 # In an environment of its own: what it needs is no part of the tested set.
 audit: $(STAMPS)/venv ## ask whether the pinned packages have known holes (needs the network)
@@ -90,7 +90,7 @@ audit: $(STAMPS)/venv ## ask whether the pinned packages have known holes (needs
 	$(VENV)/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 clean: ## remove the environment and every cache
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .benchmarks screenshots
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis screenshots
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment -------------------------------------------------------------------------------------------------

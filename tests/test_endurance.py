@@ -31,13 +31,10 @@ def test_killed_jobs_end_with_the_result_of_an_undisturbed_run(options, kills):
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").is_file(), reason="private memory is read from /proc")
 @pytest.mark.parametrize(
-    ("script", "options", "done"),
-    [
-        ("soak.py", ("--starts", "12"), {"finished", "interrupted", "stopped"}),
-        ("soak_explorer.py", ("--gestures", "36"), {"show"}),
-    ],
+    ("options", "done"),
+    [("trainings --steps 12", {"finished", "interrupted", "stopped"}), ("gestures --steps 36", {"show"})],
 )
-def test_memory_stays_flat(script, options, done):
-    [figures] = run(script, *options)
+def test_memory_stays_flat(options, done):
+    [figures] = run("soak.py", *options.split())
     assert figures["rise_percent"] < 5
     assert done <= set(figures["done"])

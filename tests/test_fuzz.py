@@ -1,9 +1,10 @@
 """Spoiled inputs give a sentence or a result that keeps its promises: the same inputs in every run of the suite.
 
 A target passes where the library raises ``ValueError`` or ``FileNotFoundError``, or returns something that holds; any
-other error is a failure. ``make fuzz`` goes on for longer.
+other error is a failure. ``make fuzz`` tries FUZZ_TIMES as many, other ones in each run.
 """
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -145,6 +146,8 @@ TARGETS = {
 }
 """Inputs, what must hold of one (True where it was refused), and how many the suite tries."""
 
+TIMES = int(os.environ.get("FUZZ_TIMES", "1"))
+
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # decoders warn of what they are given here
@@ -159,5 +162,5 @@ def test_spoiled_input_gives_a_sentence_or_a_result_that_keeps_its_promises(name
         shutil.rmtree(folder)
 
     untimed = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
-    settings(max_examples=count, derandomize=True, **untimed)(given(inputs)(one))()
+    settings(max_examples=TIMES * count, derandomize=TIMES == 1, **untimed)(given(inputs)(one))()
     assert 0 < sum(outcomes) < len(outcomes), "all inputs were refused, or none"

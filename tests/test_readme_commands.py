@@ -12,38 +12,29 @@ from pathlib import Path
 
 import pytest
 import yaml
+from browser.chromium_here import find_chromium
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", "docs/install.md", "docs/data.md", "docs/speed.md", "docs/reliability.md"]
 README = "\n\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
 
-FENCES = r"^```(sh|powershell|bash)\n(.*?)^```"
 PROGRAM = re.compile(
-    r"(make|python3?|pip|jupyter|voila|conda|torchrun|py|pytest|(bench|test)_\w+\.py|\.venv[/\\](bin|Scripts)[/\\]\w+)(?=\s|$)"
+    r"(make|python3?|pip|jupyter|voila|conda|torchrun|py|pytest|bench_\w+\.py|\.venv[/\\](bin|Scripts)[/\\]\w+)(?=\s|$)"
 )
 NOTEBOOK = '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
 
 SHORT = {
-    "bench_attribution.py": "--subjects 2",
-    "bench_data.py": "--count 1 --seeds",
-    "bench_diagnose.py": "--draws 1 --runs 1 --seeds 1",
-    "bench_facelab.py": "--moves 2",
-    "bench_lasso.py": "--against . --clips 40 --rounds 1",
-    "bench_maps.py": "--clips 40 --aligned 0",
-    "bench_page.py": "--clips 40 --rounds 1",
+    "bench_browser.py": "--clips 40 --rounds 1",
+    "bench_data.py": "--count 1",
+    "bench_diagnose.py": "--runs 1",
+    "bench_facelab.py": "",
+    "bench_import.py": "",
     "bench_model.py": "--batch 1 --rounds 1 --subjects 2 --clips 6 --epochs 1 --seeds 1",
     "bench_scale.py": "--counts 30 40 --subjects 2 --clips 6 --epochs 1 --rounds 1",
-    "bench_start.py": "--rounds 1",
-    "fuzz.py": "--seconds 1",
     "kill_rounds.py": "--rounds 1 --jobs prepare",
-    "make_pretrained.py": "--small",
-    "soak.py": "--starts 5",
-    "soak_explorer.py": "--gestures 10",
+    "soak.py": "--steps 6",
 }
 """Added to a script's command; the last of an option given twice counts."""
-
-IN_A_BROWSER = ("bench_lasso.py", "bench_page.py", "bench_start.py")
-MAKE_RUNS = re.compile(r"[\w./-]+/\w+\.(?:py|ipynb)")
 
 
 def commands(text: str) -> list[str]:
@@ -52,7 +43,7 @@ def commands(text: str) -> list[str]:
     ``...`` at the beginning of inline code stands for the script of the command before.
     """
     found = []
-    for block in re.finditer(FENCES, text, flags=re.M | re.S):
+    for block in re.finditer(r"^```(sh|powershell|bash)\n(.*?)^```", text, flags=re.M | re.S):
         found += [line.partition(" #")[0].strip() for line in block[2].splitlines()]
     before = ""
     for code in re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)):
@@ -79,24 +70,15 @@ def run_make(words: list[str], folder: Path) -> None:
     if shutil.which("make") is None:
         pytest.skip("there is no make")
     printed = run("make", "-n", *words)
-    started = [path for path in MAKE_RUNS.findall(printed) if not path.startswith((".venv", "/"))]
-    assert not [path for path in started if not (ROOT / path).is_file()]
+    started = re.findall(r"[\w./-]+/\w+\.(?:py|ipynb)", printed)
+    assert all((ROOT / path).is_file() for path in started if not path.startswith((".venv", "/")))
     assert all(option.partition("=")[2] in printed for option in words[1:])
 
 
-def run_script(script: Path, options: list[str], folder: Path) -> None:
+def run_script(script: Path, options: list[str]) -> None:
     """A script of the repository, shortened."""
-    if script.name in IN_A_BROWSER:
-        sys.path.insert(0, str(ROOT / "tests" / "browser"))
-        from chromium_here import find_chromium
-
-        if find_chromium() is None:
-            pytest.skip("there is no Chromium")
-    if script.parent.name == "pretrained":  # which writes to its own folder
-        shutil.copytree(script.parent, folder / "pretrained")
-        script = folder / "pretrained" / script.name
-        shipped = min(path.parent.name for path in script.parent.glob("*/config.json"))
-        options = [shipped if word == "NAME" else word for word in options]
+    if script.name == "bench_browser.py" and find_chromium() is None:
+        pytest.skip("there is no Chromium")
     assert script.name in SHORT, f"say in SHORT how {script.name} is run in a few seconds"
     assert run(sys.executable, script, *options, *SHORT[script.name].split()).strip()
 
@@ -105,7 +87,7 @@ def run_python(words: list[str], folder: Path) -> None:
     """``python ...``: a module, a statement or a script; alone it is the interpreter."""
     first, *rest = words or ["--version"]
     if first.endswith(".py"):
-        run_script(ROOT / first, rest, folder)
+        run_script(ROOT / first, rest)
     elif words[:2] == ["-m", "venv"]:
         run(sys.executable, "-m", "venv", "--without-pip", folder / rest[1])
     elif words[:2] == ["-m", "pip"]:
@@ -123,8 +105,7 @@ def run_pip(words: list[str], folder: Path) -> None:
     """What is installed is the checkout, with extras and constraints that it has; nothing is installed."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (place,) = [word for word in words if word.startswith(".")] or pytest.fail(f"{words} installs other things")
-    extras = re.findall(r"[\w-]+", place)
-    assert set(extras) <= set(project["optional-dependencies"])
+    assert set(re.findall(r"[\w-]+", place)) <= set(project["optional-dependencies"])
     assert all((ROOT / word).is_file() for word in words if word.endswith(".txt"))
 
 
@@ -142,8 +123,7 @@ def run_jupyter(words: list[str], folder: Path) -> None:
 def run_voila(words: list[str], folder: Path) -> None:
     """Its options; ``tests/browser/test_voila.py`` serves pages."""
     assert (ROOT / words[-1]).is_dir()
-    if shutil.which("voila") is None:
-        pytest.skip("voila is not installed")
+    pytest.importorskip("voila")
     run("voila", *words[:-1], "--version")
 
 
@@ -173,11 +153,7 @@ def carry_out(command: str, folder: Path) -> None:
     if program == "py":  # the launcher on Windows, whose first option chooses the version
         program, words = "python", words[1:]
     if program.endswith(".py"):
-        script = ROOT / "tests" / "benchmarks" / program
-        if program.startswith("test_"):
-            run(sys.executable, "-m", "pytest", "-q", "--benchmark-disable", script)
-        else:
-            run_script(script, words, folder)
+        run_script(ROOT / "tests" / "benchmarks" / program, words)
     elif program in PROGRAMS:
         PROGRAMS[program](words, folder)
     else:
@@ -205,9 +181,7 @@ def test_the_commands_are_found_where_they_stand():
     assert {"make test", "make proof", "bench_facelab.py"} <= set(COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["make nothing", "bench_none.py", "pytest --all", "pip install others"])
+@pytest.mark.parametrize("command", ["bench_none.py", "pytest --all", "pip install others"])
 def test_a_command_that_nothing_runs_is_a_failure(command, tmp_path):
-    if command.startswith("make") and shutil.which("make") is None:
-        pytest.skip("there is no make")
     with pytest.raises((AssertionError, pytest.fail.Exception)):
         carry_out(command, tmp_path)

@@ -35,7 +35,7 @@ from tqdm.auto import tqdm
 from medn_lab.evaluate.prediction import source_of
 from medn_lab.model import MEDN, MEDNConfig, as_inputs, check_clips
 from medn_lab.model.inputs import eval_mode
-from medn_lab.records import Attribution, Clips
+from medn_lab.records import Attribution, Clips, require
 
 Tensors = tuple[Tensor, ...]
 

@@ -1,4 +1,4 @@
-"""How true the flow is by recipe, what registration leaves, where an apex is spotted: against SynthME's truth.
+"""How true the flow is by recipe and what registration leaves, against SynthME's truth.
 
 Run as ``python tests/benchmarks/bench_data.py``. Relative endpoint error: the mean length of the flow's error over the
 mean length of the true displacement, over the skin that the clip's AUs can move; 1 is what no flow at all would score.
@@ -7,18 +7,16 @@ The tables have the median over clips. Frames have sensor noise and JPEG. *still
 codes, at its own size, a method at that of the frames; TV-L1 is scikit-image's, which every installation has.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 
 import numpy as np
 import pandas as pd
 
-from medn_lab.data import crop_face, find_face, optical_flow, register, registration_error, spot_apex
+from medn_lab.data import optical_flow, register, registration_error
 from medn_lab.data.flow import RECIPES, resize_flow
 from medn_lab.data.frames import cv2
-from medn_lab.synthme import Identity, draw_face, move_face, render_frames, synthetic_clips
+from medn_lab.synthme import Identity, draw_face, move_face
 from medn_lab.synthme.actions import sides_of, unit_field
 
 ACTIONS = ({"AU12": 1.2}, {"AU4": 0.9}, {"AU1": 1.0, "AU2": 1.0}, {"AU6": 0.8, "AU12": 1.0})
@@ -85,27 +83,8 @@ def measure(count: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.DataFrame(flows, columns=columns), pd.DataFrame(heads, columns=of_heads)
 
 
-def spotted(count: int, seed: int) -> tuple[int, int, int]:
-    """Of `count` clips of one corpus: within 15 % of the length, with a confidence above .7, and both."""
-    clips = synthetic_clips(n_subjects=3, clips_per_subject=count // 3, n_frames=2, seed=seed, n_jobs=1)
-    found = []
-    for row in clips.table.to_dict("records"):
-        numbers = list(range(row["onset"], row["offset"] + 1, 2))
-        pictures = render_frames(clips, row["clip_id"], numbers, size=128)
-        box = find_face(pictures[0])
-        position, confidence = spot_apex([crop_face(picture, box=box, size=128) for picture in pictures])
-        near = abs(numbers[position] - row["apex"]) <= 0.15 * (row["offset"] - row["onset"])
-        found.append((near, confidence > 0.7, near and confidence > 0.7))
-    return tuple(np.sum(found, axis=0).tolist())
-
-
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--count", type=int, default=24, help="faces to draw")
-    arguments.add_argument("--seeds", type=int, nargs="*", default=[21, 22], help="corpora in which apexes are spotted")
-    chosen = arguments.parse_args()
-    for table in measure(chosen.count):
+    for table in measure(arguments.parse_args().count):
         print(table.round(3).to_string(index=False), end="\n\n")
-    for seed in chosen.seeds:
-        near, sure, both = spotted(24, seed)
-        print(f"seed {seed}: apex within 15 % of the length on {near} of 24; on {both} of {sure} with confidence > .7")

@@ -4,8 +4,6 @@ Run as ``python tests/benchmarks/bench_scale.py folds prepare growth`` (or some 
 medians where there are several. Memory is the highest resident set of a process of its own.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import subprocess
@@ -19,18 +17,13 @@ from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
+from bench_model import drawn
 
 import medn_lab as medn
 from medn_lab.data.frames import FrameFiles
 from medn_lab.model import MEDNConfig
-from medn_lab.records import ClipIndex, Clips
+from medn_lab.records import ClipIndex
 from medn_lab.train import TrainConfig
-
-
-def drawn(subjects: int, per_subject: int, seed: int) -> Clips:
-    """Drawn clips with SynthME's five classes as labels."""
-    clips = medn.synthetic_clips(n_subjects=subjects, clips_per_subject=per_subject, seed=seed)
-    return clips.with_table(medn.data.to_classes(clips.table, "synthme_5class")[0])
 
 
 def timed(function: Callable[..., Any], *arguments: Any, **named: Any) -> tuple[float, Any]:
@@ -40,22 +33,47 @@ def timed(function: Callable[..., Any], *arguments: Any, **named: Any) -> tuple[
     return time.perf_counter() - began, made
 
 
-def folds(*, subjects: int, per_subject: int, epochs: int, rounds: int) -> pd.DataFrame:
+def folds(options: argparse.Namespace) -> list[pd.DataFrame]:
     """Leave one subject out, serially and with two workers that are there already; equal to the last bit."""
-    clips = drawn(subjects, per_subject, 3)
+    clips = drawn(options.subjects, options.clips, seed=3)
     config = MEDNConfig.for_clips(clips, decoupling="bottleneck")
-    how = {"training": TrainConfig(epochs=epochs), "progress": False}
-    spent: dict[int, list[float]] = {1: [], 2: []}
-    logits = {}
-    for _ in range(rounds + 1):
-        for jobs in (1, 2):
-            seconds, found = timed(medn.evaluate.evaluate_loso, config, clips, n_jobs=jobs, **how)
-            spent[jobs].append(seconds)
-            logits[jobs] = found.predictions.logits
-    assert np.array_equal(logits[1], logits[2])
-    serial, shared = (np.median(spent[jobs][1:]) for jobs in (1, 2))  # the first starts the workers
-    row = {"folds": subjects, "clips": len(clips), "epochs": epochs, "s serial": serial, "s with 2 workers": shared}
-    return pd.DataFrame([row | {"times faster": serial / shared}])
+    how = {"training": TrainConfig(epochs=options.epochs), "progress": False}
+    spent = []
+    for _ in range(options.rounds + 1):
+        one, alone = timed(medn.evaluate.evaluate_loso, config, clips, n_jobs=1, **how)
+        two, both = timed(medn.evaluate.evaluate_loso, config, clips, n_jobs=2, **how)
+        assert np.array_equal(alone.predictions.logits, both.predictions.logits)
+        spent.append((one, two))
+    serial, shared = np.median(spent[1:], axis=0)  # the first starts the workers
+    row = {"clips": len(clips), "s serial": serial, "s with 2 workers": shared, "times faster": serial / shared}
+    return [pd.DataFrame([row])]
+
+
+def prepare(options: argparse.Namespace) -> list[pd.DataFrame]:
+    """A data set in CASME II's layout, cropped, registered and with flow, against reading the same frames alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder, "originals")
+        size = {"n_subjects": min(4, options.subjects), "clips_per_subject": min(10, options.clips), "n_frames": 3}
+        clips = medn.synthetic_clips(**size, seed=11)
+        medn.synthme.write_dataset(clips, root, layout="casme2", tree="raw", fps=30, size=480)  # CASME II's own height
+        index = medn.data.read_casme2(root)
+        own, read = FrameFiles.__getitem__, []
+
+        def noting(frames: FrameFiles, place: int) -> np.ndarray:
+            read.append(frames.paths[place])
+            return own(frames, place)
+
+        with patch.object(FrameFiles, "__getitem__", noting):
+            serial, made = timed(medn.data.prepare, index, Path(folder, "serial"), progress=False)
+        alone, _ = timed(lambda: [medn.data.read_image(path) for path in read] and None)
+        few = ClipIndex(index.table.iloc[:8].reset_index(drop=True), index.problems, index.source)
+        medn.data.prepare(few, Path(folder, "warm"), n_jobs=2, progress=False)
+        two, _ = timed(medn.data.prepare, index, Path(folder, "two"), n_jobs=2, progress=False)
+        written = sum(path.stat().st_size for path in Path(folder, "serial").rglob("*") if path.is_file())
+    row = {"clips": len(made), "frames read": len(read), "px": made.size[0], "s decoding alone": alone}
+    row |= {"s serial": serial, "s with 2 workers": two, "times the decoding": two / alone}
+    row |= {"ms a clip": 1e3 * serial / len(made), "bytes a clip": written / len(made)}
+    return [pd.DataFrame([row]), memory_of_preparing(options.counts)]
 
 
 PREPARE = """
@@ -76,31 +94,6 @@ print(json.dumps([count, spent, int(peak) / 1e3]))
 """
 
 
-def prepare_against_decoding(*, subjects: int, per_subject: int) -> pd.DataFrame:
-    """A data set in CASME II's layout, cropped, registered and with flow, against reading the same frames alone."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder, "originals")
-        clips = medn.synthetic_clips(n_subjects=subjects, clips_per_subject=per_subject, n_frames=3, seed=11)
-        medn.synthme.write_dataset(clips, root, layout="casme2", tree="raw", fps=30, size=480)  # CASME II's own height
-        index = medn.data.read_casme2(root)
-        own, read = FrameFiles.__getitem__, []
-
-        def noting(frames: FrameFiles, place: int) -> np.ndarray:
-            read.append(frames.paths[place])
-            return own(frames, place)
-
-        with patch.object(FrameFiles, "__getitem__", noting):
-            serial, made = timed(medn.data.prepare, index, Path(folder, "serial"), progress=False)
-        alone, _ = timed(lambda: [medn.data.read_image(path) for path in read] and None)
-        few = ClipIndex(index.table.iloc[:8].reset_index(drop=True), index.problems, index.source)
-        medn.data.prepare(few, Path(folder, "warm"), n_jobs=2, progress=False)
-        two, _ = timed(medn.data.prepare, index, Path(folder, "two"), n_jobs=2, progress=False)
-        size = sum(path.stat().st_size for path in Path(folder, "serial").rglob("*") if path.is_file())
-    row = {"clips": len(made), "frames read": len(read), "px": made.size[0], "s decoding alone": alone}
-    row |= {"s serial": serial, "s with 2 workers": two, "times the decoding": two / alone}
-    return pd.DataFrame([row | {"ms a clip": 1e3 * serial / len(made), "bytes a clip": size / len(made)}])
-
-
 def memory_of_preparing(counts: list[int]) -> pd.DataFrame:
     """Highest memory while more and more clips are prepared, each in a fresh process."""
     rows = []
@@ -115,14 +108,17 @@ def memory_of_preparing(counts: list[int]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["clips", "s with 2 workers", "highest MB"])
 
 
-def growth(counts: list[int]) -> pd.DataFrame:
-    """Disk, memory and seconds of each step at these numbers of clips, and carried on to more on paper."""
+def growth(options: argparse.Namespace) -> list[pd.DataFrame]:
+    """Disk and seconds of each step at these numbers of clips, and carried on to more on paper.
+
+    Each column follows the power law through its last two measurements.
+    """
     rows = []
     model = medn.load_pretrained("medn_tiny.synthme_v2")
     medn.diagnose.warm_umap().join()
-    for count in counts:
+    for count in options.counts:
         subjects, row = max(4, count // 30), {"clips": count}
-        row["drawing s"], clips = timed(drawn, subjects, -(-count // subjects), 5)
+        row["drawing s"], clips = timed(drawn, subjects, -(-count // subjects), seed=5)
         with tempfile.TemporaryDirectory() as folder:
             clips.save(Path(folder, "set"))
             row["disk MB"] = sum(p.stat().st_size for p in Path(folder, "set").rglob("*") if p.is_file()) / 1e6
@@ -133,40 +129,24 @@ def growth(counts: list[int]) -> pd.DataFrame:
         row["three maps s"], maps = timed(medn.diagnose.umap, features)
         row["explorer s"], _ = timed(medn.widgets.BranchExplorer, maps, clips=clips, features=features)
         rows.append(row)
-        print(row, flush=True)
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    before, last = table.iloc[-2].clip(lower=1e-9), table.iloc[-1].clip(lower=1e-9)
+    power = (np.log(last / before) / np.log(last["clips"] / before["clips"])).clip(lower=0)
+    more = pd.DataFrame([last * (count / last["clips"]) ** power for count in (7526, 50_000, 1_000_000)])
+    return [table, more]
 
 
-def carried_on(table: pd.DataFrame, counts: list[int]) -> pd.DataFrame:
-    """Each column's power law through its last two measurements, at more clips."""
-    last, before = table.iloc[-1], table.iloc[-2]
-    power = np.log(last.clip(lower=1e-9) / before.clip(lower=1e-9)) / np.log(last["clips"] / before["clips"])
-    return pd.DataFrame([last * (count / last["clips"]) ** power.clip(lower=0) for count in counts])
+KINDS = {"folds": folds, "prepare": prepare, "growth": growth}
 
-
-def main() -> None:
-    """Print the tables."""
+if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("what", nargs="+", choices=["folds", "prepare", "growth"])
+    arguments.add_argument("what", nargs="+", choices=KINDS)
     arguments.add_argument("--counts", type=int, nargs="+", default=[100, 1000, 5000])
     arguments.add_argument("--subjects", type=int, default=8, help="of folds; of prepare at most 4")
     arguments.add_argument("--clips", type=int, default=20, help="of each subject of folds; of prepare at most 10")
     arguments.add_argument("--epochs", type=int, default=4, help="of each fold")
     arguments.add_argument("--rounds", type=int, default=3, help="of folds")
-    chosen = arguments.parse_args()
-    tables = []
-    if "folds" in chosen.what:
-        size = {"subjects": chosen.subjects, "per_subject": chosen.clips}
-        tables.append(folds(**size, epochs=chosen.epochs, rounds=chosen.rounds))
-    if "prepare" in chosen.what:
-        tables.append(prepare_against_decoding(subjects=min(4, chosen.subjects), per_subject=min(10, chosen.clips)))
-        tables.append(memory_of_preparing(chosen.counts))
-    if "growth" in chosen.what:
-        measured = growth(chosen.counts)
-        tables += [measured, carried_on(measured, [7526, 50_000, 1_000_000])]
-    for table in tables:
-        print(table.round(3).to_string(index=False), end="\n\n")
-
-
-if __name__ == "__main__":
-    main()
+    options = arguments.parse_args()
+    for what in options.what:
+        for table in KINDS[what](options):
+            print(table.round(3).to_string(index=False), end="\n\n")

@@ -2,8 +2,7 @@
 
 import re
 
-from lab_page import PATIENCE_MS, SETTLE_MS, LabPage
-from pictures_shown import IMAGE, expect_other_picture
+from lab_page import PATIENCE_MS, SETTLE_MS, LabPage, another_picture
 from playwright.sync_api import expect
 
 
@@ -43,10 +42,8 @@ def move_a_face_and_make_a_pair(lab: LabPage) -> None:
     brow.locator(".noUi-handle").focus()
     lab.page.keyboard.press("ArrowRight")
     face.get_by_text("AU 4B, cue flush").first.wait_for()
-    shift = face.get_by_role("button", name="Counterfactual shift")
-    if shift.count():
-        shift.click()
-        face.get_by_text("shift (sd)").wait_for()
+    face.get_by_role("button", name="Counterfactual shift").click()
+    face.get_by_text("shift (sd)").wait_for()
 
 
 def ask_a_clip_for_other_maps(lab: LabPage) -> None:
@@ -54,12 +51,11 @@ def ask_a_clip_for_other_maps(lab: LabPage) -> None:
     viewer = lab.scroll_to_class("medn-attribution-viewer")
     picture = viewer.locator("canvas").first
     viewer.get_by_text("not measured").first.wait_for()
-    seen = picture.evaluate(IMAGE)
-    viewer.get_by_role("button", name="onset").first.click()  # the first bar of the attribution per frame
-    seen = expect_other_picture(lab, picture, than=seen)
-    viewer.get_by_label("Method").select_option(label="saliency")
+    with another_picture(picture):
+        viewer.get_by_role("button", name="onset").first.click()  # the first bar of the attribution per frame
+    with another_picture(picture):
+        viewer.get_by_label("Method").select_option(label="saliency")
     viewer.get_by_text("not a property of this method").wait_for()
-    expect_other_picture(lab, picture, than=seen)
     viewer.get_by_role("button", name="Check").click()
     viewer.get_by_text("Checked in").wait_for(timeout=4 * PATIENCE_MS)
     expect(viewer).not_to_contain_text("not measured")

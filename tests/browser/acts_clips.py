@@ -3,8 +3,7 @@
 import csv
 from pathlib import Path
 
-from lab_page import LabPage
-from pictures_shown import IMAGE, expect_other_picture
+from lab_page import IMAGE, LabPage, another_picture
 from playwright.sync_api import Locator, expect
 
 FACE = "canvas.medn-face-canvas"
@@ -20,12 +19,12 @@ def play_and_magnify_the_clip(lab: LabPage) -> None:
     """The player of ``00_start_here``."""
     player = lab.scroll_to_class("medn-clip-player")
     face = player.locator(FACE)
-    still = face.evaluate(IMAGE)
     drag_to_share(lab, player.locator(".medn-magnify"), 0.95)
     expect(player.locator(".medn-factor")).not_to_have_text("1.0")
-    player.get_by_role("button", name="Play").click()
-    moved = expect_other_picture(lab, face, than=still)
-    expect_other_picture(lab, face, than=moved)
+    with another_picture(face):
+        player.get_by_role("button", name="Play").click()
+    with another_picture(face):
+        lab.page.wait_for_timeout(250)  # it goes on
     player.get_by_role("button", name="Pause").click()
     lab.page.wait_for_timeout(500)
     held = face.evaluate(IMAGE)
@@ -39,13 +38,13 @@ def step_and_overlay_the_clip(lab: LabPage) -> None:
     player = lab.scroll_to_class("medn-clip-player")
     face, line = player.locator(FACE), player.locator(".medn-now")
     player.locator(".medn-frames").focus()
-    shown, now = face.evaluate(IMAGE), line.inner_text()
-    lab.page.keyboard.press("ArrowRight")
-    shown = expect_other_picture(lab, face, than=shown)
+    now = line.inner_text()
+    with another_picture(face):
+        lab.page.keyboard.press("ArrowRight")
     expect(line).not_to_have_text(now)
     expect(line).to_contain_text(" ms")
-    player.get_by_role("button", name="flow arrows").click()
-    expect_other_picture(lab, face, than=shown)
+    with another_picture(face):
+        player.get_by_role("button", name="flow arrows").click()
     player.get_by_text("times as long as the motion").wait_for()
     lab.screenshot("player-arrows")
 
@@ -56,14 +55,12 @@ def watch_what_the_network_keeps(lab: LabPage) -> None:
     face = player.locator(FACE)
     player.get_by_role("button", name="kept tokens").click()
     expect(face).to_have_attribute("data-overlay", "kept")
-    shown = face.evaluate(IMAGE)
-    player.locator(".medn-which").select_option(index=1)
-    shown = expect_other_picture(lab, face, than=shown)
-    player.get_by_role("button", name="attribution").click()
-    shown = expect_other_picture(lab, face, than=shown)
-    player.locator(".medn-frames").focus()
-    lab.page.keyboard.press("ArrowRight")
-    expect_other_picture(lab, face, than=shown)
+    with another_picture(face):
+        player.locator(".medn-which").select_option(index=1)
+    with another_picture(face):
+        player.get_by_role("button", name="attribution").click()
+    with another_picture(face):
+        player.locator(".medn-frames").press("ArrowRight")
     player.get_by_text("red raises it").wait_for()
     lab.screenshot("player-attribution")
 
@@ -74,20 +71,17 @@ def browse_pairs(lab: LabPage) -> None:
     titles, faces = browser.locator(".medn-title").filter(has_text="-"), browser.locator(FACE)
     expect(faces).to_have_count(2)
     browser.get_by_role("button", name="Pause").click()
-    second, shown = titles.nth(1).inner_text(), faces.nth(1).evaluate(IMAGE)  # the first clip is in both pairs
-    browser.get_by_role("button", name="next").click()
-    expect(titles.nth(1)).not_to_have_text(second)
-    shown = expect_other_picture(lab, faces.nth(1), than=shown)
-    browser.locator(".medn-frames").focus()
-    for _ in range(3):
-        lab.page.keyboard.press("ArrowRight")
-    shown = expect_other_picture(lab, faces.nth(1), than=shown)
+    first = titles.first.inner_text()  # of four persons: the second clip is in both pairs
+    with another_picture(faces.first):
+        browser.get_by_role("button", name="next").click()
+    expect(titles.first).not_to_have_text(first)
+    with another_picture(*faces.all()):
+        for _ in range(3):
+            browser.locator(".medn-frames").press("ArrowRight")
     expect(browser.locator(".medn-now")).to_contain_text(" ms")
     lab.page.wait_for_timeout(500)
-    shown = [face.evaluate(IMAGE) for face in faces.all()]
-    drag_to_share(lab, browser.locator(".medn-magnify"), 0.9)
-    for face, before in zip(faces.all(), shown, strict=True):
-        expect_other_picture(lab, face, than=before)
+    with another_picture(*faces.all()):
+        drag_to_share(lab, browser.locator(".medn-magnify"), 0.9)
     lab.screenshot("pairs-frame")
 
     count = browser.get_by_text("pairs").filter(has_text="of ").first

@@ -2,8 +2,7 @@
 
 import re
 
-from lab_page import LabPage
-from pictures_shown import IMAGE, expect_other_picture
+from lab_page import LabPage, another_picture
 from playwright.sync_api import expect
 
 
@@ -24,10 +23,9 @@ def look_through_a_cell_of_the_confusion_matrix(lab: LabPage) -> None:
     image.wait_for()
     expect(title).to_have_text(listed.first.inner_text().split()[0])
     lab.screenshot("evaluation-cell")
-    before = image.evaluate(IMAGE)
-    panel.locator("button[title^='The next']").click()
+    with another_picture(image):
+        panel.locator("button[title^='The next']").click()
     title.filter(has_text=listed.nth(1).inner_text().split()[0]).wait_for()
-    expect_other_picture(lab, image, before)
     for table, heading in (("folds", "held out"), ("subjects", "missed most often"), ("AUs", "AUC")):
         panel.get_by_role("button", name=table, exact=True).click()
         panel.locator("th").get_by_text(heading, exact=True).wait_for()

@@ -1,7 +1,11 @@
 """Which Chromium this machine has, and how it is started."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 PLACES = (
@@ -20,3 +24,12 @@ def find_chromium() -> str | None:
     """A Chromium of the machine, or None."""
     found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     return found or next((place for place in PLACES if Path(place).is_file()), None)
+
+
+@contextmanager
+def launched() -> Iterator[Browser]:
+    """A Chromium without a window, until the block ends."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), headless=True, args=FLAGS)
+        yield browser
+        browser.close()

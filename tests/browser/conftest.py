@@ -5,14 +5,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from chromium_here import CHROMIUMS, FLAGS, find_chromium
+from chromium_here import CHROMIUMS, find_chromium, launched
 from lab_page import PATIENCE_MS, LabPage
 from lab_server import REPOSITORY, LabServer, serve_lab
-from playwright.sync_api import Browser, BrowserContext, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-expect.set_options(
-    timeout=PATIENCE_MS
-)  # What follows a gesture comes in its own time: the picture before its words, say.
+expect.set_options(timeout=PATIENCE_MS)  # a picture may come before its words
 
 HERE = {"127.0.0.1", "localhost"}
 
@@ -37,10 +35,8 @@ def lab_server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 # notebook tests that may follow in the same process could not bear.
 @pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -52,19 +48,35 @@ def pictures() -> Path:
 
 
 @pytest.fixture
-def guarded_lab(browser: Browser, lab_server: LabServer, pictures: Path) -> Iterator[LabPage]:
-    """A page whose requests to other machines are stopped and listed in ``outside``; `lab` also fails on them."""
+def outside() -> list[str]:
+    """Requests to other machines; they were stopped."""
+    return []
+
+
+@pytest.fixture
+def guarded_page(browser: Browser, outside: list[str]) -> Iterator[Page]:
+    """A page whose requests to other machines are stopped and listed in `outside`."""
+
+    def leaves(url: str) -> bool:
+        parts = urlsplit(url)
+        away = parts.scheme in {"http", "https", "ws", "wss"} and parts.hostname not in HERE
+        outside.extend([url] * away)
+        return away
+
     context = browser.new_context(viewport={"width": 1400, "height": 1000}, reduced_motion="reduce")
-    outside: list[str] = []
-    _guard(context, outside)
+    context.route("**/*", lambda route: route.abort() if leaves(route.request.url) else route.continue_())
     page = context.new_page()
-    page.on("websocket", lambda socket: _note(socket.url, outside))
+    page.on("websocket", lambda socket: leaves(socket.url))
     page.set_default_timeout(PATIENCE_MS)
-    try:
-        yield LabPage(page, server=lab_server, pictures=pictures, outside=outside)
-    finally:
-        context.close()
-        lab_server.stop_kernels()
+    yield page
+    context.close()
+
+
+@pytest.fixture
+def guarded_lab(guarded_page: Page, lab_server: LabServer, pictures: Path, outside: list[str]) -> Iterator[LabPage]:
+    """A page for JupyterLab; `lab` also fails where a request left the machine."""
+    yield LabPage(guarded_page, server=lab_server, pictures=pictures, outside=outside)
+    lab_server.stop_kernels()
 
 
 @pytest.fixture
@@ -72,22 +84,3 @@ def lab(guarded_lab: LabPage) -> Iterator[LabPage]:
     """A page with JupyterLab in it; the test fails if anything in it asks another machine for something."""
     yield guarded_lab
     assert not guarded_lab.outside, f"requests that left the machine: {guarded_lab.outside}"
-
-
-def _guard(context: BrowserContext, outside: list[str]) -> None:
-    def decide(route: Route) -> None:
-        if _note(route.request.url, outside):
-            route.abort()
-        else:
-            route.continue_()
-
-    context.route("**/*", decide)
-
-
-def _note(url: str, outside: list[str]) -> bool:
-    """Whether a request leaves the machine; if so it is written down."""
-    parts = urlsplit(url)
-    leaves = parts.scheme in {"http", "https", "ws", "wss"} and parts.hostname not in HERE
-    if leaves:
-        outside.append(url)
-    return leaves

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import nbformat
 import numpy as np
 from lab_server import LabServer
 from playwright.sync_api import Locator, Page, TimeoutError
@@ -26,11 +30,8 @@ CELLS = """() => window.jupyterapp.shell.currentWidget.content.model.toJSON().ce
 }))"""
 """From the model: Lab draws only the cells in view."""
 
-SCROLLER = """() => {
-  const panel = window.jupyterapp.shell.currentWidget.content.node;
-  return [panel, ...panel.querySelectorAll('.jp-WindowedPanel-outer')].find(
-    node => node.scrollHeight > node.clientHeight + 1 && getComputedStyle(node).overflowY !== 'visible') ?? panel;
-}"""
+IMAGE = "node => node.toDataURL()"
+"""What a canvas shows."""
 
 PATIENCE_MS = 120_000
 """How long anything that must come is waited for; a slow machine needs it, a fast one does not notice."""
@@ -39,6 +40,14 @@ SETTLE_MS = 400
 """Between moving to a point and clicking it: plotly takes up a hover first, and an earlier click is lost."""
 
 
+def notebook_of(cells: Sequence[str]) -> nbformat.NotebookNode:
+    """A notebook of code cells."""
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text.strip()) for text in cells])
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return book
+
+
+@dataclass
 class LabPage:
     """One browser page with JupyterLab in it.
 
@@ -50,11 +59,10 @@ class LabPage:
         Requests that tried to leave the machine (they were stopped).
     """
 
-    def __init__(self, page: Page, *, server: LabServer, pictures: Path, outside: list[str]) -> None:
-        self.page = page
-        self.server = server
-        self.pictures = pictures
-        self.outside = outside
+    page: Page
+    server: LabServer
+    pictures: Path
+    outside: list[str]
 
     def open_notebook(self, path: str) -> None:
         """Open a notebook (a path under the server's root) alone in the window and wait for its kernel.
@@ -71,8 +79,13 @@ class LabPage:
                     raise
         self.page.evaluate("() => { const s = window.jupyterapp.shell; s.collapseLeft(); s.collapseRight(); }")
 
-    def run_all(self, *, seconds: float = 900) -> None:
-        """Clear the stored outputs, run every cell, and wait until each has been executed or one has failed."""
+    def open_cells(self, name: str, *cells: str) -> None:
+        """Write a notebook of these code cells under the server's root and open it."""
+        nbformat.write(notebook_of(cells), self.server.root / name)
+        self.open_notebook(name)
+
+    def start_all(self) -> None:
+        """Clear the stored outputs, and begin to run every cell."""
         self.page.evaluate(
             """async () => {
               const commands = window.jupyterapp.commands;
@@ -81,6 +94,9 @@ class LabPage:
               commands.execute('notebook:run-all-cells').finally(() => { window.allHaveRun = true; });
             }"""
         )
+
+    def wait_until_run(self, *, seconds: float = 900) -> None:
+        """Wait until each cell has been executed or one has failed."""
         self.page.wait_for_function(
             """() => window.allHaveRun
               && window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'""",
@@ -88,12 +104,10 @@ class LabPage:
             polling=250,
         )
 
-    def execute(self, code: str) -> None:
-        """Run code in the notebook's kernel, in no cell."""
-        self.page.evaluate(
-            "code => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code }).done",
-            code,
-        )
+    def run_all(self, *, seconds: float = 900) -> None:
+        """Run every cell, and wait until each has been executed or one has failed."""
+        self.start_all()
+        self.wait_until_run(seconds=seconds)
 
     def cells(self) -> list[dict]:
         """Type, source, execution count and errors of each cell."""
@@ -110,9 +124,7 @@ class LabPage:
 
     def scroll_to(self, cell: int) -> None:
         """Bring a cell into view, so that Lab draws it."""
-        self.page.evaluate(
-            "async i => { await window.jupyterapp.shell.currentWidget.content.scrollToItem(i, 'start'); }", cell
-        )
+        self.page.evaluate("i => window.jupyterapp.shell.currentWidget.content.scrollToItem(i, 'start')", cell)
         self.page.wait_for_timeout(SETTLE_MS)
 
     def scroll_to_class(self, css_class: str) -> Locator:
@@ -126,37 +138,29 @@ class LabPage:
         found.scroll_into_view_if_needed()
         return found
 
-    def screenshot(self, name: str) -> Path:
+    def screenshot(self, name: str) -> None:
         """Store what the window shows as ``screenshots/<name>.png``."""
-        target = self.pictures / f"{name}.png"
-        self.page.screenshot(path=target)
-        return target
+        self.page.screenshot(path=self.pictures / f"{name}.png")
 
-    def screenshots_down(self, name: str) -> list[Path]:
-        """Scroll from the top to the end, a picture a window: ``<name>-01.png`` and so on."""
-        self.page.evaluate(f"() => {{ ({SCROLLER})().scrollTop = 0; }}")
-        taken = []
-        while len(taken) < 60:
-            self.page.wait_for_timeout(800)  # Plots draw after their cell is attached.
-            taken.append(self.screenshot(f"{name}-{len(taken) + 1:02d}"))
-            moved = self.page.evaluate(
-                f"""() => {{
-                  const node = ({SCROLLER})(), before = node.scrollTop;
-                  node.scrollTop += 0.9 * node.clientHeight;
-                  return node.scrollTop - before;
-                }}"""
-            )
-            if moved < 2:
-                break
-        return taken
-
-    def plot(self, within: str = ".jp-NotebookPanel", *, number: int = 0) -> PlotlyPlot:
-        """The plotly plot inside the elements that a CSS selector finds, scrolled into view."""
-        graph = self.page.locator(f"{within} .js-plotly-plot").nth(number)
+    def plot(self, within: str = ".jp-NotebookPanel") -> PlotlyPlot:
+        """The first plotly plot inside the elements that a CSS selector finds, scrolled into view."""
+        graph = self.page.locator(f"{within} .js-plotly-plot").first
         graph.wait_for(state="visible")
         graph.scroll_into_view_if_needed()
         self.page.wait_for_function("gd => gd._fullLayout?._size", arg=graph.element_handle())
         return PlotlyPlot(self.page, graph)
+
+
+@contextmanager
+def another_picture(*images: Locator) -> Iterator[None]:
+    """What is done in the block changes what each of these canvases shows."""
+    before = [(image, image.evaluate(IMAGE)) for image in images]
+    yield
+    until = time.monotonic() + PATIENCE_MS / 1000
+    for image, shown in before:
+        while image.evaluate(IMAGE) == shown:
+            assert time.monotonic() < until, "the picture did not change"
+            image.page.wait_for_timeout(250)
 
 
 class MapsOnPage:
@@ -228,61 +232,39 @@ class MapsOnPage:
             keyboard.up(modifier)
 
 
+@dataclass
 class PlotlyPlot:
-    """A drawn plotly figure: where its data are on the screen, and gestures on them.
+    """A drawn plotly figure: its data, and a click on them."""
 
-    ``axes`` names the subplot as a trace does: ``("x", "y")``, ``("x2", "y2")`` and so on.
-    """
-
-    def __init__(self, page: Page, graph: Locator) -> None:
-        self.page = page
-        self.graph = graph
+    page: Page
+    graph: Locator
 
     def points(self, trace: int = 0) -> list[dict]:
-        """``x, y, customdata`` of each point of a trace, and the trace's axes."""
+        """``x, y`` of each point of a trace, and the trace's axes."""
         return self.graph.evaluate(
             """(gd, i) => {
-              const { customdata, xaxis, yaxis } = gd._fullData[i];
-              const own = k => customdata?.[k] ?? null;
-              return gd.calcdata[i].map((point, k) => ({
-                x: point.x, y: point.y, customdata: own(k), axes: [xaxis ?? 'x', yaxis ?? 'y'] }));
+              const { xaxis, yaxis } = gd._fullData[i];
+              return gd.calcdata[i].map(point => ({ x: point.x, y: point.y, axes: [xaxis ?? 'x', yaxis ?? 'y'] }));
             }""",
             trace,
         )
 
-    def trace_names(self) -> list[str]:
-        """The names of the traces, in order."""
-        return self.graph.evaluate("gd => gd._fullData.map(trace => trace.name ?? '')")
+    def click(self, x: float, y: float, *, axes: Sequence[str] = ("x", "y")) -> None:
+        """Move the mouse onto a data point, stay until plotly has taken it up, and click.
 
-    def pixel(self, x: float, y: float, *, axes: Sequence[str] = ("x", "y")) -> tuple[float, float]:
-        """Where a data point is in the window, in CSS pixels."""
-        return self.pixels([{"x": x, "y": y, "axes": axes}])[0]
-
-    def pixels(self, points: Sequence[dict]) -> list[tuple[float, float]]:
-        """Where points of :meth:`points` are in the window, in CSS pixels."""
-        places = self.graph.evaluate(
-            """(gd, points) => {
+        ``axes`` names the subplot as a trace does: ``("x", "y")``, ``("x2", "y2")`` and so on.
+        """
+        left, top = self.graph.evaluate(
+            """(gd, [x, y, xName, yName]) => {
               const axis = name => gd._fullLayout[name[0] + 'axis' + name.slice(1)];
-              const box = gd.getBoundingClientRect();
-              return points.map(({ x, y, axes: [xName, yName] }) => {
-                const px = axis(xName), py = axis(yName);
-                return [box.left + px._offset + px.d2p(x), box.top + py._offset + py.d2p(y)];
-              });
+              const box = gd.getBoundingClientRect(), px = axis(xName), py = axis(yName);
+              return [box.left + px._offset + px.d2p(x), box.top + py._offset + py.d2p(y)];
             }""",
-            [{"x": point["x"], "y": point["y"], "axes": list(point["axes"])} for point in points],
+            [x, y, *axes],
         )
-        return [(left, top) for left, top in places]
-
-    def hover(self, x: float, y: float, *, axes: Sequence[str] = ("x", "y")) -> None:
-        """Move the mouse onto a data point and stay there until plotly has taken it up."""
-        left, top = self.pixel(x, y, axes=axes)
         self.page.mouse.move(left - 3, top - 3)
         self.page.mouse.move(left, top, steps=3)
         self.page.wait_for_timeout(SETTLE_MS)
-
-    def click(self, x: float, y: float, *, axes: Sequence[str] = ("x", "y")) -> None:
-        """Click a data point."""
-        self.hover(x, y, axes=axes)
         self.page.mouse.down()
         self.page.mouse.up()
         self.page.wait_for_timeout(SETTLE_MS)

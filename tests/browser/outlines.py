@@ -1,19 +1,16 @@
 """Outlines round drawn points: where to draw one so that no point is near it, and how many points it holds."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
+from scipy.spatial.distance import cdist
 
 NEAR = 3.0
 """Pixels from an outline within which a point may count as inside or outside: the mouse moves by whole pixels."""
 
-CORNERS = 24
-
 
 def circle(middle: tuple[float, float], *, radius: float) -> list[tuple[float, float]]:
-    """The corners of a circle, in pixels."""
-    angles = 2 * np.pi * np.arange(CORNERS) / CORNERS
+    """24 corners of a circle, in pixels."""
+    angles = 2 * np.pi * np.arange(24) / 24
     return [(float(middle[0] + radius * np.cos(a)), float(middle[1] + radius * np.sin(a))) for a in angles]
 
 
@@ -41,8 +38,7 @@ def through_a_gap(places: np.ndarray, *, least: int, most: int) -> list[tuple[fl
 
 def loneliest(places: np.ndarray, *, but: int = -1) -> int:
     """The row farthest from its next neighbour, where a click can mean no other; not the row `but`."""
-    apart = np.linalg.norm(places[:, None] - places, axis=2) + np.diag(np.full(len(places), np.inf))
-    room = apart.min(axis=1)
+    room = np.sort(cdist(places, places), axis=1)[:, 1]
     if but >= 0:
         room[but] = 0
     return int(room.argmax())

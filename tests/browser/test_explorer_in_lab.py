@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 from lab_page import LabPage, MapsOnPage
@@ -36,11 +35,8 @@ widgets.VBox([explorer, sizes])
 
 
 @pytest.fixture
-def maps(lab, lab_server) -> MapsOnPage:
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SETUP.strip())])
-    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(book, lab_server.root / "explorer.ipynb")
-    lab.open_notebook("explorer.ipynb")
+def maps(lab) -> MapsOnPage:
+    lab.open_cells("explorer.ipynb", SETUP)
     lab.run_all()
     assert lab.errors() == []
     lab.scroll_to(0)

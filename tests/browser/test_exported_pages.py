@@ -3,7 +3,6 @@
 import nbformat
 import pytest
 from executed_books import CELLS, executed
-from lab_page import LabPage
 from nbconvert import HTMLExporter
 from playwright.sync_api import expect
 
@@ -47,12 +46,8 @@ def test_figures_without_the_first_say_what_to_do(book, offline, tmp_path):
     expect(offline.locator(DRAWN)).to_have_count(0)
 
 
-def test_lab_draws_each_figure_once_from_its_json_and_stores_the_html(lab: LabPage, lab_server):
-    cells = [nbformat.v4.new_code_cell(text.strip()) for text in CELLS]
-    book = nbformat.v4.new_notebook(cells=cells)
-    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(book, lab_server.root / "figures.ipynb")
-    lab.open_notebook("figures.ipynb")
+def test_lab_draws_each_figure_once_from_its_json_and_stores_the_html(lab):
+    lab.open_cells("figures.ipynb", *CELLS)
     lab.run_all(seconds=180)
     assert lab.errors() == []
     stored = lab.page.evaluate(
@@ -65,5 +60,4 @@ def test_lab_draws_each_figure_once_from_its_json_and_stores_the_html(lab: LabPa
         lab.scroll_to(cell)
         expect(lab.page.locator(".jp-CodeCell").nth(cell).locator(".js-plotly-plot")).to_have_count(figures)
     expect(lab.page.locator("[data-medn-figure]")).to_have_count(0)
-    plot = lab.plot()
-    assert plot.points()
+    assert lab.plot().points()

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-import nbformat
 from hostile_records import EVIL, hostile_records
 from lab_page import MapsOnPage
 from playwright.sync_api import expect
+from sample_records import sample_embedding
 
 from medn_lab import diagnose, view
+from medn_lab.widgets import BranchExplorer
 
 TESTS = Path(__file__).resolve().parents[1]
 SHOWN = (
@@ -27,12 +28,8 @@ def expect_text_only(page, where=None) -> None:
     assert page.evaluate("window.planted") is None
 
 
-def test_every_widget_shows_it_as_text(lab, lab_server):
-    cells = [SETUP, *(f"shown[{name!r}]" for name in SHOWN)]
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
-    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(book, lab_server.root / "hostile.ipynb")
-    lab.open_notebook("hostile.ipynb")
+def test_every_widget_shows_it_as_text(lab):
+    lab.open_cells("hostile.ipynb", SETUP, *(f"shown[{name!r}]" for name in SHOWN))
     lab.run_all(seconds=180)
     assert lab.errors() == []
     for place, name in enumerate(SHOWN, start=1):
@@ -43,13 +40,19 @@ def test_every_widget_shows_it_as_text(lab, lab_server):
     expect_text_only(lab.page, explorer.locator(".medn-tip"))
 
 
-def test_a_report_and_figures_show_it_as_text(guarded_lab, tmp_path):
-    page = guarded_lab.page
+def test_a_report_figures_and_a_written_explorer_show_it_as_text(guarded_page, outside, tmp_path):
+    page = guarded_page
     clips, predictions, features = hostile_records()
     report = diagnose.decoupling_report(features, n_permutations=9, n_shuffles=2, about={EVIL: EVIL})
+    report.to_html(tmp_path / "report.html", title=EVIL)
     figure = view.plot_au_scores(predictions, clips.table["clip_id"][0])
     figure.write_html(tmp_path / "figure.html", include_plotlyjs=True)
-    for path in (Path(report.to_html(tmp_path / "report.html", title=EVIL)), tmp_path / "figure.html"):
-        page.goto(path.as_uri())
+    explorer = BranchExplorer(sample_embedding(features), clips=clips)
+    explorer.to_html(tmp_path / "explorer.html", title=EVIL)
+    for name in ("report", "figure", "explorer"):
+        page.goto((tmp_path / f"{name}.html").as_uri())
         expect_text_only(page)
-    assert guarded_lab.outside == []
+    MapsOnPage(page, within="#maps").click(0)
+    expect(page.locator("#card-a .medn-title")).to_contain_text(EVIL)
+    expect_text_only(page, page.locator("h1"))
+    assert outside == []

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
 from lab_page import LabPage
 from playwright.sync_api import expect
@@ -35,13 +34,10 @@ ENDED = "the model has the weights of epoch"
 
 
 @pytest.fixture
-def training(lab, lab_server) -> LabPage:
+def training(lab) -> LabPage:
     """A notebook whose second cell trains for longer than anybody waits."""
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text.strip()) for text in (SETUP, TRAIN, USE)])
-    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(book, lab_server.root / "monitor.ipynb")
-    lab.open_notebook("monitor.ipynb")
-    lab.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+    lab.open_cells("monitor.ipynb", SETUP, TRAIN, USE)
+    lab.start_all()
     wait_for_epochs(lab, 2)
     return lab
 
@@ -61,17 +57,13 @@ def wait_for_epochs(lab: LabPage, more_than: int) -> None:
     )
 
 
-def expect_printed(lab: LabPage, words: str) -> None:
-    lab.page.wait_for_function(f"words => ({PRINTED})().includes(words)", arg=words)
-
-
 def test_stop_is_heard_while_the_cell_trains_and_resume_goes_on_and_can_be_stopped_again(training):
     lab = training
     stop, resume = (lab.page.get_by_role("button", name=name) for name in ("Stop after this epoch", "Resume"))
     expect(resume).to_be_disabled()
     stop.click()
     done = status(lab, f"Stopped: {ENDED}")
-    expect_printed(lab, f"used 24 stopped {done} False")
+    lab.page.wait_for_function(f"words => ({PRINTED})().includes(words)", arg=f"used 24 stopped {done} False")
     expect(stop).to_be_disabled()
     lab.screenshot("monitor-stopped")
     resume.click()
@@ -90,7 +82,7 @@ def test_an_interrupt_is_said_and_the_next_cell_uses_the_model(training):
     # Lab drops the cells that wait behind an interrupted one, unless that one ended well: run the last by hand.
     if not lab.page.evaluate(PRINTED):
         lab.page.evaluate(RUN_THE_LAST)
-    expect_printed(lab, f"used 24 interrupted {done} False")
+    lab.page.wait_for_function(f"words => ({PRINTED})().includes(words)", arg=f"used 24 interrupted {done} False")
     lab.page.get_by_role("button", name="Resume").click()
     wait_for_epochs(lab, done + 1)
     lab.page.evaluate(INTERRUPT)

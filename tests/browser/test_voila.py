@@ -1,17 +1,11 @@
 """The widgets as a page without code: Voila shows them and they obey. Only where it is installed (``make voila``)."""
 
-from __future__ import annotations
-
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import nbformat
 import pytest
-from lab_page import PATIENCE_MS, MapsOnPage
+from lab_page import MapsOnPage, another_picture, notebook_of
 from lab_server import free_port, running
-from pictures_shown import IMAGE
-from playwright.sync_api import Browser, Page
 
 pytest.importorskip("voila", reason="Voila is not installed: pip install -c constraints.txt -e '.[voila]'")
 
@@ -27,50 +21,25 @@ CELLS = (
 )
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Voila that serves one notebook of widgets."""
-    folder = tmp_path_factory.mktemp("voila")
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
-    book.metadata["kernelspec"] = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-    nbformat.write(book, folder / "widgets.ipynb")
-    port = free_port()
-    command = [sys.executable, "-m", "voila", "--no-browser", f"--port={port}", "--strip_sources=True"]
-    command.append(str(folder / "widgets.ipynb"))
-    static = f"http://127.0.0.1:{port}/static/"
-    with running(command, folder=folder, cwd=folder, log=folder / "voila.log", address=static):
-        yield f"http://127.0.0.1:{port}/"
-
-
 @pytest.fixture
-def page(browser: Browser, address: str, pictures: Path) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1400, "height": 1000}, reduced_motion="reduce")
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    outside: list[str] = []
-    page.on("request", lambda one: outside.append(one.url) if "127.0.0.1" not in one.url[:24] else None)
-    page.goto(address, timeout=180_000)
-    page.locator(".medn-branch-explorer").wait_for(state="attached", timeout=180_000)
-    yield page
-    page.screenshot(path=pictures / "voila.png", full_page=True)
-    context.close()
-    # Voila's page template asks a public server for an icon font that the page has already; we ask for nothing.
-    assert not [url for url in outside if not url.startswith(("data:", "blob:")) and "fontawesome" not in url]
+def page(guarded_page, tmp_path):
+    """The page of a Voila that serves one notebook of widgets."""
+    nbformat.write(notebook_of(CELLS), tmp_path / "widgets.ipynb")
+    port = free_port()
+    command = [sys.executable, "-m", "voila", "--no-browser", f"--port={port}", "--strip_sources=True", "widgets.ipynb"]
+    with running(command, folder=tmp_path, cwd=tmp_path, address=f"http://127.0.0.1:{port}/static/"):
+        guarded_page.goto(f"http://127.0.0.1:{port}/", timeout=180_000)
+        guarded_page.locator(".medn-branch-explorer").wait_for(state="attached", timeout=180_000)
+        yield guarded_page
 
 
-def test_the_widgets_live_on_a_page_without_code(page):
+def test_the_widgets_live_on_a_page_without_code(page, outside, pictures):
     assert page.get_by_text("import medn_lab").count() == 0
 
     player = page.locator(".medn-clip-player")
     face = player.locator("canvas.medn-face-canvas")
-    first = face.evaluate(IMAGE)
-    player.get_by_role("button", name="Play").click()
-    for _ in range(480):
-        page.wait_for_timeout(250)
-        if face.evaluate(IMAGE) != first:
-            break
-    else:
-        raise AssertionError("the clip did not play")
+    with another_picture(face):
+        player.get_by_role("button", name="Play").click()
 
     panel = page.locator(".medn-evaluation-panel")
     panel.locator(".js-plotly-plot .annotation").first.wait_for()
@@ -83,3 +52,7 @@ def test_the_widgets_live_on_a_page_without_code(page):
     assert entries.count() > 1  # what was painted after the maps were made is on this page too
     maps.hover(0)
     assert maps.drawn(number=2)["hovered"] == 0
+
+    page.screenshot(path=pictures / "voila.png", full_page=True)
+    # Voila's page template asks a public server for an icon font that the page has already; we ask for nothing.
+    assert not [url for url in outside if "fontawesome" not in url]

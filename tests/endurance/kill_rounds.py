@@ -9,14 +9,11 @@ undisturbed run to the last bit, and the originals must have the hashes that the
 Each call runs in its own process, forked from one that has imported everything and done nothing.
 """
 
-from __future__ import annotations
-
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
-import hashlib
 import itertools
 import json
 import shutil
@@ -28,6 +25,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
+import joblib
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -45,17 +43,10 @@ RECIPE = FlowRecipe(name="small", size=16, compute_size=32, n_frames=2)
 TRAINING = TrainConfig(epochs=6, batch_size=8, seed=3)
 
 
-def digest(*parts: object) -> str:
-    """One sha256 of arrays and texts."""
-    total = hashlib.sha256()
-    for part in parts:
-        total.update(np.ascontiguousarray(part).tobytes() if isinstance(part, np.ndarray) else str(part).encode())
-    return total.hexdigest()
-
-
 def run_prepare(given: Path, out: Path) -> str:
     clips = prepare(ClipIndex.load(given / "index"), out, recipe=RECIPE, progress=False)
-    return digest(np.asarray(clips.frames), np.asarray(clips.flow), clips.table.to_csv(), clips.problems.to_csv())
+    texts = clips.table.to_csv(), clips.problems.to_csv()
+    return joblib.hash([np.array(clips.frames), np.array(clips.flow), texts])
 
 
 def state_of_prepare(out: Path) -> int:
@@ -75,7 +66,7 @@ def run_fit(given: Path, out: Path) -> str:
     model = MEDN(MEDNConfig.for_clips(clips, dim=16), seed=1)
     history = fit(model, clips, training=TRAINING, checkpoint=out, progress=False)
     table = history.table.drop(columns="seconds").to_csv()
-    return digest(weights_sha256(model), predict(model, clips).logits, table)
+    return joblib.hash([weights_sha256(model), predict(model, clips).logits, table])
 
 
 def state_of_fit(out: Path) -> int:
@@ -87,7 +78,7 @@ def run_loso(given: Path, out: Path) -> str:
     config, training = MEDNConfig.for_clips(clips, dim=16, branches="motion"), TrainConfig(epochs=2, batch_size=8)
     found = evaluate_loso(config, clips, training=training, folder=out, n_jobs=1, progress=False)
     scores, folds = found.predictions, found.folds.drop(columns="seconds").to_csv()
-    return digest(scores.logits, scores.au_logits, scores.fold, scores.table.to_csv(), folds)
+    return joblib.hash([scores.logits, scores.au_logits, scores.fold, scores.table.to_csv(), folds])
 
 
 def state_of_loso(out: Path) -> int:
@@ -106,20 +97,13 @@ JOBS = {
 that never falls. The second raises if something half-written loads."""
 
 
-def hashes(folder: Path) -> dict[str, str]:
-    return {str(path): digest(path.read_bytes()) for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def call(
-    name: str, given: Path, out: Path, *, last_call: int | None = None, seconds: float | None = None
-) -> str | None:
+def call(name: str, given: Path, out: Path, *, last_call: int = -1, seconds: float | None = None) -> str | None:
     """The digest of the job, run in a child; None if it was killed: at a call to the disk, or after so many seconds."""
     answer = out.parent / "answer"
     child = os.fork()
     if not child:
         try:
-            if last_call is not None:
-                die_at(last_call)
+            die_at(last_call)
             answer.write_text(JOBS[name][0](given, out))
         except BaseException as error:
             answer.write_text(f"failed: {type(error).__name__}: {error}")
@@ -127,11 +111,10 @@ def call(
     if seconds is not None:
         time.sleep(seconds)
         os.kill(child, signal.SIGKILL)
-    if os.WIFSIGNALED(os.waitpid(child, 0)[1]):
-        return None
-    if answer.read_text().startswith("failed"):
+    killed = os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    if not killed and answer.read_text().startswith("failed"):
         raise AssertionError(f"{name} {answer.read_text()}")
-    return answer.read_text()
+    return None if killed else answer.read_text()
 
 
 def die_at(last: int) -> None:
@@ -151,11 +134,15 @@ def die_at(last: int) -> None:
     storage.atomic_swap = deadly(storage.atomic_swap)
 
 
+def originals(folder: Path) -> str:
+    return joblib.hash([(str(path), path.read_bytes()) for path in sorted(folder.rglob("*")) if path.is_file()])
+
+
 def endure(name: str, given: Path, work: Path, options: argparse.Namespace) -> dict[str, object]:
     """All rounds of one job."""
     (work / "undisturbed").mkdir(parents=True)
-    began, random, where = time.perf_counter(), np.random.default_rng(options.seed), Counter()
-    wanted, state = call(name, given, work / "undisturbed" / "out"), JOBS[name][1]
+    began, random, where, state = time.perf_counter(), np.random.default_rng(options.seed), Counter(), JOBS[name][1]
+    wanted = call(name, given, work / "undisturbed" / "out")
     seconds, failures, left = time.perf_counter() - began, [], 0
     for number in itertools.count():
         out, finished, best = work / f"round_{number}" / "out", False, 0
@@ -164,26 +151,21 @@ def endure(name: str, given: Path, work: Path, options: argparse.Namespace) -> d
             for _ in range(1 if options.steps else int(random.integers(1, 4))):
                 when = {"last_call": number} if options.steps else {"seconds": random.uniform(0, seconds)}
                 finished = call(name, given, out, **when) is not None and options.steps
-                if state(out) < best:
-                    raise AssertionError(f"{name}: {state(out)} done after a kill, but {best} before it")
-                best = state(out)
+                before, best = best, state(out)
+                assert best >= before, f"{best} done after a kill, but {before} before it"
                 where[str(best)] += not finished
-            if call(name, given, out) != wanted:
-                raise AssertionError(f"{name}: the result after the kills is not that of the undisturbed run")
+            assert call(name, given, out) == wanted, "the result after the kills is not that of the undisturbed run"
         except Exception as error:
             failures.append(f"round {number}: {type(error).__name__}: {error}")
-        folders = [out.parent, *([out] if out.is_dir() else [])]
-        left += sum(path.name.startswith(".") for folder in folders for path in folder.iterdir())
+        left += len([*out.parent.glob(".*"), *out.glob(".*")])
         shutil.rmtree(out.parent)
         if finished or number + 1 == options.rounds:
             break
-    return {
-        "job": name, "kills": sum(where.values()), "rounds": number + 1, "seconds_undisturbed": round(seconds, 2),
-        "done_when_killed": dict(where), "left_behind": left, "failures": failures,
-    }  # fmt: skip
+    counts = {"kills": sum(where.values()), "rounds": number + 1, "seconds_undisturbed": round(seconds, 2)}
+    return {"job": name, **counts, "done_when_killed": dict(where), "left_behind": left, "failures": failures}
 
 
-def main() -> int:
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=30, help="of each job; with --steps 0 is every step")
     parser.add_argument("--steps", action="store_true", help="kill at each call to the disk in turn")
@@ -192,20 +174,15 @@ def main() -> int:
     options, failed = parser.parse_args(), False
     with tempfile.TemporaryDirectory(prefix="kill_rounds_") as folder:
         given = Path(folder) / "given"
-        given.mkdir()
         # A data set on the disk with an unreadable clip among its twelve, and clips to train on.
         written(given / "originals", "casme2", size=64, fps=15, faults=["frame_truncated"])
         index = read_casme2(given / "originals")
         ClipIndex(index.table.iloc[:12], index.problems, index.source).save(given / "index")
         tiny_clips().save(given / "clips")
-        before = hashes(given)
+        before = originals(given)
         for name in options.jobs:
             found = endure(name, given, Path(folder) / name, options)
-            found["originals_untouched"] = hashes(given) == before
+            found["originals_untouched"] = originals(given) == before
             print(json.dumps(found), flush=True)
             failed |= bool(found["failures"] or found["left_behind"]) or not found["originals_untouched"]
-    return int(failed)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(int(failed))

@@ -1,7 +1,5 @@
 """What a stored notebook's outputs were made with: the library's version and the weights that its cells name."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from pathlib import Path

@@ -3,8 +3,6 @@
 Run as ``python tests/tools/make_pictures.py``; a developer's tool, which needs a Chromium.
 """
 
-from __future__ import annotations
-
 import io
 import sys
 import tempfile
@@ -19,10 +17,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PICTURES = REPOSITORY / "notebooks" / "pictures"
 sys.path.insert(0, str(REPOSITORY / "tests" / "browser"))
 
-from chromium_here import FLAGS, find_chromium  # noqa: E402
+from chromium_here import launched  # noqa: E402
 from lab_page import MapsOnPage  # noqa: E402
-from outlines import circle  # noqa: E402
-from playwright.sync_api import sync_playwright  # noqa: E402
+from outlines import through_a_gap  # noqa: E402
 
 
 def draw_persons() -> None:
@@ -35,13 +32,6 @@ def draw_persons() -> None:
     small.save(PICTURES / "faces.png", optimize=True)
 
 
-def crowd(places: np.ndarray) -> tuple[np.ndarray, float]:
-    """Middle and radius of the densest cluster: around the clip whose twentieth neighbour is nearest."""
-    distances = np.linalg.norm(places[:, None] - places[None], axis=2)
-    middle = places[np.argsort(distances, axis=1)[np.sort(distances, axis=1)[:, 20].argmin()][:20]].mean(axis=0)
-    return middle, 1.35 * float(np.sort(np.linalg.norm(places - middle, axis=1))[24])
-
-
 def draw_animation() -> None:
     """A written explorer as an animation: a lasso, a confusable pair that plays, its motion magnified twenty times."""
     clips = medn.synthetic_clips(n_subjects=8, seed=1)
@@ -50,8 +40,7 @@ def draw_animation() -> None:
     records = {"clips": clips, "predictions": predictions, "features": features}
     explorer = medn.widgets.BranchExplorer(medn.diagnose.umap(features), **records)
     frames: list[tuple[Image.Image, int]] = []
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), headless=True, args=FLAGS)
+    with tempfile.TemporaryDirectory() as folder, launched() as browser:
         page = browser.new_page(viewport={"width": 1160, "height": 900})
         page.goto(explorer.to_html(Path(folder) / "explorer.html").as_uri())
         maps = MapsOnPage(page, within="#maps")
@@ -60,8 +49,8 @@ def draw_animation() -> None:
             picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
             frames.append((picture.resize((928, 720), Image.Resampling.LANCZOS), milliseconds))
 
-        middle, radius = crowd(maps.places())
-        corners = circle(middle, radius=radius)
+        corners = through_a_gap(maps.places(), least=20, most=40)
+        middle = np.mean(corners, axis=0)
         shoot(1200)
         page.mouse.move(*corners[0])
         page.mouse.down()
@@ -84,7 +73,6 @@ def draw_animation() -> None:
             page.wait_for_timeout(90)
             if press % 2:
                 shoot(150)
-        browser.close()
     pictures, times = zip(*frames, strict=True)
     pictures[0].save(
         PICTURES / "explorer.webp", save_all=True, append_images=pictures[1:], duration=list(times), loop=0, quality=62,

@@ -4,8 +4,6 @@ The numeric libraries choose their kernels by the processor's instructions, and 
 use what every x86-64 processor of the last fifteen years has; on another architecture the command runs as it is.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 import sys
