@@ -7,7 +7,7 @@ from slow_cases import mostly_slow
 from written_sets import TINY, drawn_clips, is_accounted_for, left_out, shared_set, written
 
 from medn_lab import data
-from medn_lab.data import prepare, read_casme2, read_dataset, read_megc2019, read_samm, to_classes
+from medn_lab.data import PROTOCOLS, prepare, read_casme2, read_dataset, read_megc2019, read_samm, to_classes
 from medn_lab.records import ClipIndex
 from medn_lab.synthme import write_dataset
 
