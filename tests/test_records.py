@@ -183,7 +183,7 @@ def test_what_does_not_fit_together_is_refused():
     for name, changes, facts in (
         ("clips", {"frames": np.zeros((3, 6, 4, 5, 3))}, "uint8.* float64"),
         ("clips", {"flow": np.zeros((2, 4, 5, 2))}, "Clips: flow has 2 rows but the table 3"),
-        ("predictions", {"classes": ("a",)}, r"logits are \(3, 2\) but there are 1 names"),
+        ("predictions", {"classes": ("a",)}, r"logits are \(3, 2\) but there are 1 classes"),
         ("predictions", {"logits": np.array([[0.0, 1], [2, 3], [4, np.nan]])}, "logits of 1 of 3 .*'c2'"),
         ("embedding", {"layers": {"gate": np.zeros((2, 2))}}, r"gate map is \(2, 2\).*3 clips"),
     ):
