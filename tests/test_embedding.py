@@ -73,6 +73,8 @@ def test_another_process_makes_the_same_map_also_from_its_record_alone(tmp_path)
         "from medn_lab.diagnose import umap\n"
         "umap(BranchFeatures.load(sys.argv[1] + '/features'), seed=3).save(sys.argv[1] + '/map')\n"
         "found = medn.rerun(Embedding.load(sys.argv[1] + '/record'), progress=False)\n"
+        "from umap.utils import fast_knn_indices\n"
+        "assert fast_knn_indices.stats.cache_hits, 'UMAP was compiled again'\n"
         "import torch\n"
         "assert torch.get_num_threads() == 1  # torch came after numba, and shares OpenMP's threads with it\n"
         "assert found.identical and found.again.trustworthiness == found.stored.trustworthiness, found\n"
