@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from joblib.externals.loky import get_reusable_executor
 from read_only import read_only
 from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
@@ -126,6 +127,7 @@ def test_a_worker_that_is_killed_costs_its_clips_alone(check, tmp_path):
                         if b"popen_loky" in Path("/proc", child, "cmdline").read_bytes():
                             os.kill(int(child), signal.SIGKILL)
 
+    get_reusable_executor().shutdown(wait=True)  # workers that are there already may be faster than the killer
     killer = threading.Thread(target=kill_workers)
     killer.start()
     try:

@@ -491,7 +491,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "minutes_of_this_call": round((time.perf_counter() - began) / 60, 1),
         "network": asdict(MEDNConfig()),
         "training": asdict(TrainConfig(epochs=EPOCHS)),
-        "decoupling_weights": {name: method.weight for name, method in medn.model.DECOUPLING_METHODS.items()},
+        "decoupling_weights": {name: weight for name, (_, weight, _) in medn.model.DECOUPLING_METHODS.items()},
         "kinds": KINDS,
         "ablation": ABLATION,
         "shares": SHARES,
