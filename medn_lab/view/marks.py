@@ -292,7 +292,7 @@ def tile(figure: go.Figure, one: Tile, *, row: int, col: int) -> None:
         figure.add_image(source=f"data:image/webp;base64,{packed}", hoverinfo="skip", **where)
         height, width = one.picture.shape[:2]
         bare: dict[str, Any] = dict.fromkeys(("showticklabels", "showgrid", "zeroline"), False)
-        bare |= {"showline": True, "mirror": True, "linewidth": 1, "constrain": "domain", **where}
+        bare |= {"ticks": "", "showline": True, "mirror": True, "linewidth": 1, "constrain": "domain", **where}
         anchor = figure.get_subplot(row, col).xaxis.plotly_name.replace("axis", "")
         figure.update_xaxes(range=[-0.5, width - 0.5], **bare)
         figure.update_yaxes(range=[height - 0.5, -0.5], scaleanchor=anchor, **bare)
@@ -315,7 +315,7 @@ def tiles(
     lines = [one.note.count("<br>") + 1 for one in drawn if one.note and one.picture is not None]
     first = max((column[0].heading.count("<br>") for column in columns if column and column[0]), default=0)
     top = (72 if title else 40) + 18 * first + (18 if subtitle else 0)
-    foot = 12 + 18 * max(lines, default=0)
+    foot = max(12 + 18 * max(lines, default=0), 40 * any(one.picture is None for one in drawn))  # names of the bars
     body, width = count * (cell - 12) + (count - 1) * (foot + 32), int((n - 1 + last) * cell)
     figure = make_subplots(
         rows=count, cols=n, column_widths=[1.0] * (n - 1) + [last], horizontal_spacing=12 / width,
