@@ -39,6 +39,8 @@ def move_a_face_and_make_a_pair(lab: LabPage) -> None:
     lab.screenshot("face-pair")
     face.get_by_role("button", name="Back to A").click()
     expect(face.get_by_role("button", name="flush")).to_have_class(re.compile("mod-active"))  # A's cue, not B's
+    face.get_by_text("Now: AU 4A, cue flush").first.wait_for()
+    lab.page.wait_for_timeout(SETTLE_MS)  # a key that comes while the face is sent can be lost
     brow.locator(".noUi-handle").focus()
     lab.page.keyboard.press("ArrowRight")
     face.get_by_text("AU 4B, cue flush").first.wait_for()
