@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 WORKERS  ?= logical
 # Seconds that a notebook's cell may take before its test fails; training on a slow machine needs room.
 CELL_TIMEOUT ?= 900
-# How many times the suite's inputs "make fuzz" tries; 200 take a quarter of an hour.
+# How many times the suite's inputs "make fuzz" tries; 200 take seven minutes on one core.
 FUZZ_TIMES ?= 200
 
 PY     := $(VENV)/bin/python
