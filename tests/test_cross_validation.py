@@ -96,6 +96,12 @@ def test_the_backend_of_joblibs_context_gives_the_same_predictions(clips, serial
         assert same(serial, loso(clips, n_jobs=2))
 
 
+def test_a_backend_that_returns_all_results_at_once_gives_the_same_predictions(clips, serial, monkeypatch):
+    monkeypatch.setattr("joblib._parallel_backends.ThreadingBackend.supports_return_generator", False)
+    with joblib.parallel_config(backend="threading"):
+        assert same(serial, loso(clips, n_jobs=2))
+
+
 def test_after_a_break_in_the_middle_the_results_are_identical(clips, serial, tmp_path, monkeypatch, capsys):
     calls, run = [], tmp_path / "run"
 
