@@ -63,7 +63,7 @@ const send = (node, type, x, y, more = {}) => {
     buttons: type === 'pointerup' ? 0 : 1, ...more }));
 };
 const hover = async row => {
-  const [first] = maps(), { x, y } = first.clip(row);
+  const [first] = maps(), { x, y } = first.clip(row % +first.dataset.clips);
   if (+first.dataset.hovered >= 0) {
     const left = number(first, 'hovered');
     send(first, 'pointermove', 1, 1, { buttons: 0 });
@@ -172,7 +172,7 @@ def opened(browser: Browser, explorer: BranchExplorer, folder: str) -> Page:
 
 
 def written(browser: Browser, options: argparse.Namespace) -> pd.DataFrame:
-    """Milliseconds of gestures on a written explorer; *magnify* on a page of 240 clips with faces."""
+    """Milliseconds of gestures on a written explorer; *magnify* and memory on a page of `faces` clips with faces."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for clips in options.clips:
@@ -180,15 +180,15 @@ def written(browser: Browser, options: argparse.Namespace) -> pd.DataFrame:
             rows += measured(page, "hover", options.rounds, clips=clips)
             rows += measured(page, "lasso", options.rounds, clips=clips)
             page.close()
-        clips = sample_clips(n=240)
+        clips = sample_clips(n=options.faces)
         page = opened(browser, BranchExplorer(sample_embedding(sample_features(clips)), clips=clips), folder)
-        measured(page, "hover", 1, clips=240)
+        measured(page, "hover", 1, clips=options.faces)
         page.locator(".medn-magnify").wait_for()
-        rows += measured(page, "magnify", options.rounds, clips=240)
+        rows += measured(page, "magnify", options.rounds, clips=options.faces)
         session = page.context.new_cdp_session(page)
-        for turn in range(201):
+        for turn in range(options.gestures + 1):
             page.evaluate("turn => window.bench[['hover', 'lasso', 'magnify'][turn % 3]](turn)", turn)
-            if turn in (40, 200):
+            if turn in (options.gestures // 5, options.gestures):
                 session.send("HeapProfiler.collectGarbage")
                 used = session.send("Runtime.getHeapUsage")["usedSize"] / 1e6
                 print(f"page memory after {turn} gestures: {used:.2f} MB")
@@ -201,6 +201,8 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("what", nargs="+", choices=KINDS)
     arguments.add_argument("--clips", type=int, nargs="*", default=[500, 5000])
+    arguments.add_argument("--faces", type=int, default=240, help="clips with faces on the page of written")
+    arguments.add_argument("--gestures", type=int, default=200, help="between which the page's memory is compared")
     arguments.add_argument("--rounds", type=int, default=9)
     options = arguments.parse_args()
     with launched() as browser:

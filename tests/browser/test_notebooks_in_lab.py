@@ -20,27 +20,24 @@ ACTS = [module.BY_HAND for module in (acts_clips, acts_explore, acts_attribution
 """What is tried in a notebook once it has run, by topic."""
 
 WITH_ACTS = {name for acts in ACTS for name in acts}
-LONG = {"03_training.ipynb"}
-"""Not run a second time by ``make test-portable``: it trains for minutes, and its act points at no figure."""
-
 
 SMALL = {
     "00_start_here.ipynb": {"n_subjects": 5},
     "02_network.ipynb": {"n_subjects": 4},
-    "03_training.ipynb": {"epochs": 3},
+    "03_training.ipynb": {"epochs": 3, "n_subjects": 8, "n_held_out": 3},
     "04_evaluation.ipynb": {"n_subjects": 4, "clips_per_subject": 10, "epochs": 2},
-    "05_decoupling.ipynb": {"n_permutations": 19},
-    "06_feature_space.ipynb": {"n_subjects": 5},
+    "05_decoupling.ipynb": {"n_permutations": 19, "n_subjects": 6},
+    "06_feature_space.ipynb": {"n_subjects": 4},
     "07_attribution.ipynb": {"n_subjects": 3},
-    "08_confusable_pairs.ipynb": {"n_subjects": 4},
+    "08_confusable_pairs.ipynb": {"n_subjects": 3},
     "09_your_own_data.ipynb": {"epochs": 2},
-    "11_calibration.ipynb": {"n_subjects": 6, "n_draws": 20},
+    "11_calibration.ipynb": {"n_subjects": 4, "n_draws": 20},
 }
 """Parameters that take less time: what a reader does is tried here, and nbval runs the notebooks as they are stored."""
 
 
 def as_case(name: str) -> object:
-    return pytest.param(name, marks=[pytest.mark.acts] if name in WITH_ACTS - LONG else [])
+    return pytest.param(name, marks=[pytest.mark.acts] if name in WITH_ACTS else [])
 
 
 def test_every_act_has_its_notebook():
@@ -55,7 +52,7 @@ def test_a_notebook_runs_in_lab_without_error_or_network_and_its_widgets_obey(la
     lab.run_all(seconds=1200)
     assert lab.errors() == []
     assert lab.not_executed() == []
-    for cell in range(0, len(lab.cells()), 4):
+    for cell in range(0, len(lab.cells()), 8):
         lab.scroll_to(cell)
         lab.screenshot(f"{Path(name).stem}-{cell:02d}")
         assert lab.page.locator("[data-title^='Share']").count() == 0, "a figure offers to be uploaded"
