@@ -224,24 +224,3 @@ def test_every_public_name_keeps_the_rule(rule):
     values, fault = RULES[rule]
     found = {name: fault(name, value) for name, value in values.items()}
     assert not {name: fault for name, fault in found.items() if fault}
-
-
-def planted(clips: int, size: int, *, seed: int):
-    """Raise, and do nothing else.
-
-    Parameters
-    ----------
-    clips, size : int
-        Two at once.
-    """
-    raise ValueError("planted")
-
-
-def paired(x, y, *, d):
-    raise KeyError("other")
-
-
-def test_the_checks_see_what_is_planted():
-    assert undocumented(planted, sections(planted.__doc__)["Parameters"]) == ["seed"]
-    assert [excess_positionals("planted", planted), excess_positionals("paired", paired)] == [["size"], []]
-    assert [raises_value_error(planted), raises_value_error(paired)] == [True, False]
