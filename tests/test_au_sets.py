@@ -78,9 +78,8 @@ def test_what_the_coder_wrote_survives_the_reader_prepare_the_disk_and_predictio
     for one in (prepared.table, again.table, stored.to_frame()):
         pd.testing.assert_frame_equal(one[columns], index.table[columns], check_dtype=False)
         assert texts_of(one, keep_side=True) == texts_of(index.table, keep_side=True)
-    loose = prepare(
-        read_casme2(root, **rule | {"alternatives": "first"}), tmp_path / "set", **SMALL
-    )  # the set's flow is kept
+    # The set's flow is kept.
+    loose = prepare(read_casme2(root, **rule | {"alternatives": "first"}), tmp_path / "set", **SMALL)
     assert (texts_of(prepared.table)[2], texts_of(loose.table)[2]) == (None, "12")
     np.testing.assert_array_equal(loose.flow, prepared.flow)
 
@@ -90,7 +89,7 @@ def index_of(ids, texts, dataset="d"):
     return ClipIndex(pd.concat([table, au_codings(texts), au_table(texts)], axis=1))
 
 
-def test_two_codings_differ_in_sets_sides_and_doubt():
+def test_two_codings_differ_in_sets_sides_doubt_and_clips():
     old = ["L12", "12", "12 or 14", "4", "4+ref(7)", "(1+2) or 4", "12 or 14", "12 or 14", "4+(12 or 14)", "4?+12"]
     new = ["12", "L12", "12", "R4", "4+ref(7)", "1 or (2+4)", "12?+14?", "14 or 12", "4+(14 or 12)", "12+4?"]
     found = compare_codings(index_of("abcdefghij", old), index_of("abcdefghij", new))
@@ -101,8 +100,6 @@ def test_two_codings_differ_in_sets_sides_and_doubt():
         ["g", "action_units", "12 or 14", "12?+14?"],
     ]  # fmt: skip
 
-
-def test_codings_of_other_clips_are_listed():
     found = compare_codings(index_of("ab", ["4", "4"]), index_of("a", ["4"]))
     assert found.values.tolist() == [["b", "clip", "there", "not there"]]
 

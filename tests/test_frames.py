@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from refusals import assert_refuses
 
 from medn_lab.data import FlowRecipe, list_frames, read_clip, read_image
 from medn_lab.data.frames import ClipError
@@ -69,8 +70,7 @@ def test_a_file_that_is_no_whole_picture_or_too_deep_is_named(tmp_path):
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     for name in (*files, "none.png"):
-        with pytest.raises(ClipError, match=name):
-            read_image(tmp_path / name)
+        assert_refuses(read_image, tmp_path / name, match=name, error=ClipError)
 
 
 # --- the user's own clip --------------------------------------------------------------------------------------------
@@ -85,8 +85,7 @@ def test_a_damaged_frame_that_is_not_looked_at_does_not_cost_a_clip_without_an_a
 def test_a_clip_is_called_by_its_folder_and_frames_that_are_not_there_are_reported(tmp_path, monkeypatch):
     folder = tmp_path / "clip.v2"
     folder.mkdir()
-    with pytest.raises(ValueError, match="0 readable frames"):
-        read_clip(folder)
+    assert_refuses(read_clip, folder, match="0 readable frames")
     monkeypatch.chdir(fill(folder, (2, 4, 6, 8)))
     clip = own(".", np.float64(6), onset=3, offset=80)
     wanted = {"clip_id": "clip.v2", "onset": 4, "apex": 6, "offset": 8, "apex_confidence": 1}
@@ -118,11 +117,9 @@ def test_a_video_is_read_in_part_and_a_rate_that_cannot_be_is_reported(tmp_path,
     given = own(path, 5, fps=200)
     assert (given.table["fps"].item(), len(given.problems)) == (200, 0)
     for fps in (0, float("nan"), 1000):
-        with pytest.raises(ValueError, match=r"fps.*below 1000"):
-            own(path, fps=fps)
+        assert_refuses(own, path, fps=fps, match=r"fps.*below 1000")
     monkeypatch.setattr("medn_lab.data.frames.MOST_BYTES", 10 * 96 * 96 * 3)
-    with pytest.raises(ValueError, match=r"10 frames.*onset= and offset="):
-        own(path)
+    assert_refuses(own, path, match=r"10 frames.*onset= and offset=")
     window = own(video(tmp_path / "v.avi"), 4, onset=2, offset=11)
     assert window.table[["onset", "offset", "fps"]].values.tolist() == [[2, 11, 25]]
     assert abs(int(window.frames[0, 0].mean()) - 80) < 4
@@ -135,7 +132,5 @@ def test_a_clip_that_cannot_be_read_is_named_with_the_fault(tmp_path):
     for name, fact in {
         "none.avi": "nothing at", "notes.txt": "no video", "broken.avi": "0 readable frames", ".": "no face was found",
     }.items():  # fmt: skip
-        with pytest.raises((ValueError, FileNotFoundError), match=fact):
-            read_clip(tmp_path / name)
-    with pytest.raises(ValueError, match="apex 0"):
-        own(tmp_path, 0)
+        assert_refuses(read_clip, tmp_path / name, match=fact, error=(ValueError, FileNotFoundError))
+    assert_refuses(own, tmp_path, 0, match="apex 0")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from refusals import assert_refuses
 from tiny_clips import tiny_clips
 
 from medn_lab.diagnose import kept_tokens
@@ -94,7 +95,6 @@ def test_layers_keep_channels_or_their_last_axis_and_no_hook_stays_behind(few):
         ("motion_branch.trunk", AttributeError, "trunk"),
         ("emotion_branch.blocks", ValueError, r"'emotion_branch.blocks' does not run"),
     ):
-        with pytest.raises(error, match=fact):
-            layer_features(plain, few, layers=[layer])
+        assert_refuses(layer_features, plain, few, layers=[layer], match=fact, error=error)
     assert plain.training
     assert not [m for m in plain.modules() if m._forward_hooks or m._forward_pre_hooks]

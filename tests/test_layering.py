@@ -154,13 +154,11 @@ def test_every_name_of_a_stub_resolves(stub):
         ("model", "from medn_lab import train", 1),
         ("diagnose", "def f():\n    from medn_lab.synthme.cue import course", 1),
         ("widgets", "import importlib\nimportlib.import_module('medn_lab.evaluate')", 1),
-        ("evaluate", "from medn_lab.data.protocols_old import x", 1),
         ("model", "import medn_lab\nmedn_lab.fit(1)", 1),
         ("model", "from ..train import fit as fit", 1),
         ("view", "import sklearn.metrics", 1),
         ("evaluate", "from medn_lab.data.protocols import to_classes\nimport medn_lab.data.protocols", 0),
         ("model", "from medn_lab import __version__\nimport medn_lab\nmedn_lab.__file__.upper()", 0),
-        ("view", "import plotly.graph_objects as go\nfrom pathlib import Path", 0),
     ],
 )
 def test_the_checker_sees_what_is_planted_and_passes_what_is_allowed(room, text, faults):

@@ -1,4 +1,4 @@
-"""Preparing: what comes out, what is reported, and what happens when it is cut short."""
+"""Preparing: what comes out, what is reported, what happens when it is cut short, and a training on what came out."""
 
 import json
 import shutil
@@ -8,12 +8,15 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import assert_refuses
 from slow_cases import mostly_slow
 from written_sets import drawn_clips, shared_set
 
+import medn_lab as medn
 from medn_lab.data import FlowRecipe, find_face, list_frames, prepare, read_casme2, read_image
 from medn_lab.data.clip_input import input_of_clip
 from medn_lab.records import ClipIndex, Clips
+from medn_lab.train import TrainConfig
 
 SMALL = FlowRecipe(name="small", size=32, compute_size=64, n_frames=4)
 INPUT = "medn_lab.data.prepared_set.input_of_clip"
@@ -102,15 +105,13 @@ def test_a_set_that_is_there_is_opened_and_another_is_not_taken_for_it(cropped, 
         (out, index, {"crop": "none"}, "crop"),
         (tmp_path / "other", index, {}, "no prepared set"),
     ):
-        with pytest.raises(FileExistsError, match=fact):
-            small(one, path, **options)
+        assert_refuses(small, one, path, **options, match=fact, error=FileExistsError)
     head = json.loads((out / "record.json").read_text())
     del head["meta"]["prepared"]["detector"], head["sha256_of_this"]  # 0.1.0 found faces with another detector
     (out / "record.json").write_text(json.dumps(head))
     same(small(index, out), made)
     monkeypatch.setattr("medn_lab.data.prepared_set.PIPELINE", 99)
-    with pytest.raises(FileExistsError, match="pipeline"):
-        small(index, out)
+    assert_refuses(small, index, out, match="pipeline", error=FileExistsError)
     assert done == []
 
 
@@ -150,10 +151,34 @@ def test_a_viewing_copy_is_written_resumed_selected_and_checked(cropped, tmp_pat
     same(memory, clips)
     np.testing.assert_array_equal(memory.viewing[1], clips.viewing[1])
     assert len(small(index, out).viewing) == 3  # a call without one opens the set
-    with pytest.raises(FileExistsError, match="viewing"):
-        small(index, out, viewing=48)
-    with pytest.raises(ValueError, match=r"from 32 .* to 64 .* 128"):
-        small(index, viewing=128)
+    assert_refuses(small, index, out, viewing=48, match="viewing", error=FileExistsError)
+    assert_refuses(small, index, viewing=128, match=r"from 32 .* to 64 .* 128")
     (out / "viewing" / "000001.webp").write_bytes((out / "viewing" / "000000.webp").read_bytes())
     with pytest.raises(ValueError, match="sha256 differs"):
         clips.viewing[1]
+
+
+@pytest.mark.slow
+def test_a_model_trains_evaluates_and_is_explored_on_clips_from_the_disk(tmp_path):
+    drawn = medn.synthetic_clips(n_subjects=6, clips_per_subject=12, noise=0.5)
+    medn.synthme.write_dataset(drawn, tmp_path / "set", layout="casme2", fps=50.0)
+    written = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    clips = medn.data.prepare(medn.data.read_casme2(tmp_path / "set"), tmp_path / "prepared", progress=False)
+    assert all(path.read_bytes() == found for path, found in written.items())
+    kept, dropped = medn.data.to_classes(clips.table, "casme2_5class")
+    assert (len(kept), len(dropped)) == (72, 0)
+    clips = clips.with_table(kept)
+    train, test = (clips.select(ids) for ids in medn.data.hold_out_subjects(clips.table, n=2, seed=0))
+    assert not set(train.table["subject"]) & set(test.table["subject"])
+    model = medn.model.MEDN(medn.model.MEDNConfig.for_clips(train, dim=32))
+    history = medn.fit(model, train, training=TrainConfig(epochs=20, batch_size=8), progress=False)
+    assert history.table["loss"].iloc[-1] < 0.9 * history.table["loss"].iloc[0]
+    predictions = medn.predict(model, test)
+    assert np.isfinite(predictions.logits).all()
+    # The AUs of unseen persons are read from flow that was computed from files.
+    shown = test.table[list(predictions.aus)].to_numpy() == 1
+    assert predictions.au_logits[shown].mean() > predictions.au_logits[~shown].mean() + 1
+    maps = medn.diagnose.umap(medn.extract_features(model, test), method="pca")
+    explorer = medn.widgets.BranchExplorer(maps, clips=test, predictions=predictions)
+    explorer.select(test.table["clip_id"][:3])
+    assert explorer.selection["clip_id"].tolist() == test.table["clip_id"][:3].tolist()

@@ -127,13 +127,13 @@ def test_differences_are_paired_by_seed_and_an_interval_needs_three(script):
 @pytest.mark.slow
 def test_a_tiny_plan_has_a_row_for_every_run_and_test_and_is_not_trained_again(script, tmp_path, monkeypatch):
     tiny_parts = (
-        ("cues", 1, ("colour", "timing, grey"), (2,), ("bottleneck", "difference picture")),
-        ("shift", 1, ("shift",), (2,), ("none", "price 0")),
+        ("cues", 1, ("colour",), (2,), ("bottleneck", "difference picture")),
+        ("shift", 1, ("shift",), (2,), ("price 0",)),
         ("cues", 1, ("no cue",), (2,), ("bottleneck",)),
-        ("ablation", 1, ("colour",), (2,), ("motion only", "emotion only", "and motion detached", "and 8 wide")),
-        ("persons", 2, ("colour",), (1,), ("none",)),
+        ("ablation", 1, ("colour",), (2,), ("motion only", "emotion only", "and 8 wide")),
+        ("persons", 2, ("timing, grey",), (1,), ("none",)),
     )
-    sizes = {"EPOCHS": 1, "PERSONS": 2, "FEWER_PERSONS": 2, "HELD_OUT": 2, "CLIPS_EACH": 16}
+    sizes = {"EPOCHS": 1, "PERSONS": 2, "FEWER_PERSONS": 2, "HELD_OUT": 2, "CLIPS_EACH": 12}
     sizes |= {"CLIPS_OF_MOVED": 8, "CLIPS_OF_SHIFT": 8, "LEAST_CLIPS": 1, "PARTS": tiny_parts}
     for name, value in sizes.items():
         monkeypatch.setattr(script, name, value)
@@ -145,10 +145,10 @@ def test_a_tiny_plan_has_a_row_for_every_run_and_test_and_is_not_trained_again(s
     assert len(runs.filter(like="leak_AU").columns)
     tests = runs[runs["variant"] == "bottleneck"].groupby("condition")["test"].apply(list)
     assert set(tests["colour"]) == {"same", "timing", "brightness"}
-    assert tests["timing, grey"] == tests["no cue"] == ["same"]
+    assert tests["no cue"] == ["same"]
     assert set(runs.loc[runs["worst_group"].notna(), "test"]) == {"same", "uniform", "reversed", "withheld"}
     about = json.loads((tmp_path / "first" / "about.json").read_text())
-    assert about["trainings"] == len(runs.drop_duplicates(KEYS)) == 13
+    assert about["trainings"] == len(runs.drop_duplicates(KEYS)) == 9
     assert set(about["step_seconds"]) > {"bottleneck", "bottleneck, dense"}
     for owner, name, value in ((medn, "fit", None), (medn, "synthetic_clips", None), (script, "step_times", dict)):
         monkeypatch.setattr(owner, name, value)

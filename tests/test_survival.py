@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from joblib.externals.loky import get_reusable_executor
-from read_only import read_only
+from read_only import needs_rights, read_only
 from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
 from written_sets import shared_set
@@ -140,15 +140,18 @@ def test_a_worker_that_is_killed_costs_its_clips_alone(check, tmp_path):
     check(tmp_path / "set")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="read as a user who may not write here")
-def test_a_read_only_folder_is_named_and_nothing_is_left_in_it(index):
+@needs_rights
+def test_a_read_only_folder_is_read_and_named_and_nothing_is_left_in_it(index):
     clips = tiny_clips(n_subjects=2)
-    with read_only() as folder:
+    with read_only(lambda folder: clips.save(folder / "given")) as folder:
+        assert len(Clips.load(folder / "given")) == len(clips)
+        with pytest.raises(PermissionError, match=r"record cannot be written: .*inside is read-only"):
+            clips.save(folder / "record")
         with pytest.raises(PermissionError, match=r"set cannot be written: .*inside is read-only"):
             prepare(index, folder / "set", recipe=SMALL, progress=False)
         with pytest.raises(PermissionError, match=r"kept cannot be written: .*inside is read-only"):
             fit(network(clips), clips, checkpoint=folder / "kept", **QUICK)
-        assert list(folder.iterdir()) == []
+        assert [path.name for path in folder.iterdir()] == ["given"]
 
 
 def test_spoiled_checkpoints_and_weights_are_named_and_a_checkpoint_takes_the_place_of_nothing_else(tmp_path):

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import assert_refuses
 from scipy.stats import chi2_contingency
 from sklearn.metrics import roc_auc_score
 from slow_cases import mostly_slow
@@ -122,9 +123,8 @@ def test_scripts_of_several_kinds_are_those_of_one_kind_with_another_cue():
         assert set(other) == {state for state, of in kinds.items() if of != kind}
     assert set(several.loc[several["emotion"] == "happiness", "cue"]) == {"flush", "early", "brighten"}
     kind = several["cue"].map(kinds)  # none where the cue is still
+    assert chi2_contingency(pd.crosstab(kind, several["emotion"])).pvalue > 1e-3
     assert kind.value_counts(normalize=True).to_numpy() == pytest.approx(1 / 3, abs=0.06)
-    for factor in ("emotion", "action_units"):  # the kind is independent of both
-        assert chi2_contingency(pd.crosstab(kind, several[factor])).pvalue > 1e-3
 
 
 def test_the_table_of_a_single_kind_stays_what_version_1_drew():
@@ -148,9 +148,8 @@ def test_clips_are_drawn_from_the_table():
 def test_the_published_table_is_drawn_by_default_and_allows_one_emotion_with_a_cue():
     assert PUBLISHED["share"].sum() == pytest.approx(1)
     np.testing.assert_allclose(np.sort(PUBLISHED[NAMES], axis=1), [[0, 0, 0.25, 0.33, 0.42]] * len(PUBLISHED))
-    published, given, changed = (
-        draw_table(n_subjects=3, emotions_given_aus=one, seed=2) for one in (None, PUBLISHED, SHIFTED)
-    )
+    tables = None, PUBLISHED, SHIFTED
+    published, given, changed = (draw_table(n_subjects=3, emotions_given_aus=one, seed=2) for one in tables)
     pd.testing.assert_frame_equal(given, published)
     depends = ["emotion", "label", "cue"]
     pd.testing.assert_frame_equal(changed.drop(columns=depends), published.drop(columns=depends))
@@ -178,17 +177,6 @@ def test_ceilings_are_exact():
     assert found.tolist() == pytest.approx([first * 0.6 + (1 - first) * 0.8, flush * 0.225 / 0.4 + (1 - flush), both])
 
 
-def test_allowed_auc_in_closed_form():
-    table = TWO_ROWS.assign(happiness=(0.6, 0.1), others=(0.4, 0.9))
-    found = allowed_auc(table).set_index(["branch", "target"])["allowed"]
-    # P(flush | AU4) = .6, P(flush | AU12) = .1: right .6 * .9, tied .6 * .1 + .4 * .9
-    assert found["emotion"][["AU4", "AU12", "AUs"]].tolist() == pytest.approx([0.54 + (0.06 + 0.36) / 2] * 3)
-    # P(AU4 | flush) = .15 / .225 = 2/3, P(AU4 | still) = .1 / .775
-    hit, false = 2 / 3, 0.1 / 0.775
-    assert found["motion", "cue"] == pytest.approx(hit * (1 - false) + (hit * false + (1 - hit) * (1 - false)) / 2)
-    assert np.isnan(found["emotion", "AU9"]), "no AU set of the table has it"
-
-
 @pytest.mark.parametrize(("table", "cue"), [(PUBLISHED, "colour"), (SHIFTED, "colour+timing"), (SAME_STATE, "colour")])
 def test_allowed_auc_is_scikit_learns_of_a_perfect_reader(table, cue):
     exact = allowed_auc(table, cue=cue).set_index(["branch", "target"])["allowed"]
@@ -205,27 +193,21 @@ def test_allowed_auc_is_scikit_learns_of_a_perfect_reader(table, cue):
             aucs = [roc_auc_score(cells[target] == name, score[name], sample_weight=cells["p"]) for name in score]
             assert exact[branch, target] == pytest.approx(np.mean(aucs), abs=1e-9)
     assert exact["emotion", "AUs"] == pytest.approx(exact["emotion"][list(AUS)].mean())
+    assert table is not SAME_STATE or np.isnan(exact["emotion", "AU9"]), "no AU set of the table has it"
 
 
 @pytest.mark.parametrize(
     ("facts", "make"),
     {
-        "size.* 64 .*512.* 32": lambda _: synthetic_clips(size=32),
         r"'colour\+smell'.* colour, timing, brightness": lambda _: synthetic_clips(cue="colour+smell"),
-        "'AU99'": lambda _: synthetic_clips(emotions_given_aus=PUBLISHED.replace({"action_units": {"9": "99"}})),
         "once.* AU set 5": lambda _: allowed_auc(PUBLISHED.replace({"action_units": {"9": "5"}})),
-        "anger, others": lambda _: allowed_auc(PUBLISHED.rename(columns={"others": "anger"})),
         r"sum to 1.* 1\+2": lambda _: allowed_auc(PUBLISHED.assign(others=0.5)),
-        "all shares are 0": lambda _: allowed_auc(PUBLISHED.assign(share=0.0)),
-        "action_units of SynthME.* 23\\+24; it is '99'": lambda _: ceilings(STILL.assign(action_units="99")),
         "1 of 1 clips.* AU set 4 with cue still": lambda _: ceilings(STILL, emotions_given_aus=SAME_STATE),
         "synthme9-s01-c01": lambda clips: render_frames(clips, "synthme9-s01-c01", [20]),
         "CASME II": lambda clips: render_frames(replace(clips, recipe={"corpus": "CASME II"}), "x", [20]),
-        "80x80": lambda _: synthme.move_photo(np.full((80, 80, 3), 120, np.uint8)),
         "AU4.* 0 and 5; .*9.0": lambda _: synthme.face_studio()({"aus": {"AU4": 9.0}}),
         "both, left, right; .*'up'": lambda _: synthme.face_studio()({"sides": {"AU4": "up"}}),
     }.items(),
 )
 def test_what_cannot_be_made_is_one_sentence(clips, make, facts):
-    with pytest.raises(ValueError, match=facts):
-        make(clips)
+    assert_refuses(make, clips, match=facts)
