@@ -53,7 +53,6 @@ def test_what_cannot_be_scored_is_refused():
     other = second.table["label"].replace({"positive": "negative"})
     for call, fact in (
         (lambda: uf1(["a", "b"], ["a"]), "2 true and 1 predicted"),
-        (lambda: accuracy(["a", None], ["a", "b"]), "1 of 2 true classes are missing"),
         (lambda: uar(one, swapped), "clip_id"),
         (lambda: evaluate.confusion_matrix(predictions_of(["fear"], ["negative"])), "fear.*negative, positive"),
         (lambda: evaluate.bootstrap_interval(predictions_of(["negative"], ["negative"])), r"2 subjects.*there is 1"),
@@ -222,12 +221,7 @@ def given_scores(table, scores):
     return Predictions(np.asarray(scores, dtype=np.float32), table, tuple(sorted(table["label"].unique())))
 
 
-def test_pairs_have_known_aus_and_two_labels_and_opposite_ones_a_positive_and_a_negative_emotion():
-    rows = [("1", aus, label) for aus in ("?", None, "") for label in ("happiness", "others")]
-    rows += [("1", "12", "happiness"), ("1", "12", np.nan), ("2", "12", None), ("2", "12", "repression")]
-    for opposite in (False, True):
-        pairs = confusable_pairs(table_of(*rows), opposite=opposite)
-        assert pairs[["clip_a", "clip_b"]].to_numpy().tolist() == [["c6", "c9"]]
+def test_opposite_pairs_are_of_a_positive_and_a_negative_emotion():
     labels = ("Happy", "Repression", "surprise", "others", "Anger", "contempt", "positive", "negative", "tense")
     table = table_of(*[(str(i), "12", label) for i, label in enumerate((*labels, "sadness"))])
     pairs = confusable_pairs(table, opposite=True)
@@ -271,16 +265,6 @@ def test_the_interval_of_a_pair_auc_is_that_of_pairs_counted_by_hand():
     assert (found.low, found.high) == pytest.approx(bounds)
 
 
-def test_in_a_cross_validation_only_pairs_of_one_fold_count():
-    table = table_of(*[(subject, "12", label) for subject in "12" for label in ("happiness", "others")])
-    # Right within each subject, wrong between them: subject 2's network is sure of happiness whatever it sees.
-    predictions = given_scores(table, [[1, 0], [0, 1], [9, 0], [8, 0]])
-    predictions = replace(predictions, fold=np.array([0, 0, 1, 1]))
-    within, across = evaluate.pair_auc(predictions), evaluate.pair_auc(predictions, across_folds=True)
-    assert (within.value, within.n_pairs, across.n_pairs) == (1.0, 2, 4)
-    assert "different folds" in evaluate.pair_auc(predictions.select(["c0", "c3"])).reason
-
-
 def test_aus_alone_stand_at_one_half_within_folds_and_below_it_across_them():
     table = drawn_table(n_subjects=12, clips_per_subject=20)
     classes = tuple(sorted(table["label"].unique()))
@@ -294,7 +278,8 @@ def test_aus_alone_stand_at_one_half_within_folds_and_below_it_across_them():
     predictions = Predictions(logits, table, classes, fold=fold)
     within = evaluate.pair_auc(predictions)
     assert (within.value, within.low, within.high) == (0.5, 0.5, 0.5)
-    assert evaluate.pair_auc(predictions, across_folds=True).high < 0.45
+    across = evaluate.pair_auc(predictions, across_folds=True)
+    assert (across.high < 0.45, across.n_pairs > within.n_pairs) == (True, True)
 
 
 def test_the_floor_is_the_majority_of_the_other_subjects_and_of_single_aus_where_the_set_is_new():

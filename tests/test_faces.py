@@ -54,19 +54,17 @@ def test_a_cat_and_other_pictures_are_no_face(name):
     assert_refuses(find_face, picture, match=rf"{picture.shape[1]}x{picture.shape[0]} px.*crop='none'")
 
 
-@pytest.mark.parametrize("kind", mostly_slow(["dark and grey", "turned", "far", "tight"]))
+@pytest.mark.parametrize("kind", mostly_slow(["dark and grey", "turned", "far"]))
 def test_the_astronaut_is_found_in_any_light_size_and_turn(kind):
     picture, scale, shift = data.astronaut(), 1.0, (0, 0)
     if kind == "dark and grey":
         picture = cv2.cvtColor((picture * 0.08).astype(np.uint8), cv2.COLOR_RGB2GRAY)
     elif kind == "turned":
         picture = cv2.warpAffine(picture, cv2.getRotationMatrix2D((225, 115), 15, 1.0), (512, 512))
-    elif kind == "far":
+    else:
         scale, shift, small = 0.5, (900, 300), cv2.resize(picture, (256, 256), interpolation=cv2.INTER_AREA)
         picture = np.full((1080, 1920, 3), 90, np.uint8)
         picture[300:556, 900:1156] = small
-    else:  # brows to chin, cheek to cheek
-        picture, shift = picture[61:179, 180:272], (-180, -61)
     box = find_face(picture)
     np.testing.assert_allclose(middle(box), (225 * scale + shift[0], 115 * scale + shift[1]), atol=13)
     assert box.side == pytest.approx(115 * scale, rel=0.15)

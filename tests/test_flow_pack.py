@@ -9,7 +9,6 @@ from written_sets import drawn_clips, shared_set
 
 from medn_lab import view
 from medn_lab.data import leave_one_subject_out, read_flow_pack, read_samm
-from medn_lab.model import MEDNConfig
 from medn_lab.records import Clips
 from medn_lab.synthme import write_flow_pack
 
@@ -65,8 +64,6 @@ def test_every_picture_is_found_in_both_lists_and_motion_survives_up_to_its_scal
     flow = drawn_clips().select([wrote["clip_id"][0]]).flow[0].reshape(64, 64, 2)
     where = np.unravel_index(np.abs(flow[..., 1]).argmax(), (64, 64))
     assert np.sign(clips.flow[0][where[0] * 28 // 64, where[1] * 28 // 64, 1]) == np.sign(flow[where][1])
-    config = MEDNConfig.for_clips(clips)
-    assert (config.branches, config.flow_channels, config.size) == ("motion", 3, 28)
     ends = [[-1, -1, 0], [1, 1, 1]]  # of u, v and strain in each clip
     for low_high in zip(clips.flow.min(axis=(1, 2)), clips.flow.max(axis=(1, 2)), strict=True):
         np.testing.assert_array_equal(low_high, ends)

@@ -11,7 +11,6 @@ from tiny_clips import tiny_clips
 from medn_lab.diagnose import kept_tokens
 from medn_lab.evaluate import extract_features, layer_features, live_predictor, predict
 from medn_lab.model import MEDN, MEDNConfig, as_inputs
-from medn_lab.model.inputs import torch_threads
 
 ABOUT = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -47,8 +46,6 @@ def test_the_whole_answer_is_that_of_the_batch_functions(model, few, answers):
     # There is no run record: the clip may be a face that is being changed.
     assert answers.predictions.source == {name: value for name, value in whole.source.items() if name != "run"}
     assert answers.predictions.table.equals(whole.table)
-    assert answers.kept.kept_shares == kept.kept_shares
-    assert repr(whole).partition(";")[0] in repr(answers)
 
 
 def test_one_input_alone_is_the_model_shown_nothing_by_the_other(model, few, answers):
@@ -65,15 +62,6 @@ def test_a_model_of_one_branch_answers_once(few, branches):
     assert answers.frames_alone is answers.flow_alone is answers.features.gate is None
     has = answers.kept is not None, answers.predictions.au_logits is not None
     assert has == (branches == "emotion", branches == "motion")
-
-
-def test_each_module_keeps_its_mode_and_torch_its_threads(few):
-    model = small(few).train()
-    model.motion_branch.eval()
-    with torch_threads(2):
-        live_predictor(model)(few)
-        assert torch.get_num_threads() == 2
-    assert (model.training, model.head.training, model.motion_branch.stem.training) == (True, True, False)
 
 
 def test_layers_keep_channels_or_their_last_axis_and_no_hook_stays_behind(few):

@@ -148,18 +148,14 @@ def test_every_name_of_a_stub_resolves(stub):
     assert not modules & {name for name in names if not inspect.ismodule(getattr(room, name))}
 
 
-@pytest.mark.parametrize(
-    ("room", "text", "faults"),
-    [
-        ("model", "from medn_lab import train", 1),
+def test_the_checker_sees_what_is_planted_and_passes_what_is_allowed():
+    allowed = "from medn_lab.data.protocols import to_classes\nimport medn_lab\nmedn_lab.__file__.upper()"
+    for room, text, faults in (
+        ("evaluate", allowed, 0),
         ("diagnose", "def f():\n    from medn_lab.synthme.cue import course", 1),
         ("widgets", "import importlib\nimportlib.import_module('medn_lab.evaluate')", 1),
         ("model", "import medn_lab\nmedn_lab.fit(1)", 1),
         ("model", "from ..train import fit as fit", 1),
         ("view", "import sklearn.metrics", 1),
-        ("evaluate", "from medn_lab.data.protocols import to_classes\nimport medn_lab.data.protocols", 0),
-        ("model", "from medn_lab import __version__\nimport medn_lab\nmedn_lab.__file__.upper()", 0),
-    ],
-)
-def test_the_checker_sees_what_is_planted_and_passes_what_is_allowed(room, text, faults):
-    assert len(breaches(room, imports_of(text, module=f"medn_lab.{room}"))) == faults
+    ):
+        assert len(breaches(room, imports_of(text, module=f"medn_lab.{room}"))) == faults

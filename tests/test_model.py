@@ -244,11 +244,8 @@ def test_a_configuration_fits_its_clips_and_a_wrong_field_or_input_is_refused_by
         assert MEDNConfig.for_clips(replace(clips, **{lacking: None})).branches == branches
     assert MEDNConfig.from_json(json.dumps(json.loads(SMALL.to_json()) | {"attention": "divided"})) == SMALL  # of 0.1.0
     motion = MEDN(replace(SMALL, branches="motion"))
-    for call, fact in (
-        (lambda: replace(SMALL, keep_rates=(0.0,)), r"keep_rates.*\(0, 1\]"),
-        (lambda: replace(SMALL, size=62), "62.*multiple of patch 4"),
-        (lambda: MEDN(SMALL)(frames[:, 1:], flow), r"frames.*\(2, 7, 3, 32, 32\).*\(b, 8, 3, 32, 32\)"),
-        (lambda: motion(frames), "'motion' was given nothing that it reads"),
-        (lambda: check_clips(MEDNConfig(), clips), r"32x32.*64x64.*size=64"),
-    ):
-        assert_refuses(call, match=fact)
+    assert_refuses(replace, SMALL, keep_rates=(0.0,), match=r"keep_rates.*\(0, 1\]")
+    assert_refuses(replace, SMALL, size=62, match="62.*multiple of patch 4")
+    assert_refuses(MEDN(SMALL), frames[:, 1:], flow, match=r"frames.*\(2, 7, 3, 32, 32\).*\(b, 8, 3, 32, 32\)")
+    assert_refuses(motion, frames, match="'motion' was given nothing that it reads")
+    assert_refuses(check_clips, MEDNConfig(), clips, match=r"32x32.*64x64.*size=64")

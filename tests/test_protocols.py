@@ -1,10 +1,18 @@
-"""Labels, classes and splits."""
+"""Labels, classes, subjects and splits: one spelling in every room, or an error that names what to do."""
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pytest
 from refusals import assert_refuses
 
+from medn_lab import diagnose, evaluate
 from medn_lab.data import PROTOCOLS, canonical_emotion, hold_out_subjects, leave_one_subject_out, to_classes
+from medn_lab.evaluate import accuracy, confusion_matrix, uar, uf1
+from medn_lab.model import MEDNConfig
+from medn_lab.records import BranchFeatures, Predictions, check_label, people
+from medn_lab.train import TrainConfig, fit
 
 
 def table(*rows):
@@ -90,3 +98,99 @@ def test_splits_that_leave_nobody_are_refused():
     for split, facts in ((leave_one_subject_out, "at least 2 subjects"), (hold_out_subjects, "1 of 1 subjects")):
         assert_refuses(split, rows, match=facts)
     assert_refuses(leave_one_subject_out, rows.assign(subject=["1", None]), match="1 of 2 clips have no subject")
+
+
+TRAINING = TrainConfig(epochs=1, batch_size=8)
+ONE_SPELLING = ["happiness ", " happiness", "ｈａｐｐｉｎｅｓｓ", "happiness\u3000", "happiness\n"]
+MISSING = [None, np.nan, pd.NA, "", "  "]
+
+
+def given(clips, labels):
+    return replace(clips, table=clips.table.assign(label=labels))
+
+
+def features_of(clips):
+    return BranchFeatures(*np.random.default_rng(0).normal(size=(3, 24, 2)), clips.table)
+
+
+def predictions_of(clips):
+    return Predictions(np.random.default_rng(0).normal(size=(24, 2)), clips.table, ("happiness", "others"))
+
+
+def folds_of(clips):
+    config = MEDNConfig(classes=("happiness", "others"), aus=clips.aus, size=32, dim=16, branches="motion")
+    found = evaluate.evaluate_loso(config, clips, training=TRAINING, n_jobs=1, progress=False)
+    return found.folds.drop(columns="seconds").to_csv()
+
+
+READERS = {
+    "network": lambda clips: MEDNConfig.for_clips(clips).classes,
+    "folds": folds_of,
+    "confusion": lambda clips: confusion_matrix(predictions_of(clips)).to_csv(),
+    "floor": lambda clips: repr(evaluate.au_only_floor(clips.table)),
+    "summary": lambda clips: evaluate.evaluation_summary(predictions_of(clips), n_resamples=20).scores.to_csv(),
+    "pairs": lambda clips: diagnose.confusable_pairs(clips.table).to_csv(),
+    "ranked pairs": lambda clips: diagnose.rank_pairs(clips.table, features=features_of(clips)).to_csv(),
+    "leaks": lambda clips: diagnose.leakage(features_of(clips), n_shuffles=2).to_csv(),
+}
+"""What each function that reads labels makes of clips."""
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_blanks_and_full_width_signs_make_no_second_class(clips, read):
+    labels = clips.table["label"].to_numpy(dtype=object, copy=True)
+    labels[np.flatnonzero(labels == "happiness")[:5]] = ONE_SPELLING
+    assert read(given(clips, labels)) == read(clips)
+    for measure in (accuracy, uf1, uar):
+        assert measure(labels, clips.table["label"]) == 1
+
+
+def test_missing_labels_are_counted_and_named_or_left_out_and_capitals_make_no_second_class(clips, model):
+    labels = clips.table["label"].astype(object).copy()
+    labels[range(3, 8)] = MISSING
+    lacking = given(clips, labels)
+    for name in ("network", "folds", "confusion", "floor"):
+        assert_refuses(READERS[name], lacking, match="5 of 24 clips have no label, such as 'tiny0_s00_c03'")
+    assert_refuses(fit, model, lacking, training=TRAINING, progress=False, match="5 of 24 clips have no label")
+    for score in (accuracy, uf1, uar):
+        assert_refuses(score, labels, clips.table["label"], match="5 of 24 true classes")
+    notes = evaluate.evaluation_summary(predictions_of(lacking), n_resamples=20).notes
+    assert any("5 of 24 clips have no label" in note for note in notes)
+    pairs, every = (diagnose.confusable_pairs(one.table)[["clip_a", "clip_b"]] for one in (lacking, clips))
+    whole = every[~every.isin(set(clips.table["clip_id"][3:8])).any(axis=1)]
+    assert pairs.to_numpy().tolist() == whole.to_numpy().tolist()
+    how = {"n_shuffles": 2, "n_permutations": 3}
+    rows = diagnose.decoupling_report(features_of(lacking), **how).table
+    assert set(rows.loc[rows["given"] == "label", "n_clips"]) == {19}
+    nobody = given(clips, pd.NA)
+    assert_refuses(diagnose.decoupling_report, features_of(nobody), given=["emotion"], **how, match="none of 24 clips")
+    for name in ("floor", "pairs"):
+        capital = given(clips, clips.table["label"].where(clips.table.index != 0, "Happiness"))
+        assert_refuses(
+            READERS[name],
+            capital,
+            match="'happiness' and 'Happiness', which differ in capital letters|'Happiness' and 'happiness'",
+        )
+
+
+def test_the_dtype_and_the_index_of_a_label_column_do_not_matter_and_numbers_are_class_names(clips):
+    table = clips.table.set_axis(range(100, 124)[::-1])
+    assert people(table).tolist() == people(clips.table).tolist()
+    numbers = pd.Series(np.arange(24) % 2, table.index)
+    for dtype in ("Int64", float):
+        assert check_label(table.assign(label=numbers.astype(dtype)), label="label").tolist() == ["0", "1"] * 12
+    category = table.astype({"label": "category"})
+    assert check_label(category, label="label").tolist() == clips.table["label"].tolist()
+
+
+def test_one_person_is_one_person_however_written_and_a_missing_one_is_nobody():
+    for column in ([1, "1", 1.0, " 1"], pd.array([1, 1, 1, 1], "Int64")):
+        table = pd.DataFrame({"clip_id": list("abcd"), "subject": column})
+        assert people(table).tolist() == ["1"] * 4
+        assert Predictions(np.zeros((4, 2)), table, ("x", "y")).table["subject"].tolist() == ["1"] * 4
+    table = pd.DataFrame({"clip_id": list("abc"), "dataset": ["samm", "samm", "smic"], "subject": ["01", 1, "1"]})
+    assert_refuses(people, table, match="'samm/01' and 'samm/1' differ only by zeros")
+    assert people(table[1:]).tolist() == ["samm/1", "smic/1"]
+    for missing in (None, pd.NA, " "):
+        with pytest.raises(ValueError, match="1 of 3 clips have no subject"):
+            people(pd.DataFrame({"clip_id": list("abc"), "subject": ["1", missing, "2"]}))

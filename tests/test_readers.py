@@ -11,7 +11,6 @@ from medn_lab import data
 from medn_lab.data import PROTOCOLS, prepare, read_casme2, read_dataset, read_megc2019, read_samm, to_classes
 from medn_lab.data.frames import list_frames, read_image
 from medn_lab.data.layouts import LAYOUTS
-from medn_lab.records import ClipIndex
 from medn_lab.synthme import render_frames, synthetic_clips, write_dataset
 from medn_lab.synthme.identity import read_table
 
@@ -29,7 +28,7 @@ def casme2():
 
 
 @pytest.mark.parametrize("layout", mostly_slow(sorted(data.LAYOUTS, key=lambda name: name != "smic"), quick=2))
-def test_a_data_set_with_every_fault_is_read_and_each_row_accounted_for(layout, tmp_path):
+def test_a_data_set_with_every_fault_is_read_and_each_row_accounted_for(layout):
     root, wrote = shared_set(layout, faults=True)
     index = read_dataset(root, layout=layout)
     assert is_accounted_for(index)
@@ -56,9 +55,6 @@ def test_a_data_set_with_every_fault_is_read_and_each_row_accounted_for(layout, 
             assert "+".join(there) == clip["action_units"]
 
     assert (index.table["subject"].nunique(), set(index.table["dataset"])) == (3, {layout})
-    again = ClipIndex.load(index.save(tmp_path / "index"))
-    pd.testing.assert_frame_equal(again.table, index.table, check_dtype=False)
-    assert again.problems["done"].tolist() == index.problems["done"].tolist()
 
 
 @pytest.mark.slow

@@ -161,13 +161,10 @@ def test_rows_of_clips_and_truth_follow_the_ids_in_the_order_named():
     np.testing.assert_array_equal(relabelled.flow, clips.flow[[2, 1]])
     assert list(relabelled.table["label"]) == ["x", "y"]
     assert list(clips.where(subject=["01", "02"], emotion="NA").table["clip_id"]) == ["c2"]
-    for call, facts in (
-        (lambda: clips.select([]), "selection is empty.* 3"),
-        (lambda: clips.where(emotion="fear"), "none of 3 clips has emotion='fear'"),
-        (lambda: clips.select(["c0", "x"]), "1 of 2 clips are not in this Clips.*'x'.*'c0'"),
-        (lambda: clips.select(["c0", "c0"]), "more than once, such as 'c0'"),
-    ):
-        assert_refuses(call, match=facts)
+    assert_refuses(clips.select, [], match="selection is empty.* 3")
+    assert_refuses(clips.where, emotion="fear", match="none of 3 clips has emotion='fear'")
+    assert_refuses(clips.select, ["c0", "x"], match="1 of 2 clips are not in this Clips.*'x'.*'c0'")
+    assert_refuses(clips.select, ["c0", "c0"], match="more than once, such as 'c0'")
     for name in ("predictions", "features", "embedding", "attribution", "kept"):
         record = records()[name]
         chosen = record.select(["c2", "c1"])
@@ -183,7 +180,6 @@ def test_what_does_not_fit_together_is_refused():
     every = records()
     for name, changes, facts in (
         ("clips", {"frames": np.zeros((3, 6, 4, 5, 3))}, "uint8.* float64"),
-        ("clips", {"flow": np.zeros((2, 4, 5, 2))}, "Clips: flow has 2 rows but the table 3"),
         ("predictions", {"classes": ("a",)}, r"logits are \(3, 2\) but there are 1 classes"),
         ("predictions", {"logits": np.array([[0.0, 1], [2, 3], [4, np.nan]])}, "logits of 1 of 3 .*'c2'"),
         ("embedding", {"layers": {"gate": np.zeros((2, 2))}}, r"gate map is \(2, 2\).*3 clips"),
