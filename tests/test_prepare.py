@@ -1,22 +1,37 @@
-"""Preparing: what comes out, what is reported, what happens when it is cut short, and a training on what came out."""
+"""Preparing and what follows: what comes out, what is reported, and what is left when disks fill and processes die."""
 
+import errno
+import itertools
 import json
+import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from joblib.externals.loky import get_reusable_executor
 from refusals import assert_refuses
 from slow_cases import mostly_slow
+from tiny_clips import tiny_clips
 from written_sets import drawn_clips, shared_set
 
 import medn_lab as medn
 from medn_lab.data import FlowRecipe, find_face, list_frames, prepare, read_casme2, read_image
 from medn_lab.data.clip_input import input_of_clip
+from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.records import ClipIndex, Clips
-from medn_lab.train import TrainConfig
+from medn_lab.train import TrainConfig, fit
 
 SMALL = FlowRecipe(name="small", size=32, compute_size=64, n_frames=4)
 INPUT = "medn_lab.data.prepared_set.input_of_clip"
@@ -181,3 +196,120 @@ def test_a_model_trains_evaluates_and_is_explored_on_clips_from_the_disk(tmp_pat
     explorer = medn.widgets.BranchExplorer(maps, clips=test, predictions=predictions)
     explorer.select(test.table["clip_id"][:3])
     assert explorer.selection["clip_id"].tolist() == test.table["clip_id"][:3].tolist()
+
+
+@pytest.fixture(scope="module")
+def faulty():
+    """An index of four clips, of which the first cannot be read, and what is prepared of it undisturbed."""
+    root, wrote = shared_set("casme2", faults=("frame_truncated",))
+    assert wrote["fault"].iloc[0] == "frame_truncated"
+    index = first(read_casme2(root), 4)
+    return index, small(index)
+
+
+def fails_after(calls: int, error: BaseException):
+    """A call to the disk that works so many times and then fails."""
+    real, count = os.fsync, itertools.count()
+
+    def fsync(stream):
+        if next(count) >= calls:
+            raise error
+        real(stream)
+
+    return fsync
+
+
+@pytest.mark.parametrize("calls", mostly_slow([5, 0, *range(1, 5), *range(6, 10)]))
+def test_a_disk_that_fills_up_keeps_the_finished_clips(faulty, tmp_path, monkeypatch, capsys, calls):
+    (index, whole), out = faulty, tmp_path / "set"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails_after(calls, OSError(errno.ENOSPC, "No space left on device")))
+        with pytest.raises(OSError, match=r"the disk is full.* \d of 4 clips") as found:
+            small(index, out)
+    finished = int(re.search(r"(\d) of 4", str(found.value))[1])
+    assert finished == min(4, calls)  # a file a clip
+    assert not out.exists()
+    same(small(index, out, progress=True), whole)
+    begun = int(re.search(r"\| (\d)/4", capsys.readouterr().err)[1])
+    assert begun == finished, "what was finished is not done again"
+
+
+WAITING = f"""
+import os, sys, time; from pathlib import Path
+from medn_lab.records import ClipIndex; from medn_lab.data import FlowRecipe, prepare
+real, go, waits = os.fsync, Path(sys.argv[2] + ".go"), Path(sys.argv[2] + ".waits")
+def fsync(stream):
+    waits.touch()
+    while not go.exists(): time.sleep(0.02)
+    real(stream)
+os.fsync = fsync
+prepare(ClipIndex.load(sys.argv[1]), sys.argv[2], progress=False, recipe=FlowRecipe(**{SMALL.to_dict()!r}))
+"""
+
+
+@pytest.mark.slow
+def test_a_second_process_that_prepares_the_same_set_is_refused_and_later_opens_it(faulty, tmp_path):
+    index, whole = faulty
+    index.save(tmp_path / "index")
+    process = subprocess.Popen([sys.executable, "-c", WAITING, str(tmp_path / "index"), str(tmp_path / "set")])
+    while not (tmp_path / "set.waits").exists() and process.poll() is None:
+        time.sleep(0.02)
+    assert_refuses(small, index, tmp_path / "set", match="another process", error=FileExistsError)
+    (tmp_path / "set.go").touch()
+    assert process.wait() == 0
+    same(small(index, tmp_path / "set"), whole)
+    assert {path.name for path in tmp_path.iterdir()} == {"index", "set", "set.go", "set.waits"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="workers are found in /proc")
+def test_a_worker_that_is_killed_costs_its_clips_alone(faulty, tmp_path):
+    done = threading.Event()
+
+    def kill_workers():
+        while not done.wait(0.05):
+            for children in Path("/proc/self/task").glob("*/children"):
+                for child in children.read_text().split():
+                    with suppress(OSError):  # it has ended meanwhile
+                        if b"popen_loky" in Path("/proc", child, "cmdline").read_bytes():
+                            os.kill(int(child), signal.SIGKILL)
+
+    get_reusable_executor().shutdown(wait=True)  # workers that are there already may be faster than the killer
+    killer = threading.Thread(target=kill_workers)
+    killer.start()
+    try:
+        lost = {"match": r"worker process was killed.* kept", "error": RuntimeError}
+        assert_refuses(small, faulty[0], tmp_path / "set", n_jobs=2, **lost)
+    finally:
+        done.set()
+        killer.join()
+    assert not (tmp_path / "set").exists()
+    same(small(faulty[0], tmp_path / "set"), faulty[1])
+
+
+@pytest.fixture
+def closed():
+    """A folder that holds clips and in which nobody may write; root is another user meanwhile."""
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as root:
+        folder = Path(root, "inside")
+        tiny_clips(n_subjects=2).save(folder / "given")
+        folder.chmod(0o555)
+        Path(root).chmod(0o755)
+        os.seteuid(user or 65534)
+        yield folder
+        os.seteuid(user)
+        folder.chmod(0o755)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights are another thing there")
+def test_a_read_only_folder_is_read_and_named_and_nothing_is_left_in_it(faulty, closed):
+    clips = Clips.load(closed / "given")
+    model = MEDN(MEDNConfig.for_clips(clips, dim=16, branches="motion"))
+    for call in (
+        partial(clips.save, closed / "record"),
+        partial(small, faulty[0], closed / "set"),
+        partial(fit, model, clips, checkpoint=closed / "kept", progress=False),
+    ):
+        assert_refuses(call, match="cannot be written: .*inside is read-only", error=PermissionError)
+    assert [path.name for path in closed.iterdir()] == ["given"]

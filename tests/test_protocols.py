@@ -161,24 +161,20 @@ def test_missing_labels_are_counted_and_named_or_left_out_and_capitals_make_no_s
     assert pairs.to_numpy().tolist() == whole.to_numpy().tolist()
     how = {"n_shuffles": 2, "n_permutations": 3}
     rows = diagnose.decoupling_report(features_of(lacking), **how).table
-    assert set(rows.loc[rows["given"] == "label", "n_clips"]) == {19}
+    assert set(rows.loc[rows["given"] == "emotion", "n_clips"]) == {19}
     nobody = given(clips, pd.NA)
     assert_refuses(diagnose.decoupling_report, features_of(nobody), given=["emotion"], **how, match="none of 24 clips")
-    for name in ("floor", "pairs"):
-        capital = given(clips, clips.table["label"].where(clips.table.index != 0, "Happiness"))
-        assert_refuses(
-            READERS[name],
-            capital,
-            match="'happiness' and 'Happiness', which differ in capital letters|'Happiness' and 'happiness'",
-        )
+    capital = given(clips, clips.table["label"].where(clips.table.index != 0, "Happiness"))
+    for name in ("floor", "pairs", "ranked pairs"):
+        assert_refuses(READERS[name], capital, match="which differ in capital letters")
 
 
 def test_the_dtype_and_the_index_of_a_label_column_do_not_matter_and_numbers_are_class_names(clips):
     table = clips.table.set_axis(range(100, 124)[::-1])
     assert people(table).tolist() == people(clips.table).tolist()
     numbers = pd.Series(np.arange(24) % 2, table.index)
-    for dtype in ("Int64", float):
-        assert check_label(table.assign(label=numbers.astype(dtype)), label="label").tolist() == ["0", "1"] * 12
+    for column in (numbers.astype("Int64"), numbers.astype(float), ["0", 1, 0.0, "1 "] * 6):
+        assert check_label(table.assign(label=column), label="label").tolist() == ["0", "1"] * 12
     category = table.astype({"label": "category"})
     assert check_label(category, label="label").tolist() == clips.table["label"].tolist()
 

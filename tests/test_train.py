@@ -134,6 +134,26 @@ def test_an_interrupt_in_the_middle_of_a_step_leaves_the_last_whole_epoch(clips,
     assert_same_training((model, history), two)
 
 
+def test_spoiled_checkpoints_and_weights_are_named_and_a_checkpoint_takes_the_place_of_nothing_else(clips, tmp_path):
+    model, _ = trained(clips, checkpoint=tmp_path / "kept")
+    model.save_pretrained(tmp_path / "m")
+    state = tmp_path / "kept" / "state.safetensors"
+    for file in (state, tmp_path / "m" / "model.safetensors"):
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    for load in (load_pretrained, MEDN.from_pretrained):
+        assert_refuses(load, tmp_path / "m", match="is not the file that was written")
+    for _ in range(2):  # one bit differs, then most is missing and no sum says so
+        assert_refuses(trained, clips, checkpoint=tmp_path / "kept", match=r"state\.safetensors")
+        state.with_suffix(".sha256").unlink(missing_ok=True)
+        state.write_bytes(state.read_bytes()[:100])
+    (tmp_path / "thesis").mkdir()
+    for place, mine in (("weights.pt", "weights.pt"), ("thesis", "thesis/chapter.txt")):
+        (tmp_path / mine).write_text("mine")
+        assert_refuses(trained, clips, checkpoint=tmp_path / place, match="nothing was written", error=FileExistsError)
+        assert (tmp_path / mine).read_text() == "mine"
+
+
 @pytest.mark.parametrize("decoupling", mostly_slow(DECOUPLING_METHODS, quick=2))
 def test_every_column_has_a_name_and_validation_is_the_model_on_those_clips(clips, decoupling):
     others = tiny_clips(n_subjects=13, clips_per_subject=5, seed=1)  # 65 clips: a batch of one is left
