@@ -229,11 +229,8 @@ def test_a_recipe_with_level_eyes_has_them_from_the_detector(folder_of, cropped)
     assert abs(np.degrees(np.arctan2(right[1] - left[1], right[0] - left[0]))) < 5
 
 
-TINY = FlowRecipe(name="tiny", size=16, compute_size=32, n_frames=4, register=False)
-
-
 def own(path, apex=2, **options):
-    return read_clip(path, apex=apex, recipe=TINY, crop="none", **options)
+    return read_clip(path, apex=apex, recipe=SMALL, crop="none", **options)
 
 
 # --- names ----------------------------------------------------------------------------------------------------------

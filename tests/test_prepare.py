@@ -34,19 +34,11 @@ from medn_lab.records import ClipIndex, Clips
 from medn_lab.train import TrainConfig, fit
 
 SMALL = FlowRecipe(name="small", size=32, compute_size=64, n_frames=4)
-INPUT = "medn_lab.data.prepared_set.input_of_clip"
 
 
 @pytest.fixture(scope="module")
 def cropped(tmp_path_factory):
     return read_casme2(shutil.copytree(shared_set("casme2")[0], tmp_path_factory.mktemp("cropped") / "set"))
-
-
-@pytest.fixture(scope="module")
-def raw():
-    """An index of frames with room around the face, and the names of its clips in the drawn corpus."""
-    root, table = shared_set("casme2", tree="raw", size=128, fps=15)
-    return read_casme2(root), dict(zip(table["written_as"], table["clip_id"], strict=True))
 
 
 def first(index: ClipIndex, count: int) -> ClipIndex:
@@ -73,13 +65,14 @@ def computed(monkeypatch, *, most: int = 1000) -> list[str]:
         done.append(row["clip_id"])
         return input_of_clip(row, **options)
 
-    monkeypatch.setattr(INPUT, counted)
+    monkeypatch.setattr("medn_lab.data.prepared_set.input_of_clip", counted)
     return done
 
 
 @pytest.mark.slow
-def test_prepared_flow_is_the_true_displacement_of_the_crop(raw):
-    index, names = first(raw[0], 9), raw[1]
+def test_prepared_flow_is_the_true_displacement_of_the_crop():
+    root, wrote = shared_set("casme2", tree="raw", size=128, fps=15)  # frames with room around the face
+    index, names = first(read_casme2(root), 9), wrote.set_index("written_as")["clip_id"]
     prepared = prepare(index, recipe=FlowRecipe(size=64, compute_size=128, n_frames=2), progress=False)
     truth = drawn_clips().truth
     likeness = []

@@ -59,7 +59,7 @@ def rerun(record, **given):
 
 
 def with_source(record, **changes):
-    return replace(record, source={**record.source, **changes})
+    return replace(record, source=record.source | changes)
 
 
 SCRIPT = """
