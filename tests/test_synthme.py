@@ -83,10 +83,8 @@ def test_clips_are_drawn_again_after_a_round_trip_and_larger_for_people_to_look_
         numbers = frame_numbers(clip["onset"], clip["apex"], clip["offset"], 6)[[4, 1]]
         np.testing.assert_array_equal(render_frames(back, clip["clip_id"], numbers), frames[[4, 1]])
     assert clips.viewing[7].shape == (6, 256, 256, 3)
-    again = np.stack([cv2.resize(one, (64, 64), interpolation=cv2.INTER_AREA) for one in clips.viewing[7]]).astype(
-        float
-    )
-    assert np.abs(again - frames).mean() < 4
+    again = np.stack([cv2.resize(one, (64, 64), interpolation=cv2.INTER_AREA) for one in clips.viewing[7]])
+    assert np.abs(again.astype(float) - frames).mean() < 4
     moves = [cv2.blur(of[3] - of[0].astype(float), (5, 5)).ravel() for of in (again, frames)]
     assert np.corrcoef(*moves)[0, 1] > 0.7
 
