@@ -207,14 +207,13 @@ def test_the_same_number_in_two_data_sets_is_two_persons_and_each_can_be_tested_
 def test_what_does_not_fit_is_refused_with_the_numbers(clips):
     ids, config = tuple(clips.table["clip_id"]), small(clips)
     folds_of = partial(evaluate.evaluate_folds, config, clips, **HERE)
-    for fact, call in {
-        "fear, others.*happiness": lambda: evaluate.evaluate_loso(replace(config, classes=("fear", "others")), clips),
-        "2 subjects": lambda: loso(clips.where(subject="00")),
-        "none of 2 folds finished": lambda: evaluate.selection_audit(config, clips.where(subject=["00", "01"]), **HERE),
-        "tiny/00 on both sides": lambda: folds_of(folds=[Fold("x", ids[:5], ids[5:6])]),
-        "earlier fold tests 6;": lambda: folds_of(folds=[Fold("x", ids[6:], ids[:6]), Fold("y", ids[12:], ids[:12])]),
-    }.items():
-        assert_refuses(call, match=fact)
+    assert_refuses(loso, clips.where(subject="00"), match="2 subjects")
+    few, other = clips.where(subject=["00", "01"]), replace(config, classes=("fear", "others"))
+    assert_refuses(evaluate.evaluate_loso, other, clips, match="fear, others.*happiness")
+    assert_refuses(evaluate.selection_audit, config, few, **HERE, match="none of 2 folds finished")
+    both, twice = [Fold("x", ids[:5], ids[5:6])], [Fold("x", ids[6:], ids[:6]), Fold("y", ids[12:], ids[:12])]
+    assert_refuses(folds_of, folds=both, match="tiny/00 on both sides")
+    assert_refuses(folds_of, folds=twice, match="earlier fold tests 6;")
 
 
 class Deadly:
