@@ -64,7 +64,7 @@ def with_source(record, **changes):
 
 SCRIPT = """
 import functools, json, pathlib, sys, medn_lab as medn, medn_lab.rerunning
-medn.rerunning.synthme.synthetic_clips = functools.cache(medn.synthetic_clips)
+medn.rerunning.synthme.synthetic_clips = functools.cache(functools.partial(medn.synthetic_clips, n_jobs=1))
 for folder in sorted(pathlib.Path(sys.argv[1]).iterdir()):
     if (folder / "record.json").exists():
         kind = json.loads((folder / "record.json").read_text())["kind"]
