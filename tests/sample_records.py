@@ -125,7 +125,7 @@ def sample_embedding(features: BranchFeatures, *, seed: int = 0) -> Embedding:
     return Embedding(*maps, table=features.table, params=params, trustworthiness=trust)
 
 
-def sample_history(*, epochs: int = 12, validation: bool = True, status: str = "finished") -> History:
+def sample_history(*, epochs: int = 12, status: str = "finished") -> History:
     """Falling losses and rising accuracy."""
     epoch = np.arange(1, epochs + 1)
     table = pd.DataFrame({"epoch": epoch, "seconds": 1.5, "learning_rate": 1e-3, "loss": 0.0})
@@ -134,7 +134,6 @@ def sample_history(*, epochs: int = 12, validation: bool = True, status: str = "
         table[name] = start * falls**epoch + rest
     table["loss"] = table[["emotion", "au", "orthogonal"]].sum(axis=1)
     table["accuracy"] = 1 - 0.8 * 0.8**epoch
-    if validation:
-        table["validation_loss"] = table["loss"] * 1.2
-        table["validation_accuracy"] = table["accuracy"] - 0.05
+    table["validation_loss"] = table["loss"] * 1.2
+    table["validation_accuracy"] = table["accuracy"] - 0.05
     return History(table, config={"seed": 0}, status=status)

@@ -9,6 +9,7 @@ from functools import partial
 import joblib
 import numpy as np
 import pytest
+from refusals import assert_refuses
 from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
 
@@ -90,15 +91,13 @@ def test_own_folds_score_only_what_they_test_and_two_of_one_name_keep_their_weig
     assert json.dumps(found.predictions.source)  # can be saved
 
 
-@pytest.mark.parametrize("backend", mostly_slow(["threading", "loky"]))
-def test_the_backend_of_joblibs_context_gives_the_same_predictions(clips, serial, backend):
+@pytest.mark.parametrize(
+    ("backend", "streams"), mostly_slow([("threading", True), ("threading", False), ("loky", True)], quick=2)
+)
+def test_the_backend_of_joblibs_context_gives_the_same_predictions(clips, serial, backend, streams, monkeypatch):
+    if not streams:  # as a backend that returns all results at once
+        monkeypatch.setattr("joblib._parallel_backends.ThreadingBackend.supports_return_generator", False)
     with joblib.parallel_config(backend=backend):
-        assert same(serial, loso(clips, n_jobs=2))
-
-
-def test_a_backend_that_returns_all_results_at_once_gives_the_same_predictions(clips, serial, monkeypatch):
-    monkeypatch.setattr("joblib._parallel_backends.ThreadingBackend.supports_return_generator", False)
-    with joblib.parallel_config(backend="threading"):
         assert same(serial, loso(clips, n_jobs=2))
 
 
@@ -130,18 +129,17 @@ def test_another_run_a_damaged_fold_and_a_folder_of_something_else_are_refused_b
         (replace(clips, flow=flow), config, {}, "clips;"),
         (clips.select(clips.table["clip_id"][:18]), config, {}, "clips, folds;"),
     ):
-        with pytest.raises(ValueError, match=rf"another {differing}"):
-            evaluate.evaluate_loso(model, changed, **HERE | options, folder=folder)
-    with pytest.raises(ValueError, match="another call, validation_share;"):
-        evaluate.selection_audit(config, clips, **HERE, folder=folder)
+        how = HERE | {"folder": folder} | options
+        assert_refuses(evaluate.evaluate_loso, model, changed, **how, match=rf"another {differing}")
+    audit = partial(evaluate.selection_audit, config, clips, **HERE)
+    assert_refuses(audit, folder=folder, match="another call, validation_share;")
     with pytest.raises(FileExistsError, match="nothing was written"):  # something else is left alone
         loso(clips, folder=folder / "fold_000")
     assert not (folder / "fold_000" / "run.json").exists()
     note = next(file for file in (folder / "fold_001").rglob("*.json") if '"seconds"' in file.read_text())
     note.write_text(note.read_text().replace('"seconds": ', '"seconds": 1'))
     for _ in range(2):  # a changed fold, then one that is missing
-        with pytest.raises(ValueError, match=r"fold_001 cannot be read .* remove that folder"):
-            loso(clips, folder=folder)
+        assert_refuses(loso, clips, folder=folder, match=r"fold_001 cannot be read .* remove that folder")
         shutil.rmtree(folder / "fold_001" / "last_epoch", ignore_errors=True)
 
 
@@ -204,29 +202,18 @@ def test_the_same_number_in_two_data_sets_is_two_persons_and_each_can_be_tested_
     assert scores.loc[("samm", "accuracy"), "value"] == accuracy(part.table["label"], part.predicted)
     found = evaluate.evaluate_cross_dataset(config, composite, protocol="megc2019", **HERE)
     assert found.folds[["held_out", "n_train"]].to_numpy().tolist() == [["casme2", 12], ["samm", 10]]
-    kept = composite.with_table(found.predictions.table)
-    model = MEDN(replace(config, classes=("negative", "positive")), seed=QUICK.seed)
-    fit(model, kept.where(dataset="samm"), training=QUICK, progress=False)
-    by_hand = predict(model, kept.where(dataset="casme2"))
-    assert np.array_equal(by_hand.logits, found.predictions.select(by_hand.table["clip_id"]).logits)
 
 
 def test_what_does_not_fit_is_refused_with_the_numbers(clips):
     ids, config = tuple(clips.table["clip_id"]), small(clips)
     folds_of = partial(evaluate.evaluate_folds, config, clips, **HERE)
-    for fact, call in {
-        "fear, others.*happiness": lambda: evaluate.evaluate_loso(replace(config, classes=("fear", "others")), clips),
-        "2 subjects": lambda: loso(clips.where(subject="00")),
-        "none of 2 folds finished": lambda: evaluate.selection_audit(config, clips.where(subject=["00", "01"]), **HERE),
-        r"validation_share.*1": lambda: evaluate.selection_audit(config, clips, validation_share=1, **HERE),
-        "tiny/00 on both sides": lambda: folds_of(folds=[Fold("x", ids[:5], ids[5:6])]),
-        "earlier fold tests 6;": lambda: folds_of(folds=[Fold("x", ids[6:], ids[:6]), Fold("y", ids[12:], ids[:12])]),
-    }.items():
-        with pytest.raises(ValueError, match=fact):
-            call()
-    for unknown in ({"trainnig": QUICK}, {"validation_share": 0.4}):
-        with pytest.raises(TypeError, match=next(iter(unknown))):
-            folds_of(folds=leave_one_subject_out(clips.table), **unknown)
+    assert_refuses(loso, clips.where(subject="00"), match="2 subjects")
+    few, other = clips.where(subject=["00", "01"]), replace(config, classes=("fear", "others"))
+    assert_refuses(evaluate.evaluate_loso, other, clips, match="fear, others.*happiness")
+    assert_refuses(evaluate.selection_audit, config, few, **HERE, match="none of 2 folds finished")
+    both, twice = [Fold("x", ids[:5], ids[5:6])], [Fold("x", ids[6:], ids[:6]), Fold("y", ids[12:], ids[:12])]
+    assert_refuses(folds_of, folds=both, match="tiny/00 on both sides")
+    assert_refuses(folds_of, folds=twice, match="earlier fold tests 6;")
 
 
 class Deadly:

@@ -21,7 +21,7 @@ def run(script: str, *options: str) -> list[dict]:
 
 @pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL")
 @pytest.mark.parametrize(
-    ("options", "kills"), [("--rounds 2 --seed 4", [2, 2, 2]), ("--steps --rounds 12 --jobs prepare", [12])]
+    ("options", "kills"), [("--rounds 1 --seed 4", [1, 1, 1]), ("--steps --rounds 6 --jobs prepare", [6])]
 )
 def test_killed_jobs_end_with_the_result_of_an_undisturbed_run(options, kills):
     for job, least in zip(run("kill_rounds.py", *options.split()), kills, strict=True):
@@ -32,7 +32,7 @@ def test_killed_jobs_end_with_the_result_of_an_undisturbed_run(options, kills):
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").is_file(), reason="private memory is read from /proc")
 @pytest.mark.parametrize(
     ("options", "done"),
-    [("trainings --steps 12", {"finished", "interrupted", "stopped"}), ("gestures --steps 36", {"show"})],
+    [("trainings --steps 9", {"finished", "interrupted", "stopped"}), ("gestures --steps 24", {"show"})],
 )
 def test_memory_stays_flat(options, done):
     [figures] = run("soak.py", *options.split())

@@ -1,13 +1,11 @@
-"""The proof: its plan keeps its budget, its script trains, resumes and compares, and the notebook reads its tables."""
+"""The proof: its plan keeps its budget, its script trains, resumes and compares, and its tables are those stored."""
 
 import importlib
 import json
-import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,9 +14,7 @@ import torch
 import medn_lab as medn
 from medn_lab.records import Predictions
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
-FOLDER = NOTEBOOKS / "proof"
-
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks" / "proof"
 STORED = pd.read_csv(FOLDER / "runs.csv")
 KEYS = ["condition", "variant", "n_subjects", "seed"]
 
@@ -127,10 +123,10 @@ def test_differences_are_paired_by_seed_and_an_interval_needs_three(script):
 @pytest.mark.slow
 def test_a_tiny_plan_has_a_row_for_every_run_and_test_and_is_not_trained_again(script, tmp_path, monkeypatch):
     tiny_parts = (
-        ("cues", 1, ("colour", "timing, grey"), (2,), ("bottleneck", "difference picture")),
-        ("shift", 1, ("shift",), (2,), ("none", "price 0")),
+        ("cues", 1, ("colour",), (2,), ("bottleneck", "difference picture")),
+        ("shift", 1, ("shift",), (2,), ("price 0",)),
         ("cues", 1, ("no cue",), (2,), ("bottleneck",)),
-        ("ablation", 1, ("colour",), (2,), ("motion only", "emotion only", "and motion detached", "and 8 wide")),
+        ("ablation", 1, ("colour",), (2,), ("motion only", "emotion only", "and 8 wide")),
         ("persons", 2, ("colour",), (1,), ("none",)),
     )
     sizes = {"EPOCHS": 1, "PERSONS": 2, "FEWER_PERSONS": 2, "HELD_OUT": 2, "CLIPS_EACH": 16}
@@ -145,23 +141,16 @@ def test_a_tiny_plan_has_a_row_for_every_run_and_test_and_is_not_trained_again(s
     assert len(runs.filter(like="leak_AU").columns)
     tests = runs[runs["variant"] == "bottleneck"].groupby("condition")["test"].apply(list)
     assert set(tests["colour"]) == {"same", "timing", "brightness"}
-    assert tests["timing, grey"] == tests["no cue"] == ["same"]
+    assert tests["no cue"] == ["same"]
     assert set(runs.loc[runs["worst_group"].notna(), "test"]) == {"same", "uniform", "reversed", "withheld"}
     about = json.loads((tmp_path / "first" / "about.json").read_text())
-    assert about["trainings"] == len(runs.drop_duplicates(KEYS)) == 13
+    assert about["trainings"] == len(runs.drop_duplicates(KEYS)) == 9
     assert set(about["step_seconds"]) > {"bottleneck", "bottleneck, dense"}
     for owner, name, value in ((medn, "fit", None), (medn, "synthetic_clips", None), (script, "step_times", dict)):
         monkeypatch.setattr(owner, name, value)
     script.main([*arguments, "--out", str(tmp_path / "second")])
     for name in ("runs.csv", "summary.csv", "differences.csv"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
-
-
-def test_the_prose_holds_no_figure_of_a_result():
-    """Figures are printed by the cells; the prose has thresholds alone."""
-    cells = nbformat.read(NOTEBOOKS / "10_proof.ipynb", as_version=4).cells
-    prose = " ".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    assert set(re.findall(r"(?<![\w.])\d*\.\d+", prose)) <= {".05", ".8"}
 
 
 def test_the_stored_tables_are_of_this_plan_and_of_the_stored_runs(script):

@@ -1,10 +1,18 @@
-"""Labels, classes and splits."""
+"""Labels, classes, subjects and splits: one spelling in every room, or an error that names what to do."""
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import assert_refuses
 
+from medn_lab import diagnose, evaluate
 from medn_lab.data import PROTOCOLS, canonical_emotion, hold_out_subjects, leave_one_subject_out, to_classes
+from medn_lab.evaluate import accuracy, confusion_matrix, uar, uf1
+from medn_lab.model import MEDNConfig
+from medn_lab.records import BranchFeatures, Predictions, check_label, people
+from medn_lab.train import TrainConfig, fit
 
 
 def table(*rows):
@@ -59,12 +67,9 @@ def test_every_protocol_reaches_each_of_its_classes_and_bad_ones_are_named():
         for rule in protocol.rules.values():
             assert set(rule.values()) == set(protocol.classes)
     rows = table(("casme2", "1", "fear"))
-    with pytest.raises(ValueError, match=r"'casme2'.*megc2019"):
-        to_classes(rows, "casme2")
-    with pytest.raises(ValueError, match=r"no clip \(of 1\).*casme2_5class"):
-        to_classes(rows, "casme2_5class")
-    with pytest.raises(ValueError, match="column dataset"):
-        to_classes(rows.drop(columns="dataset"), "megc2019")
+    assert_refuses(to_classes, rows, "casme2", match=r"'casme2'.*megc2019")
+    assert_refuses(to_classes, rows, "casme2_5class", match=r"no clip \(of 1\).*casme2_5class")
+    assert_refuses(to_classes, rows.drop(columns="dataset"), "megc2019", match="column dataset")
 
 
 def test_leave_one_subject_out_tests_every_clip_once_and_shares_nobody():
@@ -91,7 +96,105 @@ def test_hold_out_subjects_splits_people_and_repeats_for_a_seed():
 def test_splits_that_leave_nobody_are_refused():
     rows = table(("casme2", "1", "fear"), ("casme2", "1", "fear"))
     for split, facts in ((leave_one_subject_out, "at least 2 subjects"), (hold_out_subjects, "1 of 1 subjects")):
-        with pytest.raises(ValueError, match=facts):
-            split(rows)
-    with pytest.raises(ValueError, match="1 of 2 clips have no subject"):
-        leave_one_subject_out(rows.assign(subject=["1", None]))
+        assert_refuses(split, rows, match=facts)
+    assert_refuses(leave_one_subject_out, rows.assign(subject=["1", None]), match="1 of 2 clips have no subject")
+
+
+TRAINING = TrainConfig(epochs=1, batch_size=8)
+ONE_SPELLING = ["happiness ", " happiness", "ｈａｐｐｉｎｅｓｓ", "happiness\u3000", "happiness\n"]
+MISSING = [None, np.nan, pd.NA, "", "  "]
+
+
+OWN = {"label": "mood"}
+
+
+def given(clips, labels):
+    """Clips with a column that no reader made; records spell the usual columns alike when they are made."""
+    return replace(clips, table=clips.table.assign(mood=labels))
+
+
+def features_of(clips):
+    return BranchFeatures(*np.random.default_rng(0).normal(size=(3, 24, 2)), clips.table)
+
+
+def predictions_of(clips):
+    return Predictions(np.random.default_rng(0).normal(size=(24, 2)), clips.table, ("happiness", "others"))
+
+
+def folds_of(clips):
+    config = MEDNConfig(classes=("happiness", "others"), aus=clips.aus, size=32, dim=16, branches="motion")
+    found = evaluate.evaluate_loso(config, clips, training=TRAINING, n_jobs=1, progress=False, **OWN)
+    return found.folds.drop(columns="seconds").to_csv()
+
+
+def summary_of(clips):
+    return evaluate.evaluation_summary(predictions_of(clips), n_resamples=20, **OWN)
+
+
+READERS = {
+    "network": lambda clips: MEDNConfig.for_clips(clips, **OWN).classes,
+    "folds": folds_of,
+    "confusion": lambda clips: confusion_matrix(predictions_of(clips), **OWN).to_csv(),
+    "floor": lambda clips: repr(evaluate.au_only_floor(clips.table, **OWN)),
+    "summary": lambda clips: summary_of(clips).scores.to_csv(),
+    "pairs": lambda clips: diagnose.confusable_pairs(clips.table, **OWN).to_csv(),
+    "ranked pairs": lambda clips: diagnose.rank_pairs(clips.table, features=features_of(clips), **OWN).to_csv(),
+    "leaks": lambda clips: diagnose.leakage(features_of(clips), n_shuffles=2, **OWN).to_csv(),
+}
+"""What each function that reads labels makes of clips."""
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_blanks_and_full_width_signs_make_no_second_class(clips, read):
+    labels = clips.table["label"].to_numpy(dtype=object, copy=True)
+    labels[np.flatnonzero(labels == "happiness")[:5]] = ONE_SPELLING
+    assert read(given(clips, labels)) == read(given(clips, clips.table["label"]))
+    for measure in (accuracy, uf1, uar):
+        assert measure(labels, clips.table["label"]) == 1
+
+
+def test_missing_labels_are_counted_and_named_or_left_out_and_capitals_make_no_second_class(clips, model):
+    labels = clips.table["label"].astype(object).copy()
+    labels[range(3, 8)] = MISSING
+    lacking = given(clips, labels)
+    for name in ("network", "folds", "confusion", "floor"):
+        assert_refuses(READERS[name], lacking, match="5 of 24 clips have no mood, such as 'tiny0_s00_c03'")
+    assert_refuses(fit, model, lacking, training=TRAINING, progress=False, **OWN, match="5 of 24 clips have no mood")
+    for score in (accuracy, uf1, uar):
+        assert_refuses(score, labels, clips.table["label"], match="5 of 24 true classes")
+    assert any("5 of 24 clips have no mood" in note for note in summary_of(lacking).notes)
+    pairs, every = (diagnose.confusable_pairs(given(clips, own).table, **OWN) for own in (labels, clips.table["label"]))
+    columns = ["clip_a", "clip_b"]
+    whole = every[~every[columns].isin(set(clips.table["clip_id"][3:8])).any(axis=1)]
+    assert pairs[columns].to_numpy().tolist() == whole[columns].to_numpy().tolist()
+    how = {"n_shuffles": 2, "n_permutations": 3} | OWN
+    rows = diagnose.decoupling_report(features_of(lacking), **how).table
+    assert set(rows.loc[rows["given"] == "emotion", "n_clips"]) == {19}
+    nobody = features_of(given(clips, pd.NA))
+    assert_refuses(diagnose.decoupling_report, nobody, given=["emotion"], **how, match="none of 24 clips")
+    capital = given(clips, clips.table["label"].where(clips.table.index != 0, "Happiness"))
+    for name in ("floor", "pairs", "ranked pairs"):
+        assert_refuses(READERS[name], capital, match="which differ in capital letters")
+
+
+def test_the_dtype_and_the_index_of_a_label_column_do_not_matter_and_numbers_are_class_names(clips):
+    table = clips.table.set_axis(range(100, 124)[::-1])
+    assert people(table).tolist() == people(clips.table).tolist()
+    numbers = pd.Series(np.arange(24) % 2, table.index)
+    for column in (numbers.astype("Int64"), numbers.astype(float), ["0", 1, 0.0, "1 "] * 6):
+        assert check_label(table.assign(label=column), label="label").tolist() == ["0", "1"] * 12
+    category = table.astype({"label": "category"})
+    assert check_label(category, label="label").tolist() == clips.table["label"].tolist()
+
+
+def test_one_person_is_one_person_however_written_and_a_missing_one_is_nobody():
+    for column in ([1, "1", 1.0, " 1"], pd.array([1, 1, 1, 1], "Int64")):
+        table = pd.DataFrame({"clip_id": list("abcd"), "subject": column})
+        assert people(table).tolist() == ["1"] * 4
+        assert Predictions(np.zeros((4, 2)), table, ("x", "y")).table["subject"].tolist() == ["1"] * 4
+    table = pd.DataFrame({"clip_id": list("abc"), "dataset": ["samm", "samm", "smic"], "subject": ["01", 1, "1"]})
+    assert_refuses(people, table, match="'samm/01' and 'samm/1' differ only by zeros")
+    assert people(table[1:]).tolist() == ["samm/1", "smic/1"]
+    for missing in (None, pd.NA, " "):
+        with pytest.raises(ValueError, match="1 of 3 clips have no subject"):
+            people(pd.DataFrame({"clip_id": list("abc"), "subject": ["1", missing, "2"]}))

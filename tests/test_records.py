@@ -1,6 +1,9 @@
-"""The records: what is saved comes back, rows follow their clip_id, and every refusal names what is wrong."""
+"""The records: what is saved comes back whole or not at all, rows follow their clip_id, and what is wrong is named."""
 
 import dataclasses
+import errno
+import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -9,9 +12,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import assert_refuses
 
 from medn_lab import records as r
-from medn_lab.records import Clips, Predictions, frame_numbers
+from medn_lab.records import Clips, Predictions, atomic_write, frame_numbers, storage
 from medn_lab.records.storage import read_parts, write_parts
 
 TEXTS = st.text(st.characters(exclude_categories=["C"]), max_size=8)
@@ -116,12 +120,10 @@ def test_ids_become_text_the_callers_table_is_not_touched_and_faulty_tables_are_
     for wrong, facts in (
         ({"clip_id": ["a", "b", "a"], "subject": "1"}, "1 clip_ids more than once, such as 'a'"),
         ({"clip_id": ["a", "  "], "subject": "1"}, "clip_id"),
-        ({"clip_id": ["a", None], "subject": "1"}, "clip_id"),
         ({"clip_id": ["a"], "fps": [200]}, "lacks subject; it has clip_id, fps"),
         ({"clip_id": ["a"], "subject": "1", "AU12": ["yes"]}, "AU12 .*'yes'"),
     ):
-        with pytest.raises(ValueError, match=facts):
-            r.ClipIndex(pd.DataFrame(wrong))
+        assert_refuses(r.ClipIndex, pd.DataFrame(wrong), match=facts)
 
 
 @settings(max_examples=30)
@@ -159,14 +161,10 @@ def test_rows_of_clips_and_truth_follow_the_ids_in_the_order_named():
     np.testing.assert_array_equal(relabelled.flow, clips.flow[[2, 1]])
     assert list(relabelled.table["label"]) == ["x", "y"]
     assert list(clips.where(subject=["01", "02"], emotion="NA").table["clip_id"]) == ["c2"]
-    for call, facts in (
-        (lambda: clips.select([]), "selection is empty.* 3"),
-        (lambda: clips.where(emotion="fear"), "none of 3 clips has emotion='fear'"),
-        (lambda: clips.select(["c0", "x"]), "1 of 2 clips are not in this Clips.*'x'.*'c0'"),
-        (lambda: clips.select(["c0", "c0"]), "more than once, such as 'c0'"),
-    ):
-        with pytest.raises(ValueError, match=facts):
-            call()
+    assert_refuses(clips.select, [], match="selection is empty.* 3")
+    assert_refuses(clips.where, emotion="fear", match="none of 3 clips has emotion='fear'")
+    assert_refuses(clips.select, ["c0", "x"], match="1 of 2 clips are not in this Clips.*'x'.*'c0'")
+    assert_refuses(clips.select, ["c0", "c0"], match="more than once, such as 'c0'")
     for name in ("predictions", "features", "embedding", "attribution", "kept"):
         record = records()[name]
         chosen = record.select(["c2", "c1"])
@@ -182,13 +180,11 @@ def test_what_does_not_fit_together_is_refused():
     every = records()
     for name, changes, facts in (
         ("clips", {"frames": np.zeros((3, 6, 4, 5, 3))}, "uint8.* float64"),
-        ("clips", {"flow": np.zeros((2, 4, 5, 2))}, "Clips: flow has 2 rows but the table 3"),
         ("predictions", {"classes": ("a",)}, r"logits are \(3, 2\) but there are 1 classes"),
         ("predictions", {"logits": np.array([[0.0, 1], [2, 3], [4, np.nan]])}, "logits of 1 of 3 .*'c2'"),
         ("embedding", {"layers": {"gate": np.zeros((2, 2))}}, r"gate map is \(2, 2\).*3 clips"),
     ):
-        with pytest.raises(ValueError, match=facts):
-            dataclasses.replace(every[name], **changes)
+        assert_refuses(dataclasses.replace, every[name], **changes, match=facts)
 
 
 def test_probabilities_are_the_softmax_and_those_of_aus_the_logistic_function():
@@ -212,5 +208,83 @@ def test_frames_run_from_onset_to_offset_evenly_without_stepping_back_and_meet_t
     assert n == 2 or apex in numbers
     assert (np.abs(numbers - np.linspace(onset, offset, n)) > 0.5).sum() <= 1, "only the one at the apex is moved"
     for wrong, facts in (((0, 1, 2, 1), r"2 frames.* 1$"), ((10, 30, 20, 8), r"10.*30.*20")):
-        with pytest.raises(ValueError, match=facts):
-            frame_numbers(*wrong)
+        assert_refuses(frame_numbers, *wrong, match=facts)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return some_clips().save(tmp_path / "set")
+
+
+def names(path):
+    return sorted(one.name for one in path.iterdir())
+
+
+def test_loaded_clips_stay_on_the_disk_read_only_and_can_be_saved_over_themselves(folder):
+    clips = Clips.load(folder)
+    assert isinstance(clips.frames, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        clips.frames[0] = 0
+    clips.select(["c2"]).save(folder)
+    np.testing.assert_array_equal(clips.frames, some_clips().frames, "who has opened the old set keeps it")
+    np.testing.assert_array_equal(Clips.load(folder).frames, some_clips().frames[[2]])
+    assert names(folder.parent) == ["set"]
+
+
+def test_a_failed_save_leaves_the_old_folder_whole_and_what_is_no_record_is_not_replaced(folder, monkeypatch):
+    mine = folder.parent / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years of work")
+    assert_refuses(some_clips().save, mine, match="nothing was written", error=FileExistsError)
+    assert (mine / "thesis.txt").read_text() == "years of work"
+    assert_refuses(some_clips(recipe={"model": object()}).save, folder, match="object", error=TypeError)
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match=f"disk is full.*{folder}") as found:
+            some_clips().save(folder)
+    assert found.value.errno == errno.ENOSPC
+    assert_same(Clips.load(folder), some_clips())
+    clips = some_clips(recipe={"size": np.int64(64), "sigma": np.float32(0.5), "mean": np.arange(2)})
+    assert Clips.load(clips.save(folder)).recipe == {"size": 64, "sigma": 0.5, "mean": [0, 1]}
+    assert names(folder.parent) == ["mine", "set"]
+
+
+def test_a_bit_that_flips_anywhere_in_a_set_is_found_and_so_is_a_missing_file_or_part(folder):
+    files = sorted(folder.iterdir())
+    assert len(files) == 6
+    for file in files:
+        whole = file.read_bytes()
+        for place in (len(whole) // 2, len(whole) - 2):
+            file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            assert_refuses(Clips.load, folder, match=file.name if file.name != "record.json" else "record|holds a")
+        file.write_bytes(whole)
+        file.rename(folder.parent / "away")
+        assert_refuses(Clips.load, folder, match=file.name, error=(ValueError, FileNotFoundError))
+        (folder.parent / "away").rename(file)
+    assert len(Clips.load(folder)) == 3
+    np.save(folder / "flow.npy", some_clips().flow + 1)
+    np.testing.assert_array_equal(Clips.load(folder, check=False).flow, some_clips().flow + 1)
+
+
+def test_a_head_of_a_newer_format_or_that_does_not_describe_its_folder_is_refused(folder):
+    head = json.loads((folder / "record.json").read_text())
+    del head["sha256_of_this"]
+    for changes, facts in (({"format": 99}, "format 99.* up to 1; upgrade"), ({"tables": ["clips"]}, "problems")):
+        (folder / "record.json").write_text(json.dumps({**head, **changes}))
+        assert_refuses(Clips.load, folder, match=facts)
+
+
+def test_two_saves_at_once_both_succeed_also_where_the_system_cannot_swap_in_one_step(tmp_path, monkeypatch):
+    with atomic_write(tmp_path / "set") as running:
+        some_clips().save(tmp_path / "set")
+        assert set(names(tmp_path)) == {"set", running.name}
+    monkeypatch.setattr(storage.ctypes, "CDLL", lambda _: None)
+    with atomic_write(tmp_path / "fold") as mine, atomic_write(tmp_path / "fold") as others:
+        for draft, text in ((mine, "first"), (others, "second")):
+            (draft / "holds").write_text(text)
+    assert (tmp_path / "fold" / "holds").read_text() == "first"  # its block ends last
+    assert names(tmp_path) == ["fold", "set"]
