@@ -12,7 +12,7 @@ from sample_records import sample_clips
 from medn_lab import view
 from medn_lab.records import Attribution
 from medn_lab.view import theme
-from medn_lab.view.attribution import colour_key, sanity_rows
+from medn_lab.view.attribution import colour_key
 from medn_lab.view.images import AGAINST, FOR
 
 SIZE = 48
@@ -58,18 +58,6 @@ def test_a_clip_is_drawn_with_its_colours_its_course_its_frames_and_its_checks(c
     for fact in ("happiness by integrated gradients", "score 1.50, change +2.00, sum of the map -1.44", "3% missing"):
         assert fact in texts(figure)
     assert len(figure.to_json()) < 200_000
-
-
-def test_the_checks_of_a_map_are_named_made_or_not(clips):
-    def values(**sanity):
-        return {name: value for name, value, _ in sanity_rows(mapped(clips, sanity=sanity))}
-
-    made = {"randomised_frames": 0.31, "randomised_flow": 0.97, "randomised_threshold": 0.5, "sensitivity": 0.25}
-    found = values(**made, planted_frames=0.3, area_frames=0.1)
-    assert found["random weights, frames"].startswith("another map, 0.31")
-    assert "<b>same map</b>, 0.97" in found["random weights, flow"]
-    assert (found["sensitivity"], found["share on cue"]) == ("0.25", "30%, area 10%, ratio 3.0")
-    assert values()["infidelity"] == values()["random weights, flow"] == "not measured"
 
 
 def test_several_clips_share_their_colours_and_their_course(clips, names):

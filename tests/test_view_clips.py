@@ -40,9 +40,6 @@ def test_a_clip_is_drawn_with_flow_scores_and_aus_in_a_small_figure(clips, first
     for part in (first, "disgust", "AU4", "arrows ×", "apex", f"longest {largest:.2f} px of 48"):
         assert part in texts(figure)
     assert (len(pictures(figure)), len(figure.to_json()) < 200_000) == (3, True)
-    left, right = figure.layout.xaxis4.domain  # labels left of the bars have room
-    assert (left - figure.layout.xaxis3.domain[1]) * 578 >= 6 * max(map(len, emotions.y))
-    assert (right - left) * 578 > 80
 
 
 def test_what_a_clip_lacks_is_written_in_its_place(clips, first):

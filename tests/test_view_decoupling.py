@@ -84,16 +84,6 @@ def test_values_thresholds_and_p_are_drawn_on_the_lines_of_their_rows():
     assert {"0.100  p .010", "-0.003  p .010"} <= set(words(small))  # one number of decimals
 
 
-def test_lines_name_the_models_and_hold_their_values_whatever_the_order_of_the_rows():
-    table = dependence(models=("a", "<b"), given=("",)).assign(value=np.arange(6.0))
-    figure = view.plot_dependence(table.iloc[[0, 1, 2, 5, 4, 3]])
-    assert list(figure.layout.yaxis.ticktext) == ["a", "&lt;b"]
-    for trace in values(figure):
-        for number, place, value in zip(trace.ids, trace.y, trace.x, strict=True):
-            assert table.loc[int(number), "value"] == value
-            assert ["a", "<b"][int(place)] == table.loc[int(number), "model"]
-
-
 def test_a_row_is_explained_with_all_its_figures_and_concluded_from_the_interval_of_the_excess_or_p():
     row = leakage_table(("m",)).query("target == 'AU4' and branch == 'emotion'").iloc[0].to_dict()
     what, reading = explain_row(row | {"measure": "auc", "direction": "at most allowed", "p": 0.01})

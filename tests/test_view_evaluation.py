@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from figure_contents import by_meta, texts, words
-from sample_records import CLASSES, sample_clips, sample_predictions
+from sample_records import sample_clips, sample_predictions
 
 from medn_lab import evaluate, view
-from medn_lab.view.answers import UNLABELLED, confusion_cells
 
 
 def lines(figure):
@@ -23,21 +22,13 @@ def predictions():
     return sample_predictions(sample_clips(n=40))
 
 
-def test_a_confusion_matrix_has_counts_and_shares_also_where_labels_are_missing_or_unknown(predictions):
+def test_a_confusion_matrix_has_counts_and_shares():
     matrix = pd.DataFrame([[3, 1], [0, 0]], index=["anger", "fear"], columns=["anger", "fear"])
     figure = view.plot_confusion_matrix(matrix)
     assert np.allclose(by_meta(figure, "value").z, [[0.75, 0.25], [np.nan, np.nan]], equal_nan=True)
     assert "<b>3</b><br><span style='font-size:11px'>75%</span>" in words(figure)
     assert "4 clips, 75.0% on the diagonal" in texts(figure)
     assert list(figure.layout.yaxis.ticktext) == ["anger<br>n = 4", "fear<br>n = 0"]
-    counts = confusion_cells(predictions)[1]
-    assert counts.equals(evaluate.confusion_matrix(predictions).rename_axis(index=counts.index.name))
-    labels = predictions.table["label"].replace({"surprise": "<fear>"}).where(predictions.table.index > 2, np.nan)
-    strange = dataclasses.replace(predictions, table=predictions.table.assign(label=labels))
-    cells, counts = confusion_cells(strange)
-    assert list(counts.index) == [*CLASSES, "<fear>", UNLABELLED]
-    assert counts.loc[UNLABELLED].sum() == 3
-    assert (cells["predicted"] == predictions.predicted).all()
 
 
 def test_an_evaluation_holds_matrix_scores_floor_and_ceilings_or_the_reason(predictions):

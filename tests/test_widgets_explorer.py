@@ -33,11 +33,11 @@ def explorer():
     return BranchExplorer(**RECORDS)
 
 
-def of_table(places=None, **columns):
+def of_table(places=None, colour_by="label", **columns):
     """An explorer of a few clips with these columns."""
     table = pd.DataFrame(columns)
     places = np.random.default_rng(0).normal(size=(len(table), 2)) if places is None else places
-    return BranchExplorer(Embedding(*[np.asarray(places, np.float32)] * 3, table))
+    return BranchExplorer(Embedding(*[np.asarray(places, np.float32)] * 3, table), colour_by=colour_by)
 
 
 def lasso(explorer, rows):
@@ -198,9 +198,8 @@ def test_every_colouring_recolours_the_maps_and_the_legend():
             assert np.corrcoef(list(explorer.branch_maps.style_of), FEATURES.gate.mean(axis=1))[0, 1] > 0.9
     assert drawn(explorer) == explorer.shown["predicted"].tolist()
     assert drawn(explorer, "colour") == list(map(theme.emotion_colour, drawn(explorer)))
-    names, ids = [f"day {k % 20:02}" for k in range(200)], [f"c{k}" for k in range(200)]
-    table = pd.DataFrame({"clip_id": ids, "session": names, "label": ["x", "y"] * 100})
-    explorer = BranchExplorer(Embedding(*[np.zeros((200, 2), np.float32)] * 3, table), colour_by="session")
+    names = [f"day {k % 20:02}" for k in range(200)]
+    explorer = of_table(colour_by="session", clip_id=[f"c{k}" for k in range(200)], session=names, label="x")
     assert control(explorer, "Colour by").value == "session"
     assert ("other (90)", "other") in control(explorer, "Select").options
     assert all(own in text for text, own in zip(explorer.branch_maps.texts, names, strict=True))

@@ -1,5 +1,6 @@
 """A JupyterLab server, a Chromium, and pages that may not leave the machine."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,9 +27,11 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session")
 def lab_server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
-    """A JupyterLab that serves copies of the notebooks."""
-    with serve_lab(tmp_path_factory.mktemp("lab")) as server:
-        yield server
+    """A JupyterLab that serves copies of the notebooks; its kernels import what the tests import."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(REPOSITORY / "tests"), prepend=os.pathsep)
+        with serve_lab(tmp_path_factory.mktemp("lab")) as server:
+            yield server
 
 
 # One browser a module, not one a session: while playwright runs, its event loop is the thread's running one, which the

@@ -1,7 +1,6 @@
-"""BranchExplorer in a real browser with a kernel: what a gesture on the maps does in the page and in the kernel."""
+"""BranchExplorer and ClipPlayer in a real browser with a kernel: what a gesture does in the page and in the kernel."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +10,7 @@ from playwright.sync_api import expect
 
 pytestmark = pytest.mark.acts
 
-SETUP = f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).resolve().parents[1])!r})
+SETUP = """
 import ipywidgets as widgets
 from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
 from medn_lab.widgets import BranchExplorer
@@ -32,6 +29,25 @@ def hear(change):
 explorer.observe(hear, "selection")
 widgets.VBox([explorer, sizes])
 """
+PLAYER = """
+from sample_records import sample_clips
+from medn_lab.widgets import ClipPlayer
+
+player = ClipPlayer(sample_clips(n=6))
+player
+"""
+LATE = """() => { const make = URL.createObjectURL;
+  URL.createObjectURL = blob => {
+    const url = make(blob);
+    if (blob.type !== 'text/javascript') return url;
+    const module = `await new Promise(done => setTimeout(done, 4000));
+      const { default: widget } = await import(${JSON.stringify(url)}); export default widget;`;
+    return make(new Blob([module], { type: 'text/javascript' }));
+  };
+  URL.revokeObjectURL = () => {};
+}"""
+"""Widgets' modules load late, as on a busy page."""
+EXECUTE = "code => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code }).done"
 
 
 @pytest.fixture
@@ -121,3 +137,13 @@ def test_pointer_and_keys_play_a_clip_the_legend_hides_a_category_and_the_maps_f
     lab.page.wait_for_timeout(600)
     a, b = (card.bounding_box()["y"] for card in explorer.locator(".medn-card").all())
     assert a == b  # the cards share a row
+
+
+def test_a_widget_whose_module_loads_late_shows_what_the_kernel_sent_before_and_after(lab):
+    lab.open_cells("late.ipynb", PLAYER)
+    lab.page.evaluate(LATE)
+    lab.run_all()
+    player = lab.page.locator(".medn-clip-player")
+    expect(player.locator("canvas.medn-face-canvas")).to_have_count(1)
+    lab.page.evaluate(EXECUTE, "player.view.magnify = 7.5")
+    expect(player.locator(".medn-factor")).to_have_text("7.5")

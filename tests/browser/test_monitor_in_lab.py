@@ -1,15 +1,12 @@
 """TrainingMonitor in a real browser: its buttons reach a cell that trains, and an interrupt leaves a usable model."""
 
 import re
-from pathlib import Path
 
 import pytest
 from lab_page import LabPage
 from playwright.sync_api import expect
 
-SETUP = f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).resolve().parents[1])!r})
+SETUP = """
 from tiny_clips import tiny_clips
 from medn_lab.evaluate import predict
 from medn_lab.model import MEDN, MEDNConfig
