@@ -33,34 +33,23 @@ def play_and_magnify_the_clip(lab: LabPage) -> None:
     lab.screenshot("player-magnified")
 
 
-def step_and_overlay_the_clip(lab: LabPage) -> None:
-    """The player of ``01_clips_and_preprocessing``: a key steps a frame, a button draws the flow."""
+def watch_what_the_network_keeps(lab: LabPage) -> None:
+    """The player of ``08_confusable_pairs``: arrows, kept tokens at two keep rates, attribution in red and blue."""
     player = lab.scroll_to_class("medn-clip-player")
     face, line = player.locator(FACE), player.locator(".medn-now")
-    player.locator(".medn-frames").focus()
-    now = line.inner_text()
-    with another_picture(face):
-        lab.page.keyboard.press("ArrowRight")
-    expect(line).not_to_have_text(now)
-    expect(line).to_contain_text(" ms")
     with another_picture(face):
         player.get_by_role("button", name="flow arrows").click()
     player.get_by_text("times as long as the motion").wait_for()
-    lab.screenshot("player-arrows")
-
-
-def watch_what_the_network_keeps(lab: LabPage) -> None:
-    """The player of ``08_confusable_pairs``: kept tokens at two keep rates, then the attribution in red and blue."""
-    player = lab.scroll_to_class("medn-clip-player")
-    face = player.locator(FACE)
     player.get_by_role("button", name="kept tokens").click()
     expect(face).to_have_attribute("data-overlay", "kept")
     with another_picture(face):
         player.locator(".medn-which").select_option(index=1)
     with another_picture(face):
         player.get_by_role("button", name="attribution").click()
+    now = line.inner_text()
     with another_picture(face):
         player.locator(".medn-frames").press("ArrowRight")
+    expect(line).not_to_have_text(now)
     player.get_by_text("red raises it").wait_for()
     lab.screenshot("player-attribution")
 
@@ -106,7 +95,6 @@ def browse_pairs(lab: LabPage) -> None:
 
 BY_HAND = {
     "00_start_here.ipynb": (play_and_magnify_the_clip,),
-    "01_clips_and_preprocessing.ipynb": (step_and_overlay_the_clip,),
     "08_confusable_pairs.ipynb": (browse_pairs, watch_what_the_network_keeps),
 }
 """What is tried in a notebook once it has run."""

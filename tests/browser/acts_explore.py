@@ -8,14 +8,10 @@ from playwright.sync_api import expect
 
 
 def point_at_clips_and_encircle_them(lab: LabPage) -> None:
-    """The explorer of ``00_start_here``: a click shows a clip, a lasso measures its clips, a click shows the pair."""
+    """The explorer of ``00_start_here``: a lasso measures its clips, a click shows a clip and its partner."""
     explorer = lab.scroll_to_class("medn-branch-explorer")
     maps, titles = MapsOnPage(lab.page), explorer.locator(".medn-title")
     places, names = maps.places(), [text.splitlines()[0] for text in maps.texts()]
-    row = loneliest(places)
-    maps.click(row)
-    titles.filter(has_text=names[row]).first.wait_for()
-
     corners = through_a_gap(places, least=80, most=200)
     maps.lasso(corners)
     counts = "|".join(map(str, held(places, corners)))
@@ -30,28 +26,13 @@ def point_at_clips_and_encircle_them(lab: LabPage) -> None:
 
     explorer.get_by_label("partner on click").check()
     places = maps.places()  # the table of measures may have moved the maps
-    row = loneliest(places, but=names.index(titles.first.inner_text()))  # every clip of this corpus has a partner
+    row = loneliest(places)  # every clip of this corpus has a partner
     maps.click(row)
     expect(titles.first).to_contain_text(names[row])
     expect(titles.nth(1)).not_to_contain_text(names[row])
     explorer.get_by_text("has the same AU set as").wait_for()
     maps.wait_for("+rings === 2", number=2)
     lab.screenshot("explorer-pair")
-
-
-def colour_by_the_gate_and_light_a_step(lab: LabPage) -> None:
-    """The explorer of ``06_feature_space``: another colouring changes the legend, a group of it the selection."""
-    explorer = lab.scroll_to_class("medn-branch-explorer")
-    explorer.get_by_label("Colour by").select_option(label="gate (0 all emotion, 1 all motion)")
-    explorer.get_by_text("gate (0 all emotion, 1 all motion)").last.wait_for()
-    explorer.get_by_label("Select", exact=True).select_option(index=1)
-    maps = MapsOnPage(lab.page)
-    maps.wait_for("+lit >= 1 && +lit < +clips", number=1)
-    drawn = maps.drawn(number=1)
-    lit = drawn["lit"]
-    explorer.get_by_text(f"{lit} of {drawn['clips']} clips").first.wait_for()
-    explorer.get_by_text(f"Selected: {lit} clips").wait_for()
-    lab.screenshot("explorer-gate")
 
 
 def look_at_the_curves(lab: LabPage) -> None:
@@ -71,6 +52,5 @@ def look_at_the_curves(lab: LabPage) -> None:
 BY_HAND = {
     "00_start_here.ipynb": (point_at_clips_and_encircle_them,),
     "03_training.ipynb": (look_at_the_curves,),
-    "06_feature_space.ipynb": (colour_by_the_gate_and_light_a_step,),
 }
 """What is tried in a notebook once it has run."""

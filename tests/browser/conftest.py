@@ -76,14 +76,8 @@ def guarded_page(browser: Browser, outside: list[str]) -> Iterator[Page]:
 
 
 @pytest.fixture
-def guarded_lab(guarded_page: Page, lab_server: LabServer, pictures: Path, outside: list[str]) -> Iterator[LabPage]:
-    """A page for JupyterLab; `lab` also fails where a request left the machine."""
+def lab(guarded_page: Page, lab_server: LabServer, pictures: Path, outside: list[str]) -> Iterator[LabPage]:
+    """A page with JupyterLab in it; the test fails if anything in it asks another machine for something."""
     yield LabPage(guarded_page, server=lab_server, pictures=pictures, outside=outside)
     lab_server.stop_kernels()
-
-
-@pytest.fixture
-def lab(guarded_lab: LabPage) -> Iterator[LabPage]:
-    """A page with JupyterLab in it; the test fails if anything in it asks another machine for something."""
-    yield guarded_lab
-    assert not guarded_lab.outside, f"requests that left the machine: {guarded_lab.outside}"
+    assert not outside, f"requests that left the machine: {outside}"
