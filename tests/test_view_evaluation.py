@@ -17,9 +17,7 @@ def lines(figure):
     return list(figure.layout[marks.yaxis.replace("y", "yaxis")].ticktext), marks
 
 
-@pytest.fixture(scope="module")
-def predictions():
-    return sample_predictions(sample_clips(n=40))
+PREDICTIONS = sample_predictions(sample_clips(n=40))
 
 
 def test_a_confusion_matrix_has_counts_and_shares():
@@ -31,18 +29,18 @@ def test_a_confusion_matrix_has_counts_and_shares():
     assert list(figure.layout.yaxis.ticktext) == ["anger<br>n = 4", "fear<br>n = 0"]
 
 
-def test_an_evaluation_holds_matrix_scores_floor_and_ceilings_or_the_reason(predictions):
-    floor = evaluate.au_only_floor(predictions.table)
+def test_an_evaluation_holds_matrix_scores_floor_and_ceilings_or_the_reason():
+    floor = evaluate.au_only_floor(PREDICTIONS.table)
     ceilings = {"AUs alone": 0.62, "AUs & cue": 1.0}
-    summary = evaluate.evaluation_summary(predictions, floor=floor, ceilings=ceilings, n_resamples=50)
+    summary = evaluate.evaluation_summary(PREDICTIONS, floor=floor, ceilings=ceilings, n_resamples=50)
     figure = view.plot_evaluation(summary)
     shown = {text.split("</b>")[0] for text in words(figure)}
-    assert {f"<b>{n}" for n in evaluate.confusion_matrix(predictions).to_numpy().ravel()} <= shown
+    assert {f"<b>{n}" for n in evaluate.confusion_matrix(PREDICTIONS).to_numpy().ravel()} <= shown
     labels, marks = lines(figure)
     assert [label.split("<br>")[-1] for label in labels] == ["accuracy", "UF1", "UAR", "AUs alone", "AUs &amp; cue"]
     assert np.allclose(marks.x, [*summary.scores["value"], 0.62, 1.0])
     assert np.allclose(by_meta(figure, "floor").x[:3], summary.scores["floor"])
-    bare = dataclasses.replace(predictions, table=predictions.table.drop(columns="label"))
+    bare = dataclasses.replace(PREDICTIONS, table=PREDICTIONS.table.drop(columns="label"))
     assert "40 of 40 clips have no label" in texts(view.plot_evaluation(evaluate.evaluation_summary(bare)))
 
 

@@ -4,22 +4,17 @@ import csv
 from pathlib import Path
 
 from lab_page import IMAGE, LabPage, another_picture
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import expect
 
 FACE = "canvas.medn-face-canvas"
-
-
-def drag_to_share(lab: LabPage, slider: Locator, share: float) -> None:
-    """Press a slider of the page at a share of its length."""
-    box = slider.bounding_box()
-    lab.page.mouse.click(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
 
 
 def play_and_magnify_the_clip(lab: LabPage) -> None:
     """The player of ``00_start_here``."""
     player = lab.scroll_to_class("medn-clip-player")
     face = player.locator(FACE)
-    drag_to_share(lab, player.locator(".medn-magnify"), 0.95)
+    slider = player.locator(".medn-magnify").bounding_box()
+    lab.page.mouse.click(slider["x"] + 0.95 * slider["width"], slider["y"] + slider["height"] / 2)
     expect(player.locator(".medn-factor")).not_to_have_text("1.0")
     with another_picture(face):
         player.get_by_role("button", name="Play").click()
@@ -68,9 +63,6 @@ def browse_pairs(lab: LabPage) -> None:
         for _ in range(3):
             browser.locator(".medn-frames").press("ArrowRight")
     expect(browser.locator(".medn-now")).to_contain_text(" ms")
-    lab.page.wait_for_timeout(500)
-    with another_picture(*faces.all()):
-        drag_to_share(lab, browser.locator(".medn-magnify"), 0.9)
     lab.screenshot("pairs-frame")
 
     count = browser.get_by_text("pairs").filter(has_text="of ").first

@@ -28,17 +28,14 @@ def written(explorer, tmp_path_factory):
 
 
 @pytest.fixture
-def page(browser):
-    context = browser.new_context(offline=True, viewport={"width": 1200, "height": 1000})
-    page = context.new_page()
-    asked, broken = [], []
-    page.on("request", lambda one: asked.append(one.url))
-    page.on("pageerror", lambda error: broken.append(str(error)))
-    page.on("console", lambda message: broken.extend([message.text] * (message.type == "error")))
-    yield page
-    context.close()
-    assert broken == []
-    assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
+def page(guarded_page, outside):
+    broken = []
+    guarded_page.emulate_media(reduced_motion="no-preference")
+    guarded_page.set_viewport_size({"width": 1200, "height": 1000})
+    guarded_page.on("pageerror", lambda error: broken.append(str(error)))
+    guarded_page.on("console", lambda message: broken.extend([message.text] * (message.type == "error")))
+    yield guarded_page
+    assert (broken, outside) == ([], [])
 
 
 def opened(page, address) -> MapsOnPage:

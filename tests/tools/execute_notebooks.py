@@ -4,7 +4,6 @@ Each plotly figure is stored twice, as plotly's own JSON (alive in Jupyter) and 
 Run by ``make notebooks``; a developer's tool, which needs a Chromium and kaleido.
 """
 
-import argparse
 import base64
 import io
 import os
@@ -39,8 +38,6 @@ KEPT_METADATA = {"tags", "jupyter"}
 
 def main() -> int:
     """Execute the notebooks named on the command line, or all; the exit status is 1 if one failed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("notebooks", nargs="*", type=Path, help="default: every notebook of the repository")
     browser = find_chromium()
     if browser is None:
         print(f"no Chromium found (looked for {', '.join(CHROMIUMS)}); kaleido needs one to draw the pictures")
@@ -48,7 +45,7 @@ def main() -> int:
     os.environ |= {"BROWSER_PATH": browser, "PLOTLY_RENDERER": "plotly_mimetype+png"}
     os.environ |= {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
     failed = 0
-    for path in parser.parse_args().notebooks or sorted((REPOSITORY / "notebooks").glob("*.ipynb")):
+    for path in list(map(Path, sys.argv[1:])) or sorted((REPOSITORY / "notebooks").glob("*.ipynb")):
         began = time.monotonic()
         try:
             size = execute(path.resolve())
@@ -103,9 +100,7 @@ def _without_traces(output: NotebookNode) -> NotebookNode:
     data.get("application/vnd.plotly.v1+json", {}).get("config", {}).pop("plotlyServerURL", None)
     if "image/png" in data:
         data["image/png"] = _smaller(data["image/png"])
-    if "metadata" in output:
-        output["metadata"] = {}
-    return output
+    return output | ({"metadata": {}} if "metadata" in output else {})
 
 
 def _smaller(encoded: str) -> str:
