@@ -99,8 +99,7 @@ def test_it_begins_with_the_surest_clip_and_a_click_on_a_cell_lists_its_clips(pa
 def test_the_buttons_step_through_the_list_and_a_clip_outside_of_it_can_be_shown(panel):
     panel.select("others", None)
     panel.clip_id = PREDICTIONS.table.query("label == 'happiness'")["clip_id"].iloc[0]
-    assert parts(panel, ipywidgets.Select)[0].value is None
-    assert f">{panel.clip_id}<" in text_of(panel)
+    assert (parts(panel, ipywidgets.Select)[0].value, f">{panel.clip_id}<" in text_of(panel)) == (None, True)
     backward, forward = parts(panel, ipywidgets.Button)
     for button, place in ((forward, 0), (forward, 1), (backward, 0), (backward, 0)):
         button.click()
