@@ -87,9 +87,8 @@ SEVEN = "\n".join(f"a{k} = {k}" for k in range(7))
 OTHER_MODEL = 'model = load_pretrained("medn_tiny_coupled.synthme_v2")'
 
 
-def without_pictures(book: Book) -> None:
-    for output in (output for cell in code_of(book) for output in cell.outputs):
-        output.get("data", {}).pop("image/png", None)
+def without_pictures(book: Book) -> list:
+    return [one.data.pop("image/png", None) for cell in code_of(book) for one in cell.outputs if "data" in one]
 
 
 @pytest.mark.parametrize(("rule", "spoil"), [

@@ -16,8 +16,6 @@ from medn_lab.diagnose import decoupling_report, family_wise_p, leakage, linear_
 from medn_lab.diagnose.similarity import MEASURES
 from medn_lab.records import DecouplingReport
 
-DOT = SimpleNamespace(to_plotly_json=dict, to_html=lambda **_: "<p>a dot</p>")  # a figure without a script
-
 
 def model(leak=0.0):
     """A motion branch that holds the AUs and an emotion branch that holds the cue, and `leak` times AU6."""
@@ -146,7 +144,8 @@ def text_of(page):
 
 
 def test_it_holds_every_figure_and_how_it_was_made_and_fetches_nothing(report, tmp_path):
-    page = report.to_html(tmp_path / "deep" / "report.html", figures={"a dot": DOT}).read_text("utf-8")
+    dot = SimpleNamespace(to_plotly_json=dict, to_html=lambda **_: "<p>a dot</p>")  # a figure without a script
+    page = report.to_html(tmp_path / "deep" / "report.html", figures={"a dot": dot}).read_text("utf-8")
     text = text_of(page)
     leak, mean = (row(report, model="without", branch="emotion", target=target) for target in ("AU4", "AUs"))
     cka = row(report, model="without", measure="linear_cka", given="")

@@ -40,10 +40,6 @@ def dependence(models=("m",), given=("", "emotion")):
     return table.assign(within=np.where(table["given"] == "", "subject", "subject and aus"))
 
 
-def values(figure):
-    return [trace for trace in figure.data if trace.meta == "value"]
-
-
 def test_a_cell_of_leakage_holds_the_auc_and_what_is_allowed_and_its_colour_is_the_excess():
     figure = view.plot_leakage(leakage_table())
     check_look(figure, "Leakage")
@@ -68,7 +64,7 @@ def test_values_thresholds_and_p_are_drawn_on_the_lines_of_their_rows():
     table.loc[0, ["value", "p", "null_mean", "null_95"]], table.loc[0, "reason"] = np.nan, "does not <vary>"
     figure = view.plot_dependence(table)
     check_look(figure, "Dependence between the branches")
-    drawn = values(figure)
+    drawn = [trace for trace in figure.data if trace.meta == "value"]
     assert [one.x[1] for one in drawn] == [value for value, _ in MEASURES.values()]
     assert [one.marker.symbol[1] for one in drawn] == ["circle-open", "circle", "circle"]  # filled from p .05 downwards
     assert [list(one.x) for one in figure.data if one.name == "threshold"] == [[0.2], [0.2, 0.2], [0.2, 0.2]]

@@ -58,12 +58,6 @@ def faces(explorer):
     return parts(explorer, ClipView)[0].faces
 
 
-def measures_shown(explorer):
-    """The table of measures on the page."""
-    rows = [re.findall("<t[hd]>(.*?)</t[hd]>", row) for row in re.findall("(?s)<tr.*?</tr>", text_of(explorer))]
-    return pd.DataFrame(rows[1:], columns=rows[0]).set_index("Dependence and leakage").replace("–", np.nan)
-
-
 def test_a_lasso_in_one_map_a_category_or_the_aus_of_a_clip_light_the_same_clips_in_every_map(explorer):
     places = np.frombuffer(explorer.branch_maps.xy, np.float32).reshape(3, N, 2)
     assert explorer.branch_maps.titles == MAPS
@@ -217,7 +211,8 @@ def test_the_measures_of_all_clips_and_of_the_selection_are_shown(tmp_path):
     pd.testing.assert_frame_equal(explorer.measures, every)
     lasso(explorer, range(40))
     pd.testing.assert_frame_equal(explorer.measures, own)
-    shown = measures_shown(explorer)
+    rows = [re.findall("<t[hd]>(.*?)</t[hd]>", row) for row in re.findall("(?s)<tr.*?</tr>", text_of(explorer))]
+    shown = pd.DataFrame(rows[1:], columns=rows[0]).set_index("Dependence and leakage").replace("–", np.nan)
     both = own.assign(all=every["value"])[["value", "all", "chance", "allowed"]]
     np.testing.assert_allclose(shown[["selected", "all", "chance", "allowed"]].astype(float), both, atol=6e-4)
     better = shown["better"][["AUs from the motion branch", "AUs from the emotion branch"]]

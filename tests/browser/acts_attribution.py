@@ -29,8 +29,6 @@ def move_a_face_and_make_a_pair(lab: LabPage) -> None:
     face.get_by_role("button", name="Same AUs, other cue").click()
     expect(face).to_contain_text("A and B have the same AUs and mean")
     expect(face.locator(".medn-face-canvas")).to_have_count(3)  # the current clip, A and B
-    lab.page.wait_for_timeout(2 * SETTLE_MS)
-    lab.screenshot("face-pair")
     face.get_by_role("button", name="Back to A").click()
     expect(face.get_by_role("button", name="flush")).to_have_class(re.compile("mod-active"))  # A's cue, not B's
     face.get_by_text("Now: AU 4A, cue flush").first.wait_for()
@@ -54,7 +52,6 @@ def ask_a_clip_for_other_maps(lab: LabPage) -> None:
     viewer.get_by_role("button", name="Check").click()
     viewer.get_by_text("Checked in").wait_for(timeout=4 * PATIENCE_MS)
     expect(viewer).not_to_contain_text("not measured")
-    lab.screenshot("attribution-checked")
 
     viewer.get_by_label("Target").select_option(label="AU12")
     expect(viewer.locator(".medn-bar")).to_have_count(0)  # an AU does not depend on the frames

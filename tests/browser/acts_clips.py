@@ -63,7 +63,6 @@ def browse_pairs(lab: LabPage) -> None:
         for _ in range(3):
             browser.locator(".medn-frames").press("ArrowRight")
     expect(browser.locator(".medn-now")).to_contain_text(" ms")
-    lab.screenshot("pairs-frame")
 
     count = browser.get_by_text("pairs").filter(has_text="of ").first
     whole = count.inner_text()

@@ -22,7 +22,6 @@ def point_at_clips_and_encircle_them(lab: LabPage) -> None:
     figures = explorer.locator(".medn-table tbody td").all_inner_texts()
     # Four measures: the value of all clips each, of the selection and chance unless it is too small for a measure.
     assert sum(text.replace(".", "").isdigit() for text in figures) >= 8, figures
-    lab.screenshot("explorer-measures")
 
     explorer.get_by_label("partner on click").check()
     places = maps.places()  # the table of measures may have moved the maps

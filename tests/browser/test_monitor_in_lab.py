@@ -62,7 +62,6 @@ def test_stop_is_heard_while_the_cell_trains_and_resume_goes_on_and_can_be_stopp
     done = status(lab, f"Stopped: {ENDED}")
     lab.page.wait_for_function(f"words => ({PRINTED})().includes(words)", arg=f"used 24 stopped {done} False")
     expect(stop).to_be_disabled()
-    lab.screenshot("monitor-stopped")
     resume.click()
     wait_for_epochs(lab, done + 2)
     expect(resume).to_be_disabled()

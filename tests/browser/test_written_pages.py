@@ -15,11 +15,9 @@ pytestmark = pytest.mark.acts
 
 @pytest.fixture(scope="module")
 def explorer() -> BranchExplorer:
-    clips = sample_clips(n=60)
-    features = sample_features(clips)
-    return BranchExplorer(
-        sample_embedding(features), clips=clips, predictions=sample_predictions(clips), features=features
-    )
+    clips, features = sample_clips(n=60), sample_features(sample_clips(n=60))
+    given = {"clips": clips, "predictions": sample_predictions(clips), "features": features}
+    return BranchExplorer(sample_embedding(features), **given)
 
 
 @pytest.fixture(scope="module")

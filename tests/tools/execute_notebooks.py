@@ -38,10 +38,8 @@ KEPT_METADATA = {"tags", "jupyter"}
 
 def main() -> int:
     """Execute the notebooks named on the command line, or all; the exit status is 1 if one failed."""
-    browser = find_chromium()
-    if browser is None:
-        print(f"no Chromium found (looked for {', '.join(CHROMIUMS)}); kaleido needs one to draw the pictures")
-        return 1
+    nothing = f"no Chromium found (looked for {', '.join(CHROMIUMS)}); kaleido needs one to draw the pictures"
+    browser = find_chromium() or sys.exit(nothing)
     os.environ |= {"BROWSER_PATH": browser, "PLOTLY_RENDERER": "plotly_mimetype+png"}
     os.environ |= {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
     failed = 0
