@@ -84,7 +84,6 @@ def test_a_committed_notebook_keeps_every_rule_and_is_small_and_valid(path):
 ERROR = nbformat.v4.new_output("error", ename="ValueError", evalue="x", traceback=[])
 PATH = nbformat.v4.new_output("stream", name="stdout", text="saved to /" + "home/me/x")
 SEVEN = "\n".join(f"a{k} = {k}" for k in range(7))
-OTHER_MODEL = 'model = load_pretrained("medn_tiny_coupled.synthme_v2")'
 
 
 def without_pictures(book: Book) -> list:
@@ -104,7 +103,7 @@ def without_pictures(book: Book) -> list:
     ("one assignment", lambda book: next(filter(is_parameters, code_of(book))).update(source="a = 1; b = 2")),
     ("static picture", without_pictures),
     ("version 0.0.1", lambda book: book.metadata[KEY].update(version="0.0.1")),
-    ("checkpoints", lambda book: code_of(book)[3].update(source=OTHER_MODEL)),
+    ("checkpoints", lambda book: code_of(book)[3].update(source="medn_tiny_coupled.synthme_v2")),
     ("over 60 s", lambda book: book.metadata[KEY].update(seconds=61)),
 ])  # fmt: skip
 def test_a_fault_planted_in_the_first_notebook_is_found(rule, spoil):

@@ -39,8 +39,7 @@ def look_at_the_curves(lab: LabPage) -> None:
     monitor = lab.scroll_to_class("medn-training-monitor")
     plot = lab.plot(".medn-training-monitor")
     names = plot.graph.evaluate("gd => gd._fullData.map(trace => trace.name ?? '')")
-    lengths = [sum(point["y"] is not None for point in plot.points(place)) for place in range(len(names))]
-    assert max(lengths) >= 3, f"the curves {names} have {lengths} points"
+    assert len(plot.points()) >= 3
     assert {"linear CKA", "AUs from the emotion branch", "emotion from the motion branch"} <= set(names)
     expect(monitor).to_contain_text("Epoch")
     expect(monitor.get_by_role("button", name="Stop after this epoch")).to_be_disabled()

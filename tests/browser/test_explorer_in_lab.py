@@ -13,7 +13,7 @@ pytestmark = pytest.mark.acts
 SETUP = """
 import ipywidgets as widgets
 from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
-from medn_lab.widgets import BranchExplorer
+from medn_lab.widgets import BranchExplorer, ClipPlayer
 
 clips = sample_clips(n=90)
 features = sample_features(clips)
@@ -27,14 +27,8 @@ def hear(change):
     sizes.value = str(heard)
 
 explorer.observe(hear, "selection")
-widgets.VBox([explorer, sizes])
-"""
-PLAYER = """
-from sample_records import sample_clips
-from medn_lab.widgets import ClipPlayer
-
-player = ClipPlayer(sample_clips(n=6))
-player
+player = ClipPlayer(clips)
+widgets.VBox([explorer, sizes, player])
 """
 LATE = """() => { const make = URL.createObjectURL;
   URL.createObjectURL = blob => {
@@ -136,7 +130,7 @@ def test_pointer_and_keys_play_a_clip_the_legend_hides_a_category_and_the_maps_f
 
 
 def test_a_widget_whose_module_loads_late_shows_what_the_kernel_sent_before_and_after(lab):
-    lab.open_cells("late.ipynb", PLAYER)
+    lab.open_cells("late.ipynb", SETUP)
     lab.page.evaluate(LATE)
     lab.run_all()
     player = lab.page.locator(".medn-clip-player")

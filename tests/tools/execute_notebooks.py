@@ -21,7 +21,7 @@ from PIL import Image
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tests" / "browser"))
 
-from chromium_here import CHROMIUMS, find_chromium  # noqa: E402
+from chromium_here import find_chromium  # noqa: E402
 
 MOST_OF_A_PICTURE = 40_000
 """Bytes from which a PNG is kept in 256 colours."""
@@ -38,8 +38,7 @@ KEPT_METADATA = {"tags", "jupyter"}
 
 def main() -> int:
     """Execute the notebooks named on the command line, or all; the exit status is 1 if one failed."""
-    nothing = f"no Chromium found (looked for {', '.join(CHROMIUMS)}); kaleido needs one to draw the pictures"
-    browser = find_chromium() or sys.exit(nothing)
+    browser = find_chromium() or sys.exit("no Chromium found; kaleido needs one to draw the pictures")
     os.environ |= {"BROWSER_PATH": browser, "PLOTLY_RENDERER": "plotly_mimetype+png"}
     os.environ |= {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
     failed = 0
