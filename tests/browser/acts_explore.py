@@ -34,6 +34,21 @@ def point_at_clips_and_encircle_them(lab: LabPage) -> None:
     lab.screenshot("explorer-pair")
 
 
+def colour_by_the_gate_and_light_a_step(lab: LabPage) -> None:
+    """The explorer of ``06_feature_space``: another colouring changes the legend, a group of it the selection."""
+    explorer = lab.scroll_to_class("medn-branch-explorer")
+    explorer.get_by_label("Colour by").select_option(label="gate (0 all emotion, 1 all motion)")
+    explorer.get_by_text("gate (0 all emotion, 1 all motion)").last.wait_for()
+    explorer.get_by_label("Select", exact=True).select_option(index=1)
+    maps = MapsOnPage(lab.page)
+    maps.wait_for("+lit >= 1 && +lit < +clips", number=1)
+    drawn = maps.drawn(number=1)
+    lit = drawn["lit"]
+    explorer.get_by_text(f"{lit} of {drawn['clips']} clips").first.wait_for()
+    explorer.get_by_text(f"Selected: {lit} clips").wait_for()
+    lab.screenshot("explorer-gate")
+
+
 def look_at_the_curves(lab: LabPage) -> None:
     """The monitor of ``03_training`` after the training."""
     monitor = lab.scroll_to_class("medn-training-monitor")
@@ -50,5 +65,6 @@ def look_at_the_curves(lab: LabPage) -> None:
 BY_HAND = {
     "00_start_here.ipynb": (point_at_clips_and_encircle_them,),
     "03_training.ipynb": (look_at_the_curves,),
+    "06_feature_space.ipynb": (colour_by_the_gate_and_light_a_step,),
 }
 """What is tried in a notebook once it has run."""
