@@ -46,7 +46,6 @@ def colour_by_the_gate_and_light_a_step(lab: LabPage) -> None:
     lit = drawn["lit"]
     explorer.get_by_text(f"{lit} of {drawn['clips']} clips").first.wait_for()
     explorer.get_by_text(f"Selected: {lit} clips").wait_for()
-    lab.screenshot("explorer-gate")
 
 
 def look_at_the_curves(lab: LabPage) -> None:

@@ -45,9 +45,7 @@ def browser(chromium: str) -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def pictures() -> Path:
     """Where screenshots go; git ignores it."""
-    folder = REPOSITORY / "screenshots"
-    folder.mkdir(exist_ok=True)
-    return folder
+    return REPOSITORY / "screenshots"
 
 
 @pytest.fixture
