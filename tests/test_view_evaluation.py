@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from figure_contents import by_meta, texts, words
-from sample_records import CLASSES, sample_clips, sample_predictions
+from sample_records import sample_clips, sample_predictions
 
 from medn_lab import evaluate, view
-from medn_lab.view.answers import UNLABELLED, confusion_cells
 
 
 def lines(figure):
@@ -18,40 +17,30 @@ def lines(figure):
     return list(figure.layout[marks.yaxis.replace("y", "yaxis")].ticktext), marks
 
 
-@pytest.fixture(scope="module")
-def predictions():
-    return sample_predictions(sample_clips(n=40))
+PREDICTIONS = sample_predictions(sample_clips(n=40))
 
 
-def test_a_confusion_matrix_has_counts_and_shares_also_where_labels_are_missing_or_unknown(predictions):
+def test_a_confusion_matrix_has_counts_and_shares():
     matrix = pd.DataFrame([[3, 1], [0, 0]], index=["anger", "fear"], columns=["anger", "fear"])
     figure = view.plot_confusion_matrix(matrix)
     assert np.allclose(by_meta(figure, "value").z, [[0.75, 0.25], [np.nan, np.nan]], equal_nan=True)
     assert "<b>3</b><br><span style='font-size:11px'>75%</span>" in words(figure)
     assert "4 clips, 75.0% on the diagonal" in texts(figure)
     assert list(figure.layout.yaxis.ticktext) == ["anger<br>n = 4", "fear<br>n = 0"]
-    counts = confusion_cells(predictions)[1]
-    assert counts.equals(evaluate.confusion_matrix(predictions).rename_axis(index=counts.index.name))
-    labels = predictions.table["label"].replace({"surprise": "<fear>"}).where(predictions.table.index > 2, np.nan)
-    strange = dataclasses.replace(predictions, table=predictions.table.assign(label=labels))
-    cells, counts = confusion_cells(strange)
-    assert list(counts.index) == [*CLASSES, "<fear>", UNLABELLED]
-    assert counts.loc[UNLABELLED].sum() == 3
-    assert (cells["predicted"] == predictions.predicted).all()
 
 
-def test_an_evaluation_holds_matrix_scores_floor_and_ceilings_or_the_reason(predictions):
-    floor = evaluate.au_only_floor(predictions.table)
+def test_an_evaluation_holds_matrix_scores_floor_and_ceilings_or_the_reason():
+    floor = evaluate.au_only_floor(PREDICTIONS.table)
     ceilings = {"AUs alone": 0.62, "AUs & cue": 1.0}
-    summary = evaluate.evaluation_summary(predictions, floor=floor, ceilings=ceilings, n_resamples=50)
+    summary = evaluate.evaluation_summary(PREDICTIONS, floor=floor, ceilings=ceilings, n_resamples=50)
     figure = view.plot_evaluation(summary)
     shown = {text.split("</b>")[0] for text in words(figure)}
-    assert {f"<b>{n}" for n in evaluate.confusion_matrix(predictions).to_numpy().ravel()} <= shown
+    assert {f"<b>{n}" for n in evaluate.confusion_matrix(PREDICTIONS).to_numpy().ravel()} <= shown
     labels, marks = lines(figure)
     assert [label.split("<br>")[-1] for label in labels] == ["accuracy", "UF1", "UAR", "AUs alone", "AUs &amp; cue"]
     assert np.allclose(marks.x, [*summary.scores["value"], 0.62, 1.0])
     assert np.allclose(by_meta(figure, "floor").x[:3], summary.scores["floor"])
-    bare = dataclasses.replace(predictions, table=predictions.table.drop(columns="label"))
+    bare = dataclasses.replace(PREDICTIONS, table=PREDICTIONS.table.drop(columns="label"))
     assert "40 of 40 clips have no label" in texts(view.plot_evaluation(evaluate.evaluation_summary(bare)))
 
 
@@ -68,8 +57,6 @@ def test_each_fold_is_a_bar_with_its_clips_next_to_the_pooled_score_and_the_floo
     assert [(shape.y0, shape.y1) for shape in figure.layout.shapes] == [(0.5, 0.9), (0.74, 0.74), (0.42, 0.42)]
     assert words(figure) == ["pooled 0.740", "AU-only floor 0.420"]
     assert "[0.500, 0.900], 46 clips of 3 subjects" in texts(figure)
-    assert {note.yanchor for note in figure.layout.annotations} == {"bottom", "top"}  # labels do not cover each other
-    assert words(view.plot_folds(folds, scores=scores.assign(floor=np.nan))) == ["pooled 0.740"]
 
 
 def test_the_third_rule_of_an_audit_is_open_and_the_curve_is_pooled_over_clips():

@@ -18,19 +18,13 @@ from medn_lab.view.rows import colour_choices, colouring
 N = 300
 
 
-@pytest.fixture(scope="module")
-def clips():
-    return sample_clips(n=60)
+CLIPS = sample_clips(n=60)
+FEATURES = sample_features(CLIPS)
 
 
 @pytest.fixture(scope="module")
-def features(clips):
-    return sample_features(clips)
-
-
-@pytest.fixture(scope="module")
-def embedding(features):
-    return umap(features, layers={"stem<1>": features.motion[:, :3]}, method="pca")
+def embedding():
+    return umap(FEATURES, layers={"stem<1>": FEATURES.motion[:, :3]}, method="pca")
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +48,8 @@ def places(figure, axis):
     return pd.concat(own).sort_index()
 
 
-def test_each_clip_stands_once_on_each_map_in_its_emotions_colour(embedding, clips):
-    wanted = clips.table["clip_id"][10:25]
+def test_each_clip_stands_once_on_each_map_in_its_emotions_colour(embedding):
+    wanted = CLIPS.table["clip_id"][10:25]
     figure = view.plot_embedding(embedding, selected=wanted)
     check_look(figure, "Feature maps")
     facts = ["stem&lt;1&gt;", "PCA · metric euclidean · 60 clips", CAUTION, "15 of 60 clips selected"]
@@ -73,8 +67,8 @@ def test_each_clip_stands_once_on_each_map_in_its_emotions_colour(embedding, cli
         assert fact in texts(figure)
 
 
-def test_predictions_are_joined_by_clip_id_not_by_row(embedding, clips):
-    predictions = sample_predictions(clips)
+def test_predictions_are_joined_by_clip_id_not_by_row(embedding):
+    predictions = sample_predictions(CLIPS)
     turned = predictions.select(predictions.table["clip_id"][::-1])
     figure = view.plot_embedding(embedding, colour_by="correctness", predictions=turned)
     right = predictions.table["clip_id"][predictions.predicted == predictions.table["label"]]
@@ -84,15 +78,15 @@ def test_predictions_are_joined_by_clip_id_not_by_row(embedding, clips):
         view.plot_embedding(embedding, predictions=dataclasses.replace(predictions, table=table))
 
 
-def test_checkpoints_share_axes_and_the_figure_names_what_may_be_compared(clips, features):
-    maps = aligned_umap({"early": sample_features(clips, seed=5), "late": features}, method="pca")
+def test_checkpoints_share_axes_and_the_figure_names_what_may_be_compared():
+    maps = aligned_umap({"early": sample_features(CLIPS, seed=5), "late": FEATURES}, method="pca")
     figure, late = view.plot_embeddings(maps), maps["late"]
     check_look(figure, "Feature maps of 2 checkpoints")
     assert (figure.layout.xaxis4.matches, figure.layout.yaxis6.matches) == ("x", "y3")
     np.testing.assert_allclose(places(figure, "x4").loc[late.table["clip_id"], "x"], late.motion_xy[:, 0])
     assert f"shift {late.params['shift']['motion']:.2f}" in texts(figure)
     assert "aligned to early" in texts(figure)
-    single = view.plot_embeddings(dict.fromkeys("ab", umap(features, method="pca")))
+    single = view.plot_embeddings(dict.fromkeys("ab", umap(FEATURES, method="pca")))
     assert "places cannot be compared between rows" in texts(single)
     assert single.layout.xaxis4.matches is None
     with pytest.raises(ValueError, match="in 10 clips"):

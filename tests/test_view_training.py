@@ -32,22 +32,15 @@ def test_every_curve_of_a_history_is_drawn_in_its_panel():
     assert "no epoch has ended yet, waiting" in plot_history(empty).layout.title.text
 
 
-@pytest.fixture
-def scores():
+def test_variants_keep_their_order_and_each_has_a_trace_where_another_column_gives_the_lines():
     columns = {"variant": ["none", "bottleneck"] * 2, "test": ["same", "same", "reversed", "reversed"]}
-    table = pd.DataFrame(columns | {"accuracy": [0.96, 0.93, 0.62, np.nan]})
-    return table.assign(accuracy_low=table["accuracy"] - 0.02, accuracy_high=table["accuracy"] + 0.03)
-
-
-def test_variants_keep_their_order_from_top_to_bottom_and_their_intervals(scores):
+    scores = pd.DataFrame(columns | {"accuracy": [0.96, 0.93, 0.62, np.nan]})
+    scores = scores.assign(accuracy_low=scores["accuracy"] - 0.02, accuracy_high=scores["accuracy"] + 0.03)
     figure = plot_variants(scores.iloc[:2], ceilings={"au_only": 0.42, "joint": 1.0})
     (trace,) = figure.data
     assert list(figure.layout.yaxis.ticktext) == ["none", "bottleneck"]
     assert (list(trace.y), list(trace.x)) == ([0, 1], [0.96, 0.93])
     assert [line.x0 for line in figure.layout.shapes] == [0.42, 1.0]
-
-
-def test_each_variant_has_a_trace_where_another_column_gives_the_lines(scores):
     figure = plot_variants(scores.assign(accuracy_low=-3.0, accuracy_high=4.0), by="test")
     assert list(figure.layout.yaxis.ticktext) == ["same", "reversed"]
     none, bottleneck = figure.data

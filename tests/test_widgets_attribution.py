@@ -134,6 +134,3 @@ def test_what_is_missing_is_named_and_a_map_that_cannot_be_made_changes_nothing(
     flows = AttributionViewer(bare, attribute=attribute, target="AU4", method="saliency")
     assert (flows.view.faces[0]["frames"], flows.view.parts) == (None, ["flow"])
     assert len(control(flows, "Compare with").options) == 1
-    small = Attributor(MEDN(MEDNConfig(size=32, dim=32, n_frames=4)), clips)
-    with pytest.raises(ValueError, match="64x64 px but the model reads 32x32"):
-        AttributionViewer(clips, attribute=small)

@@ -91,9 +91,7 @@ def test_the_figure_holds_every_row_and_a_click_explains_and_frames_one(panel, r
     y, x = divmod(list(cells.ids).index(str(wanted)), len(cells.x))
     click(panel, number, [y, x])  # a cell of a matrix
     assert panel.row == wanted
-    leak = reports["coupled"].leakage.query("branch == 'emotion' and target == 'AUs'").iloc[0]
-    for fact in (f"AUC {leak['value']:.3f}", "a leak"):
-        assert fact in text_of(panel)
+    assert "a leak" in text_of(panel)
     assert (frames(panel)[0].x0, frames(panel)[0].y0) == (x - 0.5, y - 0.5)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import page_contents as page
 import pandas as pd
 import pytest
-from figure_contents import pictures, words
+from figure_contents import pictures, texts
 from pair_tables import swaps_of
 from sample_records import sample_clips, sample_features, sample_predictions
 
@@ -96,8 +96,9 @@ def test_verdicts_gate_faces_and_flows_are_those_of_the_pair(pairs):
     assert len(pictures(figures(full)[0])) == 3
     a, b = CLIPS.select(full.pair).flow
     longest = [np.hypot(*np.moveaxis(flow, -1, 0)).max() for flow in (a, a - b, b)]
-    shown = re.findall(r"longest ([\d.]+) px", " ".join(words(figures(full)[0])))
-    assert list(map(float, shown)) == pytest.approx(longest, abs=0.006)
+    shown = re.findall(r"longest ([\d.]+) px of 32, arrows ×([\d.]+)", texts(figures(full)[0]))
+    assert [float(length) for length, _ in shown] == pytest.approx(longest, abs=0.006)
+    assert len({gain for _, gain in shown}) == 1
     first, second = full.stage.faces  # both play in step on one scale
     assert first["count"] == second["count"] == CLIPS.frames.shape[1]
     assert (first["gain"], first["largest"]) == (second["gain"], second["largest"])
@@ -115,14 +116,11 @@ def test_attribution_and_swaps_are_computed_when_wanted_and_kept(pairs):
     attributed, swapped, before = [], [], []
 
     def attribute(a, b):
-        """Red on the left of clip a, blue on the right of clip b; the flow of both is red."""
         before.append(text(browser))
         attributed.append((a, b))
         both = CLIPS.select([a, b])
-        frames = np.zeros(both.frames.shape, np.float32)
-        frames[0, 3, :, :13], frames[1, 3, :, 19:] = 1, -1
         how = ("happiness - others", "both", "integrated_gradients")
-        return Attribution(frames, np.ones(both.flow.shape, np.float32), both.table, *how)
+        return Attribution(np.ones(both.frames.shape, np.float32), None, both.table, *how)
 
     swap = lambda a, b: (swapped.append((a, b)), swaps_of())[1]  # noqa: E731
     browser = PairBrowser(pairs, clips=CLIPS, attribute=attribute, swap=swap)
@@ -132,9 +130,7 @@ def test_attribution_and_swaps_are_computed_when_wanted_and_kept(pairs):
     control(browser, "attribute the difference").value = True
     assert attributed == [browser.pair]
     assert f"attribution of {browser.pair[0]} and {browser.pair[1]}" in before[0]
-    red, blue = pictures(figures(browser)[1])
-    assert (red[..., 0].astype(int) - red[..., 2])[:, :120].mean() > 60
-    assert (blue[..., 2].astype(int) - blue[..., 0])[:, 200:].mean() > 60
+    assert len(pictures(figures(browser)[1])) == 2
     assert "red raises happiness, blue raises others" in text(browser)
     browser.next(steps=-1)
     browser.next()

@@ -7,26 +7,20 @@ from playwright.sync_api import expect
 
 
 def move_a_face_and_make_a_pair(lab: LabPage) -> None:
-    """FaceLab in ``02_network``: a slider dragged, a cue, an overlay and a pair by buttons, a key pressed."""
+    """FaceLab in ``02_network``: a slider moved by keys, a cue, an overlay and a pair by buttons."""
     face = lab.scroll_to_class("medn-face-lab")
     canvas = face.locator(".medn-face-canvas").first
     face.get_by_text("(viewing copy)").first.wait_for()
     brow = face.locator(".widget-slider", has_text="AU4").first
     brow.scroll_into_view_if_needed()
     lab.page.wait_for_timeout(SETTLE_MS)  # figures above may still take their height
-    handle, track = brow.locator(".noUi-handle").bounding_box(), brow.locator(".noUi-base").bounding_box()
-    middle = handle["y"] + handle["height"] / 2
-    lab.page.mouse.move(handle["x"] + handle["width"] / 2, middle)
-    lab.page.mouse.down()
-    lab.page.mouse.move(track["x"] + track["width"] + 2, middle, steps=12)
-    lab.page.mouse.up()
+    brow.locator(".noUi-handle").press("End")
     face.locator(".js-plotly-plot").get_by_text("AU 4E + AU 6B + AU 12C").wait_for()
     expect(canvas).to_have_attribute("data-magnify", "8")
 
     face.get_by_role("button", name="Neutral").click()
     face.get_by_text("No movement:").first.wait_for()
-    brow.locator(".noUi-handle").focus()
-    lab.page.keyboard.press("ArrowRight")
+    brow.locator(".noUi-handle").press("ArrowRight")
     face.get_by_text("AU 4A, cue still").first.wait_for()
     face.get_by_role("button", name="kept tokens").first.click()
     face.get_by_role("button", name="flush").click()
@@ -35,14 +29,11 @@ def move_a_face_and_make_a_pair(lab: LabPage) -> None:
     face.get_by_role("button", name="Same AUs, other cue").click()
     expect(face).to_contain_text("A and B have the same AUs and mean")
     expect(face.locator(".medn-face-canvas")).to_have_count(3)  # the current clip, A and B
-    lab.page.wait_for_timeout(2 * SETTLE_MS)
-    lab.screenshot("face-pair")
     face.get_by_role("button", name="Back to A").click()
     expect(face.get_by_role("button", name="flush")).to_have_class(re.compile("mod-active"))  # A's cue, not B's
     face.get_by_text("Now: AU 4A, cue flush").first.wait_for()
     lab.page.wait_for_timeout(SETTLE_MS)  # a key that comes while the face is sent can be lost
-    brow.locator(".noUi-handle").focus()
-    lab.page.keyboard.press("ArrowRight")
+    brow.locator(".noUi-handle").press("ArrowRight")
     face.get_by_text("AU 4B, cue flush").first.wait_for()
     face.get_by_role("button", name="Counterfactual shift").click()
     face.get_by_text("shift (sd)").wait_for()
@@ -61,7 +52,6 @@ def ask_a_clip_for_other_maps(lab: LabPage) -> None:
     viewer.get_by_role("button", name="Check").click()
     viewer.get_by_text("Checked in").wait_for(timeout=4 * PATIENCE_MS)
     expect(viewer).not_to_contain_text("not measured")
-    lab.screenshot("attribution-checked")
 
     viewer.get_by_label("Target").select_option(label="AU12")
     expect(viewer.locator(".medn-bar")).to_have_count(0)  # an AU does not depend on the frames

@@ -4,22 +4,17 @@ import csv
 from pathlib import Path
 
 from lab_page import IMAGE, LabPage, another_picture
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import expect
 
 FACE = "canvas.medn-face-canvas"
-
-
-def drag_to_share(lab: LabPage, slider: Locator, share: float) -> None:
-    """Press a slider of the page at a share of its length."""
-    box = slider.bounding_box()
-    lab.page.mouse.click(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
 
 
 def play_and_magnify_the_clip(lab: LabPage) -> None:
     """The player of ``00_start_here``."""
     player = lab.scroll_to_class("medn-clip-player")
     face = player.locator(FACE)
-    drag_to_share(lab, player.locator(".medn-magnify"), 0.95)
+    slider = player.locator(".medn-magnify").bounding_box()
+    lab.page.mouse.click(slider["x"] + 0.95 * slider["width"], slider["y"] + slider["height"] / 2)
     expect(player.locator(".medn-factor")).not_to_have_text("1.0")
     with another_picture(face):
         player.get_by_role("button", name="Play").click()
@@ -33,34 +28,23 @@ def play_and_magnify_the_clip(lab: LabPage) -> None:
     lab.screenshot("player-magnified")
 
 
-def step_and_overlay_the_clip(lab: LabPage) -> None:
-    """The player of ``01_clips_and_preprocessing``: a key steps a frame, a button draws the flow."""
+def watch_what_the_network_keeps(lab: LabPage) -> None:
+    """The player of ``08_confusable_pairs``: arrows, kept tokens at two keep rates, attribution in red and blue."""
     player = lab.scroll_to_class("medn-clip-player")
     face, line = player.locator(FACE), player.locator(".medn-now")
-    player.locator(".medn-frames").focus()
-    now = line.inner_text()
-    with another_picture(face):
-        lab.page.keyboard.press("ArrowRight")
-    expect(line).not_to_have_text(now)
-    expect(line).to_contain_text(" ms")
     with another_picture(face):
         player.get_by_role("button", name="flow arrows").click()
     player.get_by_text("times as long as the motion").wait_for()
-    lab.screenshot("player-arrows")
-
-
-def watch_what_the_network_keeps(lab: LabPage) -> None:
-    """The player of ``08_confusable_pairs``: kept tokens at two keep rates, then the attribution in red and blue."""
-    player = lab.scroll_to_class("medn-clip-player")
-    face = player.locator(FACE)
     player.get_by_role("button", name="kept tokens").click()
     expect(face).to_have_attribute("data-overlay", "kept")
     with another_picture(face):
         player.locator(".medn-which").select_option(index=1)
     with another_picture(face):
         player.get_by_role("button", name="attribution").click()
+    now = line.inner_text()
     with another_picture(face):
         player.locator(".medn-frames").press("ArrowRight")
+    expect(line).not_to_have_text(now)
     player.get_by_text("red raises it").wait_for()
     lab.screenshot("player-attribution")
 
@@ -79,10 +63,6 @@ def browse_pairs(lab: LabPage) -> None:
         for _ in range(3):
             browser.locator(".medn-frames").press("ArrowRight")
     expect(browser.locator(".medn-now")).to_contain_text(" ms")
-    lab.page.wait_for_timeout(500)
-    with another_picture(*faces.all()):
-        drag_to_share(lab, browser.locator(".medn-magnify"), 0.9)
-    lab.screenshot("pairs-frame")
 
     count = browser.get_by_text("pairs").filter(has_text="of ").first
     whole = count.inner_text()
@@ -106,7 +86,6 @@ def browse_pairs(lab: LabPage) -> None:
 
 BY_HAND = {
     "00_start_here.ipynb": (play_and_magnify_the_clip,),
-    "01_clips_and_preprocessing.ipynb": (step_and_overlay_the_clip,),
     "08_confusable_pairs.ipynb": (browse_pairs, watch_what_the_network_keeps),
 }
 """What is tried in a notebook once it has run."""

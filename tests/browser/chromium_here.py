@@ -3,17 +3,16 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
-PLACES = (
+CHROMIUMS = (
+    "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge",
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
     "C:/Program Files/Google/Chrome/Application/chrome.exe",
     "C:/Program Files (x86)/Microsoft/Edge/Application/msedge.exe",
-)
+)  # fmt: skip
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
@@ -22,8 +21,7 @@ FLAGS = [
 
 def find_chromium() -> str | None:
     """A Chromium of the machine, or None."""
-    found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
-    return found or next((place for place in PLACES if Path(place).is_file()), None)
+    return next(filter(None, map(shutil.which, CHROMIUMS)), None)
 
 
 @contextmanager

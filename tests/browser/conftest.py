@@ -1,5 +1,6 @@
 """A JupyterLab server, a Chromium, and pages that may not leave the machine."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,9 +27,11 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session")
 def lab_server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
-    """A JupyterLab that serves copies of the notebooks."""
-    with serve_lab(tmp_path_factory.mktemp("lab")) as server:
-        yield server
+    """A JupyterLab that serves copies of the notebooks; its kernels import what the tests import."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(REPOSITORY / "tests"), prepend=os.pathsep)
+        with serve_lab(tmp_path_factory.mktemp("lab")) as server:
+            yield server
 
 
 # One browser a module, not one a session: while playwright runs, its event loop is the thread's running one, which the
@@ -42,9 +45,7 @@ def browser(chromium: str) -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def pictures() -> Path:
     """Where screenshots go; git ignores it."""
-    folder = REPOSITORY / "screenshots"
-    folder.mkdir(exist_ok=True)
-    return folder
+    return REPOSITORY / "screenshots"
 
 
 @pytest.fixture
@@ -73,14 +74,8 @@ def guarded_page(browser: Browser, outside: list[str]) -> Iterator[Page]:
 
 
 @pytest.fixture
-def guarded_lab(guarded_page: Page, lab_server: LabServer, pictures: Path, outside: list[str]) -> Iterator[LabPage]:
-    """A page for JupyterLab; `lab` also fails where a request left the machine."""
+def lab(guarded_page: Page, lab_server: LabServer, pictures: Path, outside: list[str]) -> Iterator[LabPage]:
+    """A page with JupyterLab in it; the test fails if anything in it asks another machine for something."""
     yield LabPage(guarded_page, server=lab_server, pictures=pictures, outside=outside)
     lab_server.stop_kernels()
-
-
-@pytest.fixture
-def lab(guarded_lab: LabPage) -> Iterator[LabPage]:
-    """A page with JupyterLab in it; the test fails if anything in it asks another machine for something."""
-    yield guarded_lab
-    assert not guarded_lab.outside, f"requests that left the machine: {guarded_lab.outside}"
+    assert not outside, f"requests that left the machine: {outside}"

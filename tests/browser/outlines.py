@@ -36,9 +36,6 @@ def through_a_gap(places: np.ndarray, *, least: int, most: int) -> list[tuple[fl
     return circle(chosen[0], radius=chosen[1])
 
 
-def loneliest(places: np.ndarray, *, but: int = -1) -> int:
-    """The row farthest from its next neighbour, where a click can mean no other; not the row `but`."""
-    room = np.sort(cdist(places, places), axis=1)[:, 1]
-    if but >= 0:
-        room[but] = 0
-    return int(room.argmax())
+def loneliest(places: np.ndarray) -> int:
+    """The row farthest from its next neighbour, where a click can mean no other."""
+    return int(np.sort(cdist(places, places), axis=1)[:, 1].argmax())

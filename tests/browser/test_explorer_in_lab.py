@@ -1,7 +1,6 @@
-"""BranchExplorer in a real browser with a kernel: what a gesture on the maps does in the page and in the kernel."""
+"""BranchExplorer and ClipPlayer in a real browser with a kernel: what a gesture does in the page and in the kernel."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +10,10 @@ from playwright.sync_api import expect
 
 pytestmark = pytest.mark.acts
 
-SETUP = f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).resolve().parents[1])!r})
+SETUP = """
 import ipywidgets as widgets
 from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
-from medn_lab.widgets import BranchExplorer
+from medn_lab.widgets import BranchExplorer, ClipPlayer
 
 clips = sample_clips(n=90)
 features = sample_features(clips)
@@ -30,8 +27,21 @@ def hear(change):
     sizes.value = str(heard)
 
 explorer.observe(hear, "selection")
-widgets.VBox([explorer, sizes])
+player = ClipPlayer(clips)
+widgets.VBox([explorer, sizes, player])
 """
+LATE = """() => { const make = URL.createObjectURL;
+  URL.createObjectURL = blob => {
+    const url = make(blob);
+    if (blob.type !== 'text/javascript') return url;
+    const module = `await new Promise(done => setTimeout(done, 4000));
+      const { default: widget } = await import(${JSON.stringify(url)}); export default widget;`;
+    return make(new Blob([module], { type: 'text/javascript' }));
+  };
+  URL.revokeObjectURL = () => {};
+}"""
+"""Widgets' modules load late, as on a busy page."""
+EXECUTE = "code => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code }).done"
 
 
 @pytest.fixture
@@ -117,7 +127,13 @@ def test_pointer_and_keys_play_a_clip_the_legend_hides_a_category_and_the_maps_f
         box, last = explorer.bounding_box(), maps.canvases.nth(2).bounding_box()
         assert last["x"] + last["width"] <= box["x"] + box["width"] + 1
     assert sizes[1] > 1.3 * sizes[0]
-    lab.page.set_viewport_size({"width": 800, "height": 900})
-    lab.page.wait_for_timeout(600)
-    a, b = (card.bounding_box()["y"] for card in explorer.locator(".medn-card").all())
-    assert a == b  # the cards share a row
+
+
+def test_a_widget_whose_module_loads_late_shows_what_the_kernel_sent_before_and_after(lab):
+    lab.open_cells("late.ipynb", SETUP)
+    lab.page.evaluate(LATE)
+    lab.run_all()
+    player = lab.page.locator(".medn-clip-player")
+    expect(player.locator("canvas.medn-face-canvas")).to_have_count(1)
+    lab.page.evaluate(EXECUTE, "player.view.magnify = 7.5")
+    expect(player.locator(".medn-factor")).to_have_text("7.5")

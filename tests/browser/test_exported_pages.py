@@ -16,13 +16,6 @@ def book(chromium, tmp_path_factory) -> nbformat.NotebookNode:
     return executed(tmp_path_factory.mktemp("book"))
 
 
-@pytest.fixture
-def offline(browser):
-    context = browser.new_context(offline=True)
-    yield context.new_page()
-    context.close()
-
-
 def opened(page, book, folder):
     path = folder / "page.html"
     path.write_text(HTMLExporter().from_notebook_node(book)[0], encoding="utf-8")
@@ -30,20 +23,20 @@ def opened(page, book, folder):
     return page.locator("[data-medn-figure]")
 
 
-def test_an_exported_page_draws_every_figure_from_a_file_without_a_network(book, offline, tmp_path):
-    offline.add_init_script("window.define = () => { throw 'define was called'; }; window.define.amd = {};")
-    figures = opened(offline, book, tmp_path)
-    expect(offline.locator(DRAWN)).to_have_count(4)
+def test_an_exported_page_draws_every_figure_from_a_file_without_a_network(book, guarded_page, tmp_path):
+    guarded_page.add_init_script("window.define = () => { throw 'define was called'; }; window.define.amd = {};")
+    figures = opened(guarded_page, book, tmp_path)
+    expect(guarded_page.locator(DRAWN)).to_have_count(4)
     assert figures.evaluate_all("all => all.every(gd => gd.data.length && gd.calcdata.length)")
     heights = figures.evaluate_all("all => new Set(all.map(gd => gd.clientHeight)).size")
     assert heights == 2  # two figures, one of them thrice
 
 
-def test_figures_without_the_first_say_what_to_do(book, offline, tmp_path):
+def test_figures_without_the_first_say_what_to_do(book, guarded_page, tmp_path):
     rest = nbformat.from_dict({**book, "cells": [*book.cells[:1], *book.cells[2:]]})
-    figures = opened(offline, rest, tmp_path)
+    figures = opened(guarded_page, rest, tmp_path)
     expect(figures).to_have_text([MISSING] * 3)
-    expect(offline.locator(DRAWN)).to_have_count(0)
+    expect(guarded_page.locator(DRAWN)).to_have_count(0)
 
 
 def test_lab_draws_each_figure_once_from_its_json_and_stores_the_html(lab):

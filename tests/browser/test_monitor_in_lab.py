@@ -1,15 +1,12 @@
 """TrainingMonitor in a real browser: its buttons reach a cell that trains, and an interrupt leaves a usable model."""
 
 import re
-from pathlib import Path
 
 import pytest
 from lab_page import LabPage
 from playwright.sync_api import expect
 
-SETUP = f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).resolve().parents[1])!r})
+SETUP = """
 from tiny_clips import tiny_clips
 from medn_lab.evaluate import predict
 from medn_lab.model import MEDN, MEDNConfig
@@ -65,7 +62,6 @@ def test_stop_is_heard_while_the_cell_trains_and_resume_goes_on_and_can_be_stopp
     done = status(lab, f"Stopped: {ENDED}")
     lab.page.wait_for_function(f"words => ({PRINTED})().includes(words)", arg=f"used 24 stopped {done} False")
     expect(stop).to_be_disabled()
-    lab.screenshot("monitor-stopped")
     resume.click()
     wait_for_epochs(lab, done + 2)
     expect(resume).to_be_disabled()

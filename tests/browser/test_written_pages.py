@@ -15,11 +15,9 @@ pytestmark = pytest.mark.acts
 
 @pytest.fixture(scope="module")
 def explorer() -> BranchExplorer:
-    clips = sample_clips(n=60)
-    features = sample_features(clips)
-    return BranchExplorer(
-        sample_embedding(features), clips=clips, predictions=sample_predictions(clips), features=features
-    )
+    clips, features = sample_clips(n=60), sample_features(sample_clips(n=60))
+    given = {"clips": clips, "predictions": sample_predictions(clips), "features": features}
+    return BranchExplorer(sample_embedding(features), **given)
 
 
 @pytest.fixture(scope="module")
@@ -28,17 +26,14 @@ def written(explorer, tmp_path_factory):
 
 
 @pytest.fixture
-def page(browser):
-    context = browser.new_context(offline=True, viewport={"width": 1200, "height": 1000})
-    page = context.new_page()
-    asked, broken = [], []
-    page.on("request", lambda one: asked.append(one.url))
-    page.on("pageerror", lambda error: broken.append(str(error)))
-    page.on("console", lambda message: broken.extend([message.text] * (message.type == "error")))
-    yield page
-    context.close()
-    assert broken == []
-    assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
+def page(guarded_page, outside):
+    broken = []
+    guarded_page.emulate_media(reduced_motion="no-preference")
+    guarded_page.set_viewport_size({"width": 1200, "height": 1000})
+    guarded_page.on("pageerror", lambda error: broken.append(str(error)))
+    guarded_page.on("console", lambda message: broken.extend([message.text] * (message.type == "error")))
+    yield guarded_page
+    assert (broken, outside) == ([], [])
 
 
 def opened(page, address) -> MapsOnPage:
@@ -64,8 +59,8 @@ def test_a_click_plays_a_clip_and_its_partner_which_are_magnified(page, written)
     expect(faces.first).to_have_attribute("data-magnify", "20")
     maps.wait_for("+rings === 2", number=2)
     page.set_viewport_size({"width": 800, "height": 1000})
-    tops = [page.locator(f"#card-{side}").bounding_box()["y"] for side in "ab"]
-    assert tops[0] == tops[1]  # the cards share a row
+    tops = "all => new Set(all.map(card => card.getBoundingClientRect().top)).size"  # at one moment, as maps redraw
+    assert page.locator("#card-a, #card-b").evaluate_all(tops) == 1  # the cards share a row
 
 
 def test_a_lasso_a_filter_and_a_colouring_act_on_every_map(page, written, explorer):
@@ -125,10 +120,7 @@ def test_a_list_of_pairs_is_searched_and_each_pair_plays(page, tmp_path):
     page.goto(browser.to_html(tmp_path / "pairs.html").as_uri())
     options = page.locator("#items option")
     expect(options).to_have_count(len(browser.pairs))
-    faces = page.locator("canvas.medn-face-canvas")
-    expect(faces).to_have_count(2)
-    first = options.first.inner_text()
-    assert all(clip_id in first for clip_id in browser.pair)
+    expect(page.locator("canvas.medn-face-canvas")).to_have_count(2)
     expect(page.locator("#card-b .medn-title")).to_have_text(browser.pair[1])
     page.locator("#search").fill(browser.pairs["clip_b"].iloc[-1])
     left = options.count()

@@ -4,7 +4,6 @@ Each plotly figure is stored twice, as plotly's own JSON (alive in Jupyter) and 
 Run by ``make notebooks``; a developer's tool, which needs a Chromium and kaleido.
 """
 
-import argparse
 import base64
 import io
 import os
@@ -22,7 +21,7 @@ from PIL import Image
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tests" / "browser"))
 
-from chromium_here import CHROMIUMS, find_chromium  # noqa: E402
+from chromium_here import find_chromium  # noqa: E402
 
 MOST_OF_A_PICTURE = 40_000
 """Bytes from which a PNG is kept in 256 colours."""
@@ -34,22 +33,16 @@ print(used.ru_utime + used.ru_stime)"""
 """The kernel's own processor time, which other work on the machine does not lengthen; run last and not stored."""
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 KEPT_METADATA = {"tags", "jupyter"}
 
 
 def main() -> int:
     """Execute the notebooks named on the command line, or all; the exit status is 1 if one failed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("notebooks", nargs="*", type=Path, help="default: every notebook of the repository")
-    browser = find_chromium()
-    if browser is None:
-        print(f"no Chromium found (looked for {', '.join(CHROMIUMS)}); kaleido needs one to draw the pictures")
-        return 1
+    browser = find_chromium() or sys.exit("no Chromium found; kaleido needs one to draw the pictures")
     os.environ |= {"BROWSER_PATH": browser, "PLOTLY_RENDERER": "plotly_mimetype+png"}
     os.environ |= {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
     failed = 0
-    for path in parser.parse_args().notebooks or sorted((REPOSITORY / "notebooks").glob("*.ipynb")):
+    for path in list(map(Path, sys.argv[1:])) or sorted((REPOSITORY / "notebooks").glob("*.ipynb")):
         began = time.monotonic()
         try:
             size = execute(path.resolve())
@@ -67,7 +60,7 @@ def execute(path: Path) -> int:
     book.metadata["kernelspec"] = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     book.cells.append(nbformat.v4.new_code_cell(SPENT))
     place = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(book, timeout=900, resources=place, record_timing=False, store_widget_state=True).execute()
+    NotebookClient(book, timeout=900, resources=place, record_timing=False, store_widget_state=False).execute()
     seconds = round(float(book.cells.pop().outputs[0].text))
     clean(book)
     book.metadata[KEY] = made_with(book) | {"seconds": seconds}
@@ -76,7 +69,6 @@ def execute(path: Path) -> int:
 
 def clean(book: NotebookNode) -> None:
     """Take out what a reader of the stored notebook has no use for: widget state, progress bars, times, paths, ids."""
-    state = book.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
     for name in set(book.metadata) - {"kernelspec", "language_info", KEY}:
         del book.metadata[name]
     book.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
@@ -87,19 +79,12 @@ def clean(book: NotebookNode) -> None:
             cell["outputs"] = [
                 _without_traces(output)
                 for output in cell.outputs
-                if not _is_progress(output, state)
+                # The text of tqdm's bar begins "reading clips: 100%|".
+                if not (WIDGET_VIEW in output.get("data", {}) and "%|" in output.data.get("text/plain", ""))
                 # The log of kaleido's channel to Chromium is this tool's doing, not the notebook's.
                 and not (output.get("name") == "stderr" and "choreographer" in output.get("text", ""))
                 and (output.output_type != "display_data" or any(output.data.values()))
             ]
-
-
-def _is_progress(output: NotebookNode, state: dict) -> bool:
-    """Whether an output is tqdm's row of text, bar and text."""
-    view = output.get("data", {}).get(WIDGET_VIEW, {})
-    model = state.get(view.get("model_id"), {}).get("state", {})
-    children = [state.get(name.removeprefix("IPY_MODEL_"), {}).get("model_name") for name in model.get("children", [])]
-    return children == ["HTMLModel", "FloatProgressModel", "HTMLModel"]
 
 
 def _without_traces(output: NotebookNode) -> NotebookNode:
@@ -112,9 +97,7 @@ def _without_traces(output: NotebookNode) -> NotebookNode:
     data.get("application/vnd.plotly.v1+json", {}).get("config", {}).pop("plotlyServerURL", None)
     if "image/png" in data:
         data["image/png"] = _smaller(data["image/png"])
-    if "metadata" in output:
-        output["metadata"] = {}
-    return output
+    return output | ({"metadata": {}} if "metadata" in output else {})
 
 
 def _smaller(encoded: str) -> str:

@@ -27,9 +27,8 @@ def draw_persons() -> None:
     clips = medn.synthetic_clips(n_subjects=16, clips_per_subject=1, seed=3)
     onsets = zip(clips.table["clip_id"], clips.table["onset"], strict=True)
     faces = [medn.synthme.render_frames(clips, clip_id, [int(onset)], size=256)[0] for clip_id, onset in onsets]
-    sheet = np.vstack([np.hstack(faces[:8]), np.hstack(faces[8:])])
-    small = Image.fromarray(sheet).resize((1280, 320), Image.Resampling.LANCZOS)
-    small.save(PICTURES / "faces.png", optimize=True)
+    sheet = Image.fromarray(np.vstack([np.hstack(faces[:8]), np.hstack(faces[8:])]))
+    sheet.resize((1280, 320), Image.Resampling.LANCZOS).save(PICTURES / "faces.png", optimize=True)
 
 
 def draw_animation() -> None:
@@ -50,7 +49,6 @@ def draw_animation() -> None:
             frames.append((picture.resize((928, 720), Image.Resampling.LANCZOS), milliseconds))
 
         corners = through_a_gap(maps.places(), least=20, most=40)
-        middle = np.mean(corners, axis=0)
         shoot(1200)
         page.mouse.move(*corners[0])
         page.mouse.down()
@@ -61,23 +59,22 @@ def draw_animation() -> None:
         page.mouse.up()
         maps.wait_for("+lit > 0", number=2)
         shoot(1800)
+        apart = np.linalg.norm(maps.places() - np.mean(corners, axis=0), axis=1)
         with_partner = [row for row, text in enumerate(maps.texts()) if text.splitlines()[1].startswith("AU")]
-        maps.click(min(with_partner, key=lambda row: float(np.linalg.norm(maps.places()[row] - middle))))
+        maps.click(min(with_partner, key=apart.__getitem__))
         page.locator("canvas.medn-face-canvas").nth(1).wait_for()
         page.mouse.move(4, 4)
         page.locator("canvas.medn-face-canvas").first.scroll_into_view_if_needed()
         page.locator(".medn-magnify").focus()
-        for press in range(58):
-            if press < 38:
+        for press in range(29):
+            if press < 19:
                 page.keyboard.press("ArrowRight")
-            page.wait_for_timeout(90)
-            if press % 2:
-                shoot(150)
-    pictures, times = zip(*frames, strict=True)
-    pictures[0].save(
-        PICTURES / "explorer.webp", save_all=True, append_images=pictures[1:], duration=list(times), loop=0, quality=62,
-        method=4,
-    )  # fmt: skip
+                page.keyboard.press("ArrowRight")
+            page.wait_for_timeout(180)
+            shoot(150)
+    (first, *rest), times = zip(*frames, strict=True)
+    how = {"save_all": True, "loop": 0, "quality": 62, "method": 4}
+    first.save(PICTURES / "explorer.webp", append_images=rest, duration=list(times), **how)
 
 
 if __name__ == "__main__":
