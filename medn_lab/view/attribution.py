@@ -144,9 +144,9 @@ def plot_attribution(
         )
         courses, plot = [other.course for other in drawn], figure.get_subplot(**where)
         low, high = np.min(courses, initial=0.0), np.max(courses, initial=0.0)
-        room, (left, right) = 0.06 * (high - low) or 1.0, plot.xaxis.domain
-        domain = (left + 44 / figure.layout.width, right)  # room for the numbers of the y axis
-        plot.xaxis.update(tickfont_size=SMALLEST, tickangle=0, showgrid=False, domain=domain)
+        room = 0.06 * (high - low) or 1.0
+        marks.indent(figure, 44, **where)
+        plot.xaxis.update(tickfont_size=SMALLEST, tickangle=0, showgrid=False)
         plot.yaxis.update(range=[low - room * (low < 0), high + room], nticks=5, tickformat=".2~g")
         plot.yaxis.update(zerolinecolor=theme.INK, tickfont_size=SMALLEST)
         heading(figure, "Attribution per frame" + ", absolute values" * (not one.signed), **where)
@@ -269,12 +269,12 @@ def plot_randomisation(table: pd.DataFrame, *, threshold: float = 0.5, width: in
             )  # fmt: skip
     marks.level(figure, threshold, axis="y")
     first, low = table.iloc[0], min(0.0, table[[*looks]].min(axis=None))
-    figure.update_layout(legend={"x": 0, "y": 1.02, "yanchor": "bottom", "itemsizing": "trace"})
+    figure.update_layout(legend_itemsizing="trace")
     figure.update_xaxes(title_text="randomised part of the network", tickangle=0)
     figure.update_yaxes(title_text="rank correlation with the map", range=[low - 0.08, 1.06])
     facts = f"{counted(first['n_clips'], 'clip')}, {counted(first['n_draws'], 'random network')}"
     facts, title = f"{facts} · marked from {threshold:g} (dashed)", "<b>Sanity check: random weights</b>"
-    return theme.finish(figure, width=width, height=400, title=title, subtitle=facts, margin=(70, 24, 104, 84))
+    return theme.finish(figure, width=width, body=230, title=title, subtitle=facts)
 
 
 def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980) -> go.Figure:
@@ -337,9 +337,8 @@ def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980) -> go.
         marks.forest(figure, shares, references=references, reference_colour=colours, row=1, col=2, **look)
         end = min(1.02, 1.1 * table.reindex(columns=["share", "high", "random_high"]).max(axis=None))
         figure.update_xaxes(title_text="share of the absolute map", tickformat=".0%", range=[0, end], row=1, col=2)
-    figure.update_layout(legend={"x": 0, "y": -64 / (28 * len(table)), "yanchor": "top"})
     return theme.finish(
-        figure, width=width, height=180 + 28 * len(table), margin=(marks.room_for(labels), 24, 92, 86),
+        figure, width=width, body=28 * len(table),
         title=f"<b>Comparison of attribution methods</b> · target {as_text(table['target'].iloc[0])}",
         subtitle=f"{counted(int(table['n_clips'].max()), 'clip')} · open marker: random weights give the same map",
     )  # fmt: skip

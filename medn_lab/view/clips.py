@@ -8,27 +8,23 @@ from typing import Any
 import cv2
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from medn_lab.records import Clips, KeptTokens, Predictions, positions, require
 from medn_lab.view import images, theme
 from medn_lab.view.answers import au_bars, score_bars
 from medn_lab.view.images import enlarge
-from medn_lab.view.marks import Tile, fitted, room_for, share_bars, tile, tiles
+from medn_lab.view.marks import Tile, fitted, tiles
 from medn_lab.view.rows import clip_moments, clip_row, coded_aus, describe, shown_frames
-from medn_lab.view.theme import as_text
+from medn_lab.view.theme import as_text, room_for
 
 PIXELS = 256  # longer side to which a picture is enlarged before it is embedded
 DIFFERENCE_GAIN = 4.0  # by how much the difference of two frames is made larger before it is drawn around grey
 MOST_AUS = 7
 WAYS = ("u, right", "v, down")
 BARS = 118  # pixels that the bars keep, however long their labels
-SIDES, ENDS = (12, 30), (72, 40)  # margins: left and right, top and bottom
 
 
-def plot_clip(
-    clips: Clips, clip_id: str, *, predictions: Predictions | None = None, width: int = 1020, height: int = 360
-) -> go.Figure:
+def plot_clip(clips: Clips, clip_id: str, *, predictions: Predictions | None = None, width: int = 1020) -> go.Figure:
     """Draw one clip: onset, apex, the flow between them over the face, its AUs and the model's scores.
 
     The flow panel shows magnitude as colour and direction as arrows. The largest magnitude and the factor by which the
@@ -41,7 +37,7 @@ def plot_clip(
     clip_id : str
     predictions : Predictions or None
         Adds AU probabilities and emotion scores.
-    width, height : int
+    width : int
         In pixels.
 
     Returns
@@ -67,41 +63,29 @@ def plot_clip(
     coded = coded_aus(row, list(clips.aus))
     there = "<br>".join([theme.au_name(au) for au, value in coded.items() if value][:MOST_AUS])
     lacking = there or ("no AU is coded" if any(value is not None for value in coded.values()) else "AUs are not coded")
-    scores: list[dict[str, Any]] = [{}, {}]
+    scores: list[Any] = [Tile(None, "AUs", lacking), Tile(None, "Emotion scores", "no predictions were given")]
+    labels: list[str] = []
     if predictions is not None:
-        most = min(MOST_AUS, max(3, int((height - sum(ENDS)) / 31)))
-        scores = [au_bars(predictions, clip_id, most=most), score_bars(predictions, clip_id)]
-    names = room_for([label for one in scores for label in one.get("labels", ())], size=11)
-    inner = width - sum(SIDES)
-    right = max(0.265, (names + BARS) / inner)
-    cell = inner * (1 - right) / 3 - 12
-    figure = make_subplots(
-        rows=2, cols=4, column_widths=[(1 - right) / 3] * 3 + [right], row_heights=[0.54, 0.46],
-        specs=[[{"rowspan": 2}] * 3 + [{}], [None] * 3 + [{}]], horizontal_spacing=0.012, vertical_spacing=0.24,
-        subplot_titles=("", "", "", "AU scores, ◆ coded" if predictions else "AUs", "Emotion scores"),
-    )  # fmt: skip
+        bars = score_bars(predictions, clip_id)
+        scores = [au_bars(predictions, clip_id, most=MOST_AUS) or scores[0], bars]
+        labels = [label for one in scores if isinstance(one, dict) for label in one["labels"]]
+    right = max(0.265 * width, room_for(labels, size=11) + BARS)
+    cell = (width - 24 - right) / 3
     duration = "" if moments.milliseconds is None else f" · {moments.milliseconds[-1]:.0f} ms"
-    theme.finish(figure, width=width, height=height, title=f"<b>{describe(row)}</b>{duration}", margin=(*SIDES, *ENDS))
-    for col, (name, at, note) in enumerate((("onset", moments.onset, which), ("apex", moments.apex, "")), start=1):
+    columns: list[Any] = []
+    for name, at, note in (("onset", moments.onset, which), ("apex", moments.apex, "")):
         title = fitted(name if at is None or not moments.named else moments.describe(at), cell)
         one = Tile(None, title, "no frames in these clips" if frames is None else "the apex is not known")
         if frames is not None and at is not None:
             one = Tile(enlarge(frames[at], max(PIXELS, *frames.shape[1:3])), title, fitted(note, cell))
-        tile(figure, one, row=1, col=col)
+        columns.append(one)
     flow, picture = images.motion_field(clips, place)[0], None
     note = "no flow in these clips" if clips.flow is None else "flow coded as colours"
     if flow is not None:
         ground = np.full((*flow.shape[:2], 3), 205, np.uint8) if frames is None else frames[0]
         picture, note = images.draw_flow(enlarge(ground, PIXELS), flow, scaled=images.scaled_by_clip(clips.recipe))
-    tile(figure, Tile(picture, "flow, onset to apex", fitted(note, cell)), row=1, col=3)
-    for number, (drawn, why) in enumerate(zip(scores, (lacking, "no predictions were given"), strict=True), start=1):
-        if drawn:
-            share_bars(figure, **drawn, row=number, col=4)
-        else:
-            tile(figure, Tile(None, note=why), row=number, col=4)
-    for axis in (figure.layout.xaxis4, figure.layout.xaxis5):
-        axis.domain = (figure.layout.xaxis3.domain[1] + names / inner, axis.domain[1])
-    return figure
+    columns += [Tile(picture, "flow, onset to apex", fitted(note, cell)), scores]
+    return tiles(columns, title=f"<b>{describe(row)}</b>{duration}", cell=cell, last=right / cell)
 
 
 def plot_flow(inputs: Clips | Mapping[str, Clips], clip_id: str, *, width: int | None = None) -> go.Figure:

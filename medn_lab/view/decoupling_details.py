@@ -14,7 +14,7 @@ from scipy.stats import kstwo
 from medn_lab.records import BranchFeatures
 from medn_lab.view import theme
 from medn_lab.view.decoupling import LEVEL, MEASURES
-from medn_lab.view.marks import NULL_BAND, counted, decimals, forest, heat, level, need, room_for
+from medn_lab.view.marks import NULL_BAND, counted, decimals, forest, heat, level, need
 from medn_lab.view.theme import as_text
 
 SIGNED_SCALE = ((0.0, "#2166AC"), (0.25, "#8DBBDC"), (0.5, "#F5F5F3"), (0.75, "#F0A58A"), (1.0, "#B2182B"))
@@ -84,7 +84,7 @@ def plot_branch_correlation(
         figure.layout[axis].update(title_text=name, showticklabels=False, ticks="")
     inner = width - 64 - 84
     return theme.finish(
-        figure, width=width, height=int(66 + 58 + np.clip(inner * p / q, 140, inner)), margin=(64, 84, 66, 58),
+        figure, width=width, body=float(np.clip(inner * p / q, 140, inner)), l=64, r=84,
         title="<b>Correlation between the branches' features</b>", subtitle="<br>".join(lines),
     )  # fmt: skip
 
@@ -144,13 +144,14 @@ def plot_p_values(p_values: pd.DataFrame, *, width: int = 820) -> go.Figure:
             hovertemplate=f"{as_text(name)}<br>p at or below %{{x:.2f}}: %{{y:.0%}}<extra></extra>",
         )  # fmt: skip
     level(figure, LEVEL, text="p = .05", dash="dot")
-    figure.update_layout(legend={"orientation": "v", "x": 1.03, "y": 1, "tracegroupgap": 10, "itemsizing": "trace"})
+    figure.update_layout(legend={"orientation": "v", "itemsizing": "trace", "tracegroupgap": 10})
+    figure.update_layout(legend={"x": 1.03, "yref": "paper", "y": 1, "yanchor": "top"})
     shares = {"range": [-0.01, 1.01], "zeroline": False}
     figure.update_xaxes(title_text="p", **shares)
     figure.update_yaxes(title_text="share of draws with at most this p", tickformat=".0%", **shares)
     counts = f"{draws[0]} draws each" if len(set(draws)) == 1 else f"{min(draws)} to {max(draws)} draws"
-    title, margin = "<b>Distribution of p values</b>", (64, 300, 74, 48)
-    return theme.finish(figure, width=width, height=440, title=title, subtitle=counts, margin=margin)
+    title = "<b>Distribution of p values</b>"
+    return theme.finish(figure, width=width, body=320, title=title, subtitle=counts, r=300, b=48)
 
 
 def plot_selection_measures(
@@ -222,7 +223,7 @@ def plot_selection_measures(
     lines += [f"{used} of them sampled for this figure"] * (0 < used < of)
     lines.append("lower is better, except for a branch's own factor")
     return theme.finish(
-        figure, width=width, height=132 + 30 * max((table["kind"] == "dependence").sum(), 4), margin=(200, 20, 92, 36),
+        figure, width=width, body=30 * max((table["kind"] == "dependence").sum(), 4), l=200,
         title=f"<b>Dependence and leakage of {counted(of or used, 'clip')}</b>", subtitle=" · ".join(lines),
     )  # fmt: skip
 
@@ -284,6 +285,6 @@ def plot_gate(features: BranchFeatures, *, by: str = "label", width: int = 820) 
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_xaxes(title_text="mean gate: 0 emotion, 1 motion")
     return theme.finish(
-        figure, width=width, height=116 + 34 * len(names), margin=(room_for(names), 24, 48, 52),
+        figure, width=width, body=34 * len(names) + 16, l=theme.room_for(names),
         title=f"<b>Gate of CoFM</b> · {counted(len(table), 'clip')} by {as_text(by.replace('_', ' '))}",
     )  # fmt: skip

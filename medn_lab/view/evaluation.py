@@ -10,8 +10,8 @@ from plotly.subplots import make_subplots
 from medn_lab.records import EvaluationSummary
 from medn_lab.view import marks, theme
 from medn_lab.view.answers import UNLABELLED, confusion_cells, draw_confusion
-from medn_lab.view.marks import ABOVE, ESTIMATE, SMALLEST, WITHIN, counted, forest, level, need, room_for
-from medn_lab.view.theme import as_text
+from medn_lab.view.marks import ABOVE, ESTIMATE, SMALLEST, WITHIN, counted, forest, level, need
+from medn_lab.view.theme import as_text, room_for
 
 # Name and colour of each rule by which an epoch is chosen.
 RULES = {
@@ -73,11 +73,10 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
         marks.tile(figure, marks.Tile(None, note=marks.fitted(" ".join(summary.notes), 0.36 * width)), row=1, col=2)
     scored = counts.drop(index=UNLABELLED, errors="ignore").to_numpy().sum()
     persons = f" of {counted(len(summary.subjects), 'subject')}" if len(summary.subjects) else ""
-    figure.update_layout(legend={"x": 1, "xanchor": "right", "y": -0.12, "yanchor": "top"})
     return theme.finish(
-        figure, width=width, height=max(370, 176 + 46 * len(counts)), title="<b>Evaluation</b>",
+        figure, width=width, body=max(194, 46 * len(counts)), title="<b>Evaluation</b>",
         subtitle=counted(scored, "labelled clip") + persons + (" · ceilings of accuracy" if summary.ceilings else ""),
-        margin=(30 + room_for([*map(str, counts.index), "n = 10,000"]), 24, 92, 84),
+        l=20 + room_for(figure.layout.yaxis.ticktext),
     )  # fmt: skip
 
 
@@ -151,10 +150,9 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None =
     ticks = {"tickvals": rows["place"], "ticktext": names} if few else {"tickvals": []}
     figure.update_xaxes(range=[-0.7, len(rows) - 0.3], tickangle=-60, showgrid=False, **ticks)
     figure.update_layout(showlegend=False, xaxis_title_text=None if few else f"{len(rows)} folds, sorted")
-    foot = 34 + 6 * max(map(len, names)) if few else 56
     return theme.finish(
-        figure, width=width or int(np.clip(210 + 30 * len(rows), 640, 980)), height=284 + foot,
-        title="<b>Accuracy per fold</b>", subtitle=" · ".join(facts), margin=(56, 150, 66, foot),
+        figure, width=width or int(np.clip(210 + 30 * len(rows), 640, 980)), body=218, r=150,
+        title="<b>Accuracy per fold</b>", subtitle=" · ".join(facts),
     )  # fmt: skip
 
 
@@ -232,11 +230,9 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
         axis = {"tickvals": rows.index[: len(shown)], "ticktext": shown, "tickangle": -60, "showgrid": False}
         figure.update_xaxes(title_text=counted(len(rows), "subject"), zeroline=False, **axis, row=1, col=2)
         figure.update_yaxes(range=[-0.03, 1.04], tickformat=".0%", title_text="accuracy", row=1, col=2)
-    figure.update_layout(legend={"x": 1.0, "xanchor": "right", "y": 1.09, "yanchor": "bottom"})
     return theme.finish(
-        figure, width=width, height=max(160 + 44 * len(table), 400 * both), title="<b>Comparison of two models</b>",
+        figure, width=width, body=max(44 * len(table), 224 * both), title="<b>Comparison of two models</b>",
         subtitle=f"{a.iloc[0]} minus {b.iloc[0]}" if one_pair else "difference = first minus second model",
-        margin=(room_for(names), 20, 104 if both else 70, 72 if both else 52),
     )  # fmt: skip
 
 
@@ -297,13 +293,11 @@ def plot_selection_audit(table: pd.DataFrame, *, epochs: pd.DataFrame, width: in
         open_marker=rows["rule"] == "best_on_test", texts=[f"{value:.3f}" for value in rows["value"]],
     )  # fmt: skip
     figure.update_xaxes(tickformat=".2f", row=1, col=2)
-    figure.update_layout(legend={"x": 1, "xanchor": "right", "y": -0.17, "yanchor": "top"})
     accuracy = rows[rows["measure"] == "accuracy"].set_index("rule")["value"]
     gain = accuracy.get("best_on_test", np.nan) - accuracy.get("last_epoch", np.nan)
     return theme.finish(
-        figure, width=width, height=max(320, 200 + 34 * len(rows)), title="<b>Selection audit</b>",
+        figure, width=width, body=max(152, 34 * len(rows)), title="<b>Selection audit</b>",
         subtitle="" if np.isnan(gain) else f"choosing the epoch on the held-out subject adds {gain:+.3f} of accuracy",
-        margin=(56, 20, 84, 84),
     )  # fmt: skip
 
 
@@ -356,7 +350,4 @@ def plot_au_detection(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     figure.update_yaxes(showgrid=True)
     out, subtitle = (~inside & table["auc"].notna()).sum(), "after each AU: the clips that show it, and their subjects"
     subtitle += f" · open: too few for the macro mean ({out})" * bool(out)
-    return theme.finish(
-        figure, width=width, height=132 + 26 * len(table), title="<b>AU detection</b>", subtitle=subtitle,
-        margin=(room_for(names), 20, 84, 36),
-    )  # fmt: skip
+    return theme.finish(figure, width=width, body=26 * len(table), title="<b>AU detection</b>", subtitle=subtitle)

@@ -219,7 +219,6 @@ def plot_map_stability(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     labels, colours = [as_text(name) for name in names], [theme.BRANCH_COLOURS.get(name, theme.INK) for name in names]
     titles = ["Neighbours in common · 1 is best", "Disparity of places · 0 is best"]
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=titles)
-    figure.update_annotations(yshift=16)
     places = table["map"].map(names.index)
     for column, measure in enumerate(("overlap", "disparity"), start=1):
         figure.add_scatter(
@@ -232,14 +231,14 @@ def plot_map_stability(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
         look: dict[str, Any] = {"texts": [f"{mean:.2f}" for mean in means["value"]], "colour": colours, "legend": False}
         marks.forest(figure, means, labels=labels, name=f"mean {measure}", **look, row=1, col=column)
     first = table.iloc[0]
-    marks.level(figure, float(first["chance"]), text=f"chance {first['chance']:.2f}", row=1, col=1)
+    marks.level(figure, float(first["chance"]), row=1, col=1)
     figure.update_xaxes(range=[-0.03, 1.03], tickformat=".1f", title_text="share of nearest clips in common")
     figure.update_xaxes(title_text="share of the spread that differs", row=1, col=2)
     facts = [marks.counted(first["n_clips"], "clip"), marks.counted(len({*table["seed_a"], *table["seed_b"]}), "seed")]
+    facts += [f"{first['n_neighbors']} neighbours"]
     return theme.finish(
-        figure, width=width, height=172 + 62 * len(names), title="<b>Stability of the maps over seeds</b>",
-        subtitle=" · ".join([*facts, "a dot is a pair of seeds", f"{first['n_neighbors']} neighbours"]),
-        margin=(marks.room_for(labels), 24, 112, 48),
+        figure, width=width, body=62 * len(names), title="<b>Stability of the maps over seeds</b>",
+        subtitle=" · ".join([*facts, "a dot is a pair of seeds", f"dashed: chance {first['chance']:.2f}"]),
     )  # fmt: skip
 
 
@@ -274,9 +273,6 @@ def _draw(
     width = width or (620, 760, 1000)[min(columns, 3) - 1]
     lines = [*lines, params_line(first), reading]
     wrapped = [line for text in lines for line in marks.wrapped(text, width=width - 40, letter=6.3)]
-    # The legend has columns as wide as its longest name.
-    in_a_row = max(1, int((width - 28) // (56 + 7 * (max(map(len, colours.styles), default=0) + 5))))
-    top, bottom = 101, 26 + 29 * -(-len(colours.styles) // in_a_row)
     inner = rows * min(400, 0.93 * (width - 28) / columns) + _BETWEEN_ROWS * (rows - 1)
     figure = make_subplots(
         rows=rows, cols=columns, subplot_titles=[_heading(each, name, of=key) for key, each, name in panels],
@@ -300,10 +296,9 @@ def _draw(
                 marker={"color": colour, "symbol": symbol, **marker_look(len(table))}, meta=name,
             )  # fmt: skip
             figure.add_traces([trace] if own.size else [], rows=[where["row"]], cols=[where["col"]])
-    figure.update_layout(legend={"y": -12 / inner, "yanchor": "top", "x": 0, "xanchor": "left"})
     return theme.finish(
-        figure, width=width, height=round(top + bottom + inner), subtitle="<br>".join(wrapped),
-        title=f"<b>{title}</b> · coloured by {as_text(colours.title)}", margin=(14, 14, top, bottom),
+        figure, width=width, body=inner, subtitle="<br>".join(wrapped),
+        title=f"<b>{title}</b> · coloured by {as_text(colours.title)}", l=14, r=14, t=84 + 17 * len(wrapped),
     )  # fmt: skip
 
 

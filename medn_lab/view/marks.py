@@ -7,7 +7,7 @@ here, except the labels of axes and the headings of tiles, which may hold plotly
 from __future__ import annotations
 
 import base64
-import re
+import itertools
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -20,7 +20,7 @@ from plotly.subplots import make_subplots
 from medn_lab.records.table import counted as counted
 from medn_lab.view import theme
 from medn_lab.view.images import to_webp
-from medn_lab.view.theme import as_text
+from medn_lab.view.theme import as_text, room_for
 
 ABOVE, WITHIN = "#E2553F", "#12946B"  # a value above the 95 % of its null, and one within
 ESTIMATE = "#2F7FD0"  # a value with its interval, where it is no branch's or emotion's
@@ -86,13 +86,7 @@ def empty_sheet(text: str, *, title: str, width: int, note: str = "") -> go.Figu
     figure = go.Figure().update_xaxes(visible=False).update_yaxes(visible=False)
     middle = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False}
     figure.add_annotation(text="<br>".join(lines), font={"size": 14}, **middle)
-    return theme.finish(figure, width=width, height=190, title=title, margin=(20, 20, 54, 20))
-
-
-def room_for(labels: Iterable[str], *, size: int = 12) -> int:
-    """Pixels for labels left of an axis; tags and all but the longest line do not count."""
-    lines = [line for label in labels for line in re.sub(r"<(?!br)[^>]*>", "", label).split("<br>")]
-    return 24 + round(0.55 * size * max(map(len, lines), default=0))
+    return theme.finish(figure, width=width, body=116, title=title, l=20)
 
 
 def error_bar(value: np.ndarray, low: np.ndarray, high: np.ndarray, *, colour: str | None = None) -> dict[str, Any]:
@@ -251,7 +245,7 @@ def bars(
     figure.add_bar(
         **{along: values, across: list(labels)}, orientation="h" if horizontal else "v", name=name, text=texts,
         textposition="none" if texts is None else "outside", constraintext="none", cliponaxis=False, meta="value",
-        marker={"color": colours, "line": {"color": theme.INK, "width": edge}}, showlegend=bool(name),
+        marker={"color": colours, "line": {"color": theme.INK, "width": edge}},
         hovertemplate=f"%{{{across}}}: %{{{along}:.3f}}<extra></extra>", **where,
     )  # fmt: skip
     if horizontal:
@@ -260,14 +254,15 @@ def bars(
 
 def share_bars(
     figure: go.Figure, values: Sequence[float] | np.ndarray, *, labels: Sequence[str], colours: Sequence[str],
-    reach: float = 1.32, outlined: Sequence[bool] = (), **where: Any,
+    title: str = "", outlined: Sequence[bool] = (), **where: Any,
 ) -> None:  # fmt: skip
-    """Add bars of shares from 0 to 1, each with its percentage; `reach` is the end of the axis."""
+    """Add bars of shares from 0 to 1, each with its percentage, under a title."""
     texts = [f"{share:.0%}" for share in values]
-    bars(figure, values, labels=labels, colours=colours, texts=texts, outlined=outlined, **where)
+    bars(figure, values, labels=labels, colours=colours, texts=texts, outlined=outlined, name=title, **where)
     axis = {"tickvals": [0, 0.5, 1], "tickformat": ".0%", "tickangle": 0, "tickfont": {"size": SMALLEST}}
-    figure.update_xaxes(range=[0, reach], **axis, **where)
+    figure.update_xaxes(range=[0, 1.32], **axis, **where)
     figure.update_yaxes(tickfont={"size": SMALLEST}, dtick=1, **where)
+    heading(figure, title, size=12, **where)
 
 
 class Tile(NamedTuple):
@@ -305,26 +300,51 @@ def tile(figure: go.Figure, one: Tile, *, row: int, col: int) -> None:
 
 
 def tiles(
-    columns: Sequence[Sequence[Tile | None]], *, title: str, cell: int, subtitle: str = "", last: float = 1.0
-) -> go.Figure:
+    columns: Sequence[Tile | Sequence[Tile | dict[str, Any] | None]], *, title: str, cell: float, subtitle: str = "",
+    last: float = 1.0,
+) -> go.Figure:  # fmt: skip
     """A figure of tiles: columns from the left, each from the top; `cell` is the width of a column in pixels.
 
-    Cells that are None stay empty. The last column is `last` times as wide.
+    A column that is one tile spans all rows. A dict holds the arguments of `share_bars`. Cells that are None stay
+    empty. The last column is `last` times as wide.
     """
-    n, count, drawn = len(columns), max(map(len, columns)), [one for column in columns for one in column if one]
-    lines = [one.note.count("<br>") + 1 for one in drawn if one.note and one.picture is not None]
-    first = max((column[0].heading.count("<br>") for column in columns if column and column[0]), default=0)
-    top = (72 if title else 40) + 18 * first + (18 if subtitle else 0)
-    foot = max(12 + 18 * max(lines, default=0), 40 * any(one.picture is None for one in drawn))  # names of the bars
-    body, width = count * (cell - 12) + (count - 1) * (foot + 32), int((n - 1 + last) * cell)
+
+    def height(one: Tile | dict[str, Any] | None) -> float:
+        """Pixels that a cell needs."""
+        if isinstance(one, dict):
+            return 15 * len(one["labels"])
+        return cell - 12 if one is None or one.picture is not None else 17 * (one.note.count("<br>") + 2)
+
+    grid = [[column] if isinstance(column, Tile) else list(column) for column in columns]
+    n, count, drawn = len(grid), max(map(len, grid)), [one for column in grid for one in column if one]
+    pictures = [one for one in drawn if isinstance(one, Tile) and one.picture is not None]
+    lines = [one.note.count("<br>") + 1 for one in pictures if one.note]
+    tops = [column[0].heading for column in grid if isinstance(column[0], Tile)]
+    first = max((heading.count("<br>") for heading in tops), default=0)
+    top = (64 if title else 40) + 18 * first + 17 * (subtitle.count("<br>") + bool(subtitle))
+    foot = max(12 + 18 * max(lines, default=0), 40 * (len(pictures) < len(drawn)))  # names of the bars
+    own = [column for column, given in zip(grid, columns, strict=True) if not isinstance(given, Tile)]
+    heights = [max(height(one) for one in row) for row in itertools.zip_longest(*own, fillvalue=Tile(None))]
+    body, width = max(sum(heights) + (count - 1) * (foot + 32), cell - 12), int((n - 1 + last) * cell)
+    spans: list[Any] = [{"rowspan": count} if isinstance(column, Tile) else {} for column in columns]
     figure = make_subplots(
-        rows=count, cols=n, column_widths=[1.0] * (n - 1) + [last], horizontal_spacing=12 / width,
+        rows=count, cols=n, specs=[spans, *[[None if one else {} for one in spans]] * (count - 1)],
+        row_heights=heights, column_widths=[1.0] * (n - 1) + [last], horizontal_spacing=12 / width,
         vertical_spacing=(foot + 32) / body if count > 1 else 0,
     )  # fmt: skip
-    for col, panels in enumerate(columns, 1):
+    theme.finish(figure, width=width + 24, body=body, title=title, subtitle=subtitle, l=12, r=12, t=top, b=foot)
+    for col, panels in enumerate(grid, 1):
+        names = [name for one in panels if isinstance(one, dict) for name in one["labels"]]
         for row, one in enumerate(panels, 1):
-            if one is not None:
+            if isinstance(one, Tile):
                 tile(figure, one, row=row, col=col)
-    return theme.finish(
-        figure, width=width + 24, height=body + top + foot, title=title, subtitle=subtitle, margin=(12, 12, top, foot)
-    )
+            elif one:
+                share_bars(figure, **one, row=row, col=col)
+                indent(figure, room_for(names, size=SMALLEST), row=row, col=col)
+    return figure.update_layout(showlegend=False)
+
+
+def indent(figure: go.Figure, pixels: float, *, row: int, col: int) -> None:
+    """Leave room for the labels of an axis within its subplot of a finished figure."""
+    axis = figure.get_subplot(row, col).xaxis
+    axis.domain = (axis.domain[0] + pixels / figure.layout.width, axis.domain[1])

@@ -13,9 +13,9 @@ from medn_lab.records import Attribution, Clips, Predictions, positions
 from medn_lab.view import images, marks, theme
 from medn_lab.view.answers import score_bars
 from medn_lab.view.attribution import mapped_clip, sanity_lines
-from medn_lab.view.marks import ESTIMATE, SMALLEST, Tile, counted, fitted, heading, room_for, tiles
+from medn_lab.view.marks import ESTIMATE, SMALLEST, Tile, counted, fitted, tiles
 from medn_lab.view.rows import clip_moments, clip_row, describe, shown_frames
-from medn_lab.view.theme import as_text
+from medn_lab.view.theme import as_text, room_for
 
 APART = 0.95  # a branch separates a pair when at least this share of its controls lie nearer together
 FEWEST_CONTROLS = 20  # with fewer controls a share of .95 cannot be distinguished from all of them
@@ -85,41 +85,29 @@ def plot_pair(
     if len(names) != 2:
         raise ValueError(f"a pair has two clips; {len(names)} were named")
     lines = [f"<b>{letter}</b> {describe(clip_row(clips, name)[1])}" for letter, name in zip("ab", names, strict=True)]
-    pair, scored = None, predictions is not None
+    pair = None
     if pairs is not None:
         here = [{*two} == {*names} for two in zip(pairs["clip_a"], pairs["clip_b"], strict=True)]
         if not any(here):
             raise ValueError(f"{names[0]!r} and {names[1]!r} are not among the {len(pairs)} pairs of this table")
         pair = pairs[here].iloc[0]
     lines += pair_lines(pair, swaps=swaps)
-    cell = min(260, int((width - 24) / (3 + (attribution is not None) + _SCORES * scored)))
+    cell = min(260, int((width - 24) / (3 + (attribution is not None) + _SCORES * (predictions is not None))))
     faces = []
     for name in names:
         moments, (picture, shown) = clip_moments(clips, name), images.magnified_apex(clips, name, magnify, size=PIXELS)
         title, note = ("apex", shown) if picture is None else (shown, moments.describe(moments.peak))
         faces.append(Tile(picture, title, fitted(note, cell)))
     a, difference, b = flow_tiles(clips, names, cell=cell)
-    columns = [faces, [a, b], [difference]]
+    columns: list[Any] = [faces, [a, b], difference]
     if attribution is not None:
         columns.append(attribution_tiles(attribution, clips, names, part="frames"))
         lines += [attribution_line(attribution, part="frames"), *sanity_lines(attribution)]
-    columns += [[]] * scored
-    figure = tiles(
-        columns, title="<b>Confusable pair</b>", subtitle="<br>".join(lines), cell=cell, last=_SCORES if scored else 1
-    )
-    middle = figure.get_subplot(1, 3).yaxis
-    half = (middle.domain[1] - middle.domain[0]) / 2
-    middle.domain = (0.5 - half, 0.5 + half)
-    if predictions is None:
-        return figure
-    for row, name in enumerate(names, start=1):
-        where: dict[str, Any] = {"row": row, "col": len(columns)}
-        scores, axis = score_bars(predictions, name), figure.get_subplot(**where).xaxis
-        marks.share_bars(figure, **scores, reach=1.4, **where)
-        labels = min(room_for(scores["labels"], size=SMALLEST), cell) / (figure.layout.width - 24)
-        axis.domain = (axis.domain[0] + labels, 1)
-        heading(figure, f"scores of {'ab'[row - 1]}", **where)
-    return figure
+    if predictions is not None:
+        scores = zip(names, "ab", strict=True)
+        columns.append([score_bars(predictions, name) | {"title": f"scores of {letter}"} for name, letter in scores])
+    last = 1 if predictions is None else _SCORES
+    return tiles(columns, title="<b>Confusable pair</b>", subtitle="<br>".join(lines), cell=cell, last=last)
 
 
 def motion_figure(clips: Clips, clip_ids: Sequence[str]) -> go.Figure:
@@ -296,10 +284,8 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820) -> go.Figure
     figure.update_xaxes(title_text=f"{share} nearer together in the motion branch", type="log", range=ends)
     figure.update_xaxes(dtick=1, tickformat=".4~%").update_yaxes(dtick=0.25, tickformat=".0%", range=[-0.09, 1.09])
     figure.update_yaxes(title_text=f"{share}<br>nearer together in the emotion branch", zeroline=False)
-    figure.update_layout(legend={"y": -0.13, "yanchor": "top", "x": 0}, hovermode="closest")
-    return theme.finish(
-        figure, width=width, height=600, title=title, subtitle=_subtitle(facts, pairs, width), margin=(78, 20, 74, 98)
-    )
+    figure.update_layout(hovermode="closest")
+    return theme.finish(figure, width=width, body=428, title=title, subtitle=_subtitle(facts, pairs, width), l=78)
 
 
 def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820) -> go.Figure:
@@ -346,13 +332,13 @@ def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820) -> go.Figure:
     )  # fmt: skip
     counts = {"AU set": len(sets), "clip": sets["n_clips"].sum(), "pair": sets["n_pairs"].sum()}
     more = [f"{len(sets) - len(shown)} smaller sets not drawn"] * (len(sets) > len(shown))
-    facts, body = [*(counted(n, what) for what, n in counts.items()), *more], 36 * len(shown) + 10
+    facts = [*(counted(n, what) for what, n in counts.items()), *more]
     figure.update_yaxes(type="category").update_xaxes(title_text="clips")
     figure.update_layout(barmode="stack", bargap=0.28, uniformtext={"minsize": SMALLEST, "mode": "hide"})
-    figure.update_layout(legend={"y": -44 / body, "yanchor": "top", "x": 0, "traceorder": "normal"})
+    figure.update_layout(legend_traceorder="normal")
     return theme.finish(
-        figure, width=width, height=150 + body, title=title, subtitle=_subtitle(facts, sets, width),
-        margin=(room_for(names), 20, 66, 84),
+        figure, width=width, body=36 * len(shown) + 10, title=title, subtitle=_subtitle(facts, sets, width),
+        l=room_for(names),
     )  # fmt: skip
 
 
@@ -396,10 +382,8 @@ def plot_pair_separation(table: pd.DataFrame, *, width: int = 820) -> go.Figure:
     pairs, clips, subjects = (counted(first[f"n_{what}s"], what) for what in ("pair", "clip", "subject"))
     facts = [f"{pairs} compared with {first['n_controls']} of the same AU set and one emotion", clips, subjects]
     facts += [f"{table.attrs['level']:.0%} interval over subjects"] if "level" in table.attrs else []
-    return theme.finish(
-        figure, width=width, height=146 + 62 * len(table), title=title, subtitle=_subtitle(facts, table, width),
-        margin=(room_for(labels), 64, 84, 54),
-    )  # fmt: skip
+    subtitle = _subtitle(facts, table, width)
+    return theme.finish(figure, width=width, body=62 * len(table), title=title, subtitle=subtitle, r=64)
 
 
 def _nothing(table: pd.DataFrame, *, title: str, width: int) -> go.Figure:

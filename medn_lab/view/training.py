@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import History
 from medn_lab.view import theme
-from medn_lab.view.marks import counted, forest, level, need, room_for, rows_from_the_top
+from medn_lab.view.marks import counted, forest, level, need, rows_from_the_top
 from medn_lab.view.theme import as_text
 
 # The fused branch's colour stands for dependence, which is of both branches.
@@ -78,12 +78,12 @@ def plot_history(history: History, *, width: int = 960) -> go.Figure:
     [1.6, 1.2]
     """
     table, panels = history.table, curve_columns(history.table)
-    rows, height = (2, 640) if panels["dependence"] or panels["leak"] else (1, 360)
+    rows, body = (2, 528) if panels["dependence"] or panels["leak"] else (1, 248)
     titles = (
         "Loss terms (dashed: validation clips)", "Accuracy" + " and UF1" * ("validation_uf1" in panels["score"]),
         "Dependence of the branches", "Leakage (dotted: what is allowed)",
     )  # fmt: skip
-    gaps = {"horizontal_spacing": 0.09, "vertical_spacing": 110 / height}
+    gaps = {"horizontal_spacing": 0.09, "vertical_spacing": 90 / body}
     figure = make_subplots(rows=rows, cols=2, subplot_titles=titles[: 2 * rows], **gaps)
     for place, columns in enumerate(list(panels.values())[: 2 * rows]):
         key, (row, col) = f"legend{place + 1 if place else ''}", (place // 2 + 1, place % 2 + 1)
@@ -106,7 +106,7 @@ def plot_history(history: History, *, width: int = 960) -> go.Figure:
         # Losses and dependence fall and accuracies rise: each legend stands in the corner that stays empty.
         plot, edge = figure.get_subplot(row, col), 0 if place == 1 else 1
         corner = {"x": plot.xaxis.domain[1], "y": plot.yaxis.domain[edge], "yanchor": ("bottom", "top")[edge]}
-        legend = {"orientation": "v", "itemsizing": "trace", "bgcolor": theme.CLEAR, "xanchor": "right", **corner}
+        legend = {"orientation": "v", "itemsizing": "trace", "xanchor": "right", "yref": "paper", **corner}
         figure.update_layout({key: legend})
     figure.update_xaxes(title_text="epoch", rangemode="tozero", dtick=1 if len(history) <= 12 else None)
     figure.update_yaxes(title_text="loss", rangemode="tozero", row=1, col=1)
@@ -117,7 +117,7 @@ def plot_history(history: History, *, width: int = 960) -> go.Figure:
         figure.update_yaxes(title_text="AUC (0.5 is chance)", range=[0.38, 1.22], tickvals=ticks, row=2, col=2)
     title = f"<b>Training</b> · {as_text(summary(history))}"
     figure.update_layout(hovermode="x unified")
-    return theme.finish(figure, width=width, height=height, title=title, margin=(56, 20, 64, 48))
+    return theme.finish(figure, width=width, body=body, title=title, b=48)
 
 
 def summary(history: History) -> str:
@@ -182,10 +182,7 @@ def plot_variants(
         level(figure, value, text=f"{_CEILINGS.get(name, name)} {value:.2f}", dash="dot")
     figure.update_xaxes(title_text=names, range=[max(np.nanmin(ends), 0.0) - 0.02, min(np.nanmax(ends), 1.0) + 0.02])
     rows_from_the_top(figure, lines)
-    body = 4 + 18 * len(table) + 14 * len(lines)
-    figure.update_layout(legend={"y": -46 / body, "yanchor": "top"})
     return theme.finish(
-        figure, width=width, height=body + 156,
-        margin=(max(room_for(lines), 80), 30, 72, 84 if len(groups) > 1 else 48),
+        figure, width=width, body=4 + 18 * len(table) + 14 * len(lines), r=30,
         title=f"<b>{names[:1].upper()}{names[1:]}</b> on unseen subjects, mean and 95 % interval over seeds",
     )  # fmt: skip
