@@ -27,7 +27,7 @@ def test_a_confusion_matrix_has_counts_and_shares_also_where_labels_are_missing_
     matrix = pd.DataFrame([[3, 1], [0, 0]], index=["anger", "fear"], columns=["anger", "fear"])
     figure = view.plot_confusion_matrix(matrix)
     assert np.allclose(by_meta(figure, "value").z, [[0.75, 0.25], [np.nan, np.nan]], equal_nan=True)
-    assert "<b>3</b><br><span style='font-size:11px'>75%</span>" in words(figure)
+    assert by_meta(figure, "value").text[0, 0] == "<b>3</b><br><span style='font-size:11px'>75%</span>"
     assert "4 clips, 75.0% on the diagonal" in texts(figure)
     assert list(figure.layout.yaxis.ticktext) == ["anger<br>n = 4", "fear<br>n = 0"]
     counts = confusion_cells(predictions)[1]
@@ -45,7 +45,7 @@ def test_an_evaluation_holds_matrix_scores_floor_and_ceilings_or_the_reason(pred
     ceilings = {"AUs alone": 0.62, "AUs & cue": 1.0}
     summary = evaluate.evaluation_summary(predictions, floor=floor, ceilings=ceilings, n_resamples=50)
     figure = view.plot_evaluation(summary)
-    shown = {text.split("</b>")[0] for text in words(figure)}
+    shown = {text.split("</b>")[0] for text in np.ravel(figure.data[1].text)}
     assert {f"<b>{n}" for n in evaluate.confusion_matrix(predictions).to_numpy().ravel()} <= shown
     labels, marks = lines(figure)
     assert [label.split("<br>")[-1] for label in labels] == ["accuracy", "UF1", "UAR", "AUs alone", "AUs &amp; cue"]

@@ -64,8 +64,7 @@ def draw_confusion(figure: go.Figure, counts: pd.DataFrame, **where: Any) -> Non
         hover[y, x] = f"true {true[y]}, predicted {predicted[x]}<br>{counted(n, 'clip')}, {percent} of the row"
     heat(
         figure, shares, columns=predicted, scale=theme.SHARE_SCALE, limits=(0, 1), texts=texts, hover=hover,
-        rows=[f"{name}<br>n = {total:,.0f}" for name, total in zip(true, totals, strict=True)], dark_from=0.65,
-        **where,
+        rows=[f"{name}<br>n = {total:,.0f}" for name, total in zip(true, totals, strict=True)], **where,
     )  # fmt: skip
     turned = max(map(len, predicted), default=0) > 11
     figure.update_xaxes(title_text="predicted", tickangle=-30 if turned else 0, **where)

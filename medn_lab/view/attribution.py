@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -118,8 +117,6 @@ def plot_attribution(
     lines += ["the map does not cover the flow"] * (not there["flow"])
     cell = 280
     last = max(1.5 if moments else 1.0, 616 / cell - len(panels) + 1)  # wide enough for the lines
-    letters = int((len(panels) - 1 + last) * cell / 6.4)
-    subtitle = [part for line in lines for part in textwrap.wrap(line, letters, break_on_hyphens=False)]
     columns: list[list[Tile | None]] = [[None] * len(drawn) for _ in panels]
     for col, panel in enumerate(name for name in panels if name != "course"):
         heats = [one.summed(panel) for one in drawn]
@@ -130,7 +127,7 @@ def plot_attribution(
             picture = images.draw_heat(face, heats[row], largest=largest, size=360, outline=outline)
             columns[col][row] = Tile(picture, title, colour_key(largest))
     title = f"<b>Attribution</b> · {as_text(attribution.target)} by {method}"
-    figure = tiles(columns, title=title, cell=cell, last=last, subtitle="<br>".join(subtitle))
+    figure = tiles(columns, title=title, cell=cell, last=last, subtitle="<br>".join(lines))
     for row, one in enumerate(drawn if moments else (), start=1):
         times, names = clip_moments(clips, one.clip_id), [str(place + 1) for place in range(len(one.course))]
         for place in range(len(names)) if len(names) == len(times.numbers) else ():

@@ -13,9 +13,9 @@ from medn_lab.records import Clips, KeptTokens, Predictions, positions, require
 from medn_lab.view import images, theme
 from medn_lab.view.answers import au_bars, score_bars
 from medn_lab.view.images import enlarge
-from medn_lab.view.marks import Tile, fitted, tiles
+from medn_lab.view.marks import Tile, tiles
 from medn_lab.view.rows import clip_moments, clip_row, coded_aus, describe, shown_frames
-from medn_lab.view.theme import as_text, room_for
+from medn_lab.view.theme import as_text, room_for, wrapped
 
 PIXELS = 256  # longer side to which a picture is enlarged before it is embedded
 DIFFERENCE_GAIN = 4.0  # by how much the difference of two frames is made larger before it is drawn around grey
@@ -74,17 +74,17 @@ def plot_clip(clips: Clips, clip_id: str, *, predictions: Predictions | None = N
     duration = "" if moments.milliseconds is None else f" · {moments.milliseconds[-1]:.0f} ms"
     columns: list[Any] = []
     for name, at, note in (("onset", moments.onset, which), ("apex", moments.apex, "")):
-        title = fitted(name if at is None or not moments.named else moments.describe(at), cell)
+        title = wrapped(name if at is None or not moments.named else moments.describe(at), cell)
         one = Tile(None, title, "no frames in these clips" if frames is None else "the apex is not known")
         if frames is not None and at is not None:
-            one = Tile(enlarge(frames[at], max(PIXELS, *frames.shape[1:3])), title, fitted(note, cell))
+            one = Tile(enlarge(frames[at], max(PIXELS, *frames.shape[1:3])), title, wrapped(note, cell))
         columns.append(one)
     flow, picture = images.motion_field(clips, place)[0], None
     note = "no flow in these clips" if clips.flow is None else "flow coded as colours"
     if flow is not None:
         ground = np.full((*flow.shape[:2], 3), 205, np.uint8) if frames is None else frames[0]
         picture, note = images.draw_flow(enlarge(ground, PIXELS), flow, scaled=images.scaled_by_clip(clips.recipe))
-    columns += [Tile(picture, "flow, onset to apex", fitted(note, cell)), scores]
+    columns += [Tile(picture, "flow, onset to apex", wrapped(note, cell)), scores]
     return tiles(columns, title=f"<b>{describe(row)}</b>{duration}", cell=cell, last=right / cell)
 
 

@@ -336,8 +336,10 @@ def plot_leakage(
     names = [f"<b>{name}, mean</b>" if name == "AUs" else as_text(name) for name in targets]
     counts = table.groupby("target")["n_positive"].max().reindex(targets)
     labels = [f"{name} ({n:.0f})" if n == n else name for name, n in zip(names, counts, strict=True)]
-    heads = [f"<b style='color:{theme.branch_colour(branch)}'>{branch}</b>" for _, branch in columns]
-    models = [model for model in dict.fromkeys(table["model"]) if model]
+    heads = [
+        f"<b>{as_text(model)}</b><br>" * bool(model) + f"<b style='color:{theme.branch_colour(branch)}'>{branch}</b>"
+        for model, branch in columns
+    ]
     left = max(room_for(labels, size=13), 96)
     figure, limits, written = go.Figure(), (-EXCESS_RANGE, EXCESS_RANGE), {"texts": shown, "hover": hover}
     marks.heat(figure, excess, rows=labels, columns=heads, scale=EXCESS_SCALE, limits=limits, bar="excess", **written)
@@ -345,15 +347,8 @@ def plot_leakage(
     figure.data[-1].colorbar.update(tickformat="+.1f", len=min(1.0, 240 / (34 * len(targets))))
     facts = [_sample(table), "in brackets: clips with it", "AUC <b>of</b> the allowed AUC"]
     facts += ["▲ interval of the excess above 0"]
-    theme.finish(
-        figure, width=width or left + 118 * len(columns) + 96, body=34 * len(targets), title="<b>Leakage</b>",
-        subtitle=" · ".join(filter(None, facts)), l=left, r=96, t=108 if models else 88, b=20,
-    )  # fmt: skip
     figure.update_xaxes(side="top", tickfont={"size": 13})
-    for model in models:
-        own = [place for place, (name, _) in enumerate(columns) if name == model]
-        head = {"x": np.mean(own), "y": 1, "yref": "paper", "yshift": 38, "showarrow": False}
-        figure.add_annotation(text=f"<b>{as_text(model)}</b>", **head)
-        if own[0]:
-            marks.level(figure, own[0] - 0.5, dash="solid")
-    return figure
+    return theme.finish(
+        figure, width=width or left + 118 * len(columns) + 96, body=34 * len(targets), title="<b>Leakage</b>",
+        subtitle=" · ".join(filter(None, facts)), l=left, r=96, b=20,
+    )  # fmt: skip

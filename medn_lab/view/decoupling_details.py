@@ -14,7 +14,7 @@ from scipy.stats import kstwo
 from medn_lab.records import BranchFeatures
 from medn_lab.view import theme
 from medn_lab.view.decoupling import LEVEL, MEASURES
-from medn_lab.view.marks import NULL_BAND, counted, decimals, forest, heat, level, need
+from medn_lab.view.marks import NULL_BAND, counted, forest, heat, level, need
 from medn_lab.view.theme import as_text
 
 SIGNED_SCALE = ((0.0, "#2166AC"), (0.25, "#8DBBDC"), (0.5, "#F5F5F3"), (0.75, "#F0A58A"), (1.0, "#B2182B"))
@@ -89,7 +89,7 @@ def plot_branch_correlation(
     )  # fmt: skip
 
 
-def plot_p_values(p_values: pd.DataFrame, *, width: int = 820) -> go.Figure:
+def plot_p_values(p_values: pd.DataFrame, *, width: int = 560) -> go.Figure:
     """Draw the distribution function of the p values of many draws in which it is known what was planted.
 
     Where nothing was planted, p should be at most .05 in 5 of 100 draws, at most .5 in 50, and so on: the line follows
@@ -132,7 +132,7 @@ def plot_p_values(p_values: pd.DataFrame, *, width: int = 820) -> go.Figure:
     figure.add_scatter(
         x=np.concatenate([edge, edge[::-1]]), y=np.clip(np.concatenate([edge + half, edge[::-1] - half]), 0, 1),
         fill="toself", fillcolor=NULL_BAND, line={"width": 0}, mode="lines", hoverinfo="skip", meta="band",
-        name="95 of 100 lines stay here<br>if there is no effect",
+        name="95 of 100 lines stay here if there is no effect",
     )  # fmt: skip
     figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line={"color": theme.INK, "width": 1})
     for place, (name, values) in enumerate(settings.items()):
@@ -140,18 +140,17 @@ def plot_p_values(p_values: pd.DataFrame, *, width: int = 820) -> go.Figure:
         figure.add_scatter(
             x=np.array([0, *values, 1]), y=np.append(np.linspace(0, 1, len(values) + 1), 1), mode="lines", meta=name,
             line={"shape": "hv", "width": 2.5, "color": theme.category_style(place)[0]},
-            name=f"{as_text(name)}<br><b>{found}</b> at or below .05",
+            name=f"{as_text(name)}: <b>{found}</b> at or below .05",
             hovertemplate=f"{as_text(name)}<br>p at or below %{{x:.2f}}: %{{y:.0%}}<extra></extra>",
         )  # fmt: skip
     level(figure, LEVEL, text="p = .05", dash="dot")
-    figure.update_layout(legend={"orientation": "v", "itemsizing": "trace", "tracegroupgap": 10})
-    figure.update_layout(legend={"x": 1.03, "yref": "paper", "y": 1, "yanchor": "top"})
+    figure.update_layout(legend_itemsizing="trace")
     shares = {"range": [-0.01, 1.01], "zeroline": False}
     figure.update_xaxes(title_text="p", **shares)
     figure.update_yaxes(title_text="share of draws with at most this p", tickformat=".0%", **shares)
     counts = f"{draws[0]} draws each" if len(set(draws)) == 1 else f"{min(draws)} to {max(draws)} draws"
     title = "<b>Distribution of p values</b>"
-    return theme.finish(figure, width=width, body=320, title=title, subtitle=counts, r=300, b=48)
+    return theme.finish(figure, width=width, body=320, title=title, subtitle=counts)
 
 
 def plot_selection_measures(
@@ -202,10 +201,9 @@ def plot_selection_measures(
         wanted = pd.MultiIndex.from_frame(table[keys])
         table["every"] = of_all.set_index(keys)["value"].reindex(wanted).to_numpy(dtype=float)
     hsic = table["measure"] == "hsic"
-    for place, row in table[hsic & table["value"].notna()].iterrows():
-        digits = decimals([row["value"], row["every"]])
-        added = f", all clips {row['every']:z.{digits}f}" if np.isfinite(row["every"]) else ""
-        table.loc[place, "reason"] = f"{row['value']:z.{digits}f}{added} (no common scale)"
+    known = table[hsic & table["value"].notna()]
+    texts = "these " + known["value"].map("{:.2g}".format) + ", all clips " + known["every"].map("{:.2g}".format)
+    table.loc[known.index, "reason"] = texts.str.replace(", all clips nan", "") + " (no common scale)"
     table.loc[hsic, ["value", "chance", "every"]] = np.nan
     titles = ("<b>Dependence</b>", "<b>Leakage (AUC)</b>")
     figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.3, subplot_titles=titles)

@@ -70,7 +70,8 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
         )  # fmt: skip
         figure.update_xaxes(range=[0, 1.04], dtick=0.25, tickformat=".2f", row=1, col=2)
     else:
-        marks.tile(figure, marks.Tile(None, note=marks.fitted(" ".join(summary.notes), 0.36 * width)), row=1, col=2)
+        note = theme.wrapped(as_text(" ".join(summary.notes)), 0.36 * width)
+        marks.tile(figure, marks.Tile(None, note=note), row=1, col=2)
     scored = counts.drop(index=UNLABELLED, errors="ignore").to_numpy().sum()
     persons = f" of {counted(len(summary.subjects), 'subject')}" if len(summary.subjects) else ""
     return theme.finish(

@@ -260,9 +260,7 @@ def draw_flow(
     magnitude = flow_magnitude(flow)
     longest = float(magnitude.max())
     share = resize_field(magnitude / max(longest if largest is None else largest, 1e-6), *ground.shape[:2]).clip(0, 1)
-    cover, grey = 0.8 * np.sqrt(share)[..., None], 0.75 * ground.mean(axis=2, keepdims=True)
-    mixed = grey * (1 - cover) + magnitude_colours(share) * cover
-    picture, gain = draw_arrows(np.clip(mixed, 0, 255).astype(np.uint8), flow, gain=gain)
+    picture, gain = draw_arrows(covered(ground, magnitude_colours(share), 0.8 * np.sqrt(share)), flow, gain=gain)
     return picture, SCALED_NOTE if scaled else f"longest {longest:.2f} px of {flow.shape[1]}, arrows ×{gain:g}"
 
 
@@ -289,6 +287,12 @@ def smooth(heat: np.ndarray, sigma: float) -> np.ndarray:
     return gaussian_filter(heat, sigma, axes=(-2, -1), mode="nearest", truncate=3) if sigma > 0 else heat
 
 
+def covered(face: np.ndarray, colours: np.ndarray, cover: np.ndarray, *, light: float = 0) -> np.ndarray:
+    """A face in grey, `light` added, under colours (h, w, 3) from 0 to 255 that cover a share (h, w) of each pixel."""
+    grey, cover = light + 0.74 * face.mean(axis=2, keepdims=True), cover[..., None]
+    return np.clip(grey * (1 - cover) + colours * cover, 0, 255).astype(np.uint8)
+
+
 def draw_heat(
     face: np.ndarray | None, heat: np.ndarray, *, largest: float, size: int, outline: np.ndarray | None = None
 ) -> np.ndarray:
@@ -311,12 +315,11 @@ def draw_heat(
     (h', w', 3) uint8
     """
     ground = enlarge(np.full((*heat.shape, 3), 205, dtype=np.uint8) if face is None else face, size)
-    grey = 60 + 0.72 * ground.astype(np.float32).mean(axis=2, keepdims=True)
     share = np.clip(heat / largest, -1, 1) if largest > 0 else np.zeros_like(heat)
     # Nearest neighbour: the pixels of a map are what was measured, and a patch has an edge.
-    share = cv2.resize(share.astype(np.float32), grey.shape[1::-1], interpolation=cv2.INTER_NEAREST)[..., None]
-    cover = 0.9 * np.abs(share) ** 0.7
-    picture = np.clip(grey * (1 - cover) + np.where(share >= 0, FOR, AGAINST) * cover, 0, 255).astype(np.uint8)
+    share = cv2.resize(share.astype(np.float32), ground.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    colours = np.where(share[..., None] >= 0, FOR, AGAINST)
+    picture = covered(ground, colours, 0.9 * np.abs(share) ** 0.7, light=60)
     return picture if outline is None else draw_outline(picture, outline)
 
 

@@ -21,11 +21,8 @@ MOST_SVG_POINTS = 1200  # more points than this are drawn by WebGL
 
 _COLUMNS = 3
 _BETWEEN_ROWS = 50  # pixels: room for a heading
-# Parameters that have a sentence; the others are listed by name and value.
-_NOT_LISTED = {
-    "method", "n_neighbors_asked", "n_clips", "drawn_from", "quality_neighbors", "quality_chance", "variance",
-    "aligned_to", "shift", "reason",
-}  # fmt: skip
+# Parameters that the line on a map names.
+_NAMED = {"n_neighbors": "neighbours", "min_dist": "min. distance", "metric": "metric", "seed": "seed"}
 
 
 def map_names(embedding: Embedding) -> list[str]:
@@ -244,13 +241,12 @@ def plot_map_stability(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
 
 def params_line(embedding: Embedding) -> str:
     """How the maps were made, as one line: method, parameters, seed, and where the clips were too few for them."""
-    names = {"n_neighbors": "neighbours", "min_dist": "min. distance"}
     params, made_of = embedding.params, embedding.params.get("n_clips", len(embedding))
-    listed = {name: str(value) for name, value in params.items() if name not in _NOT_LISTED}
+    listed = {name: str(params[name]) for name in _NAMED if name in params}
     if "n_neighbors_asked" in params:
         few = f": {made_of} clips are few for a map" if made_of < FEW else ""
         listed["n_neighbors"] += f" (lowered from {params['n_neighbors_asked']}{few})"
-    listing = ", ".join(f"{names.get(name, name.replace('_', ' '))} {value}" for name, value in listed.items())
+    listing = ", ".join(f"{_NAMED[name]} {value}" for name, value in listed.items())
     clips = f"{len(embedding)} of " * (made_of != len(embedding)) + marks.counted(made_of, "clip")
     clips += f" sampled from {params['drawn_from']}" if "drawn_from" in params else ""
     clips += f" · aligned to {params['aligned_to']}" if "aligned_to" in params else ""
@@ -272,7 +268,6 @@ def _draw(
     texts, ids = colours.named(hover_texts(table)), table["clip_id"].to_numpy(dtype=object)
     width = width or (620, 760, 1000)[min(columns, 3) - 1]
     lines = [*lines, params_line(first), reading]
-    wrapped = [line for text in lines for line in marks.wrapped(text, width=width - 40, letter=6.3)]
     inner = rows * min(400, 0.93 * (width - 28) / columns) + _BETWEEN_ROWS * (rows - 1)
     figure = make_subplots(
         rows=rows, cols=columns, subplot_titles=[_heading(each, name, of=key) for key, each, name in panels],
@@ -297,8 +292,8 @@ def _draw(
             )  # fmt: skip
             figure.add_traces([trace] if own.size else [], rows=[where["row"]], cols=[where["col"]])
     return theme.finish(
-        figure, width=width, body=inner, subtitle="<br>".join(wrapped),
-        title=f"<b>{title}</b> · coloured by {as_text(colours.title)}", l=14, r=14, t=84 + 17 * len(wrapped),
+        figure, width=width, body=inner, subtitle="<br>".join(map(as_text, lines)),
+        title=f"<b>{title}</b> · coloured by {as_text(colours.title)}", l=14, r=14,
     )  # fmt: skip
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import itertools
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -20,13 +19,12 @@ from plotly.subplots import make_subplots
 from medn_lab.records.table import counted as counted
 from medn_lab.view import theme
 from medn_lab.view.images import to_webp
-from medn_lab.view.theme import as_text, room_for
+from medn_lab.view.theme import as_text, room_for, wrapped
 
 ABOVE, WITHIN = "#E2553F", "#12946B"  # a value above the 95 % of its null, and one within
 ESTIMATE = "#2F7FD0"  # a value with its interval, where it is no branch's or emotion's
 REFERENCE = theme.PARTNER_RING
 NULL_BAND, UNKNOWN_CELL = "rgba(128, 128, 128, 0.35)", "#ECECEC"
-ON_LIGHT, ON_DARK = "#1D2733", "#FFFFFF"
 SMALLEST = 11  # pixels of the smallest letters in a figure
 
 
@@ -59,16 +57,6 @@ def interval_text(value: float, low: float = np.nan, high: float = np.nan, *, di
     return f"{value:{form}}" + (f" [{low:{form}}, {high:{form}}]" if np.isfinite(low) else "")
 
 
-def wrapped(text: str, *, width: float, letter: float = 6.6) -> list[str]:
-    """Escaped lines of at most `width` pixels, with letters `letter` pixels wide."""
-    return [as_text(one) for one in textwrap.wrap(text, int(width / letter), break_long_words=False)]
-
-
-def fitted(text: str, width: float) -> str:
-    """The text, escaped, in lines that fit below or above a tile of this width."""
-    return "<br>".join(wrapped(text, width=width, letter=6.4))
-
-
 def small(text: str) -> str:
     """The text in the smallest letters."""
     return f"<span style='font-size:{SMALLEST}px'>{text}</span>"
@@ -82,7 +70,7 @@ def heading(figure: go.Figure, text: str, *, size: int = 13, **where: Any) -> No
 
 def empty_sheet(text: str, *, title: str, width: int, note: str = "") -> go.Figure:
     """A figure without data and the sentence that says why."""
-    lines = wrapped(text, width=width - 60, letter=7.4) + [small(line) for line in wrapped(note, width=width - 40)]
+    lines = [wrapped(as_text(text), width - 60, letter=7.4), small(wrapped(as_text(note), width - 40))]
     figure = go.Figure().update_xaxes(visible=False).update_yaxes(visible=False)
     middle = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False}
     figure.add_annotation(text="<br>".join(lines), font={"size": 14}, **middle)
@@ -191,7 +179,7 @@ def level(
 def heat(
     figure: go.Figure, values: np.ndarray, *, rows: Sequence[str], columns: Sequence[str],
     scale: Sequence[tuple[float, str]], limits: tuple[float, float], texts: np.ndarray | None = None,
-    hover: np.ndarray | None = None, dark_from: float = np.inf, bar: str = "", **where: Any,
+    hover: np.ndarray | None = None, bar: str = "", **where: Any,
 ) -> None:  # fmt: skip
     """Add a matrix of coloured cells.
 
@@ -207,8 +195,6 @@ def heat(
         Values at which the colours end.
     texts, hover : (p, q) array of str, optional
         In each cell, and under the pointer; may hold tags.
-    dark_from : float
-        The value from which a cell's text is white.
     bar : str
         Title of the colour bar; none where empty.
     row, col : int, optional
@@ -216,19 +202,16 @@ def heat(
     """
     p, q = values.shape
     shared: dict[str, Any] = {"x": np.arange(q), "y": np.arange(p), "xgap": 2, "ygap": 2, **where}
-    unknown = [[0, UNKNOWN_CELL], [1, UNKNOWN_CELL]]
-    figure.add_heatmap(z=np.zeros((p, q)), colorscale=unknown, showscale=False, hoverinfo="skip", **shared)
+    look = {"texttemplate": None if texts is None else "%{text}", "textfont": {"size": 13}}
+    unknown = {"colorscale": [[0, UNKNOWN_CELL], [1, UNKNOWN_CELL]], "showscale": False, "hoverinfo": "skip"}
+    missing = None if texts is None else np.where(np.isnan(values), texts, "")
+    figure.add_heatmap(z=np.zeros((p, q)), text=missing, **unknown, **look, **shared)
     figure.add_heatmap(
         z=values, zmin=limits[0], zmax=limits[1], colorscale=[list(stop) for stop in scale], customdata=hover,
         hovertemplate=None if hover is None else "%{customdata}<extra></extra>", showscale=bool(bar), meta="value",
-        hoverongaps=True, colorbar={"title": {"text": bar}, "thickness": 12, "len": 1, "y": 1, "yanchor": "top"},
-        **shared,
+        text=texts, hoverongaps=True, **look, **shared,
+        colorbar={"title": {"text": bar}, "thickness": 12, "len": 1, "y": 1, "yanchor": "top"},
     )  # fmt: skip
-    notes, axes = [], {"xref": figure.data[-1].xaxis or "x", "yref": figure.data[-1].yaxis or "y"}
-    for (y, x), text in np.ndenumerate(np.empty((0, 0)) if texts is None else texts):
-        ink = ON_DARK if values[y, x] >= dark_from else ON_LIGHT
-        notes.append({"x": x, "y": y, "text": str(text), "showarrow": False, "font": {"size": 13, "color": ink}} | axes)
-    figure.layout.annotations = [*figure.layout.annotations, *notes]  # one by one, their cost grows with the square
     figure.update_xaxes(tickvals=np.arange(q), ticktext=list(columns), showgrid=False, zeroline=False, **where)
     rows_from_the_top(figure, rows, **where)
     figure.update_yaxes(range=[p - 0.5, -0.5], **where)
@@ -319,9 +302,6 @@ def tiles(
     n, count, drawn = len(grid), max(map(len, grid)), [one for column in grid for one in column if one]
     pictures = [one for one in drawn if isinstance(one, Tile) and one.picture is not None]
     lines = [one.note.count("<br>") + 1 for one in pictures if one.note]
-    tops = [column[0].heading for column in grid if isinstance(column[0], Tile)]
-    first = max((heading.count("<br>") for heading in tops), default=0)
-    top = (64 if title else 40) + 18 * first + 17 * (subtitle.count("<br>") + bool(subtitle))
     foot = max(12 + 18 * max(lines, default=0), 40 * (len(pictures) < len(drawn)))  # names of the bars
     own = [column for column, given in zip(grid, columns, strict=True) if not isinstance(given, Tile)]
     heights = [max(height(one) for one in row) for row in itertools.zip_longest(*own, fillvalue=Tile(None))]
@@ -332,7 +312,7 @@ def tiles(
         row_heights=heights, column_widths=[1.0] * (n - 1) + [last], horizontal_spacing=12 / width,
         vertical_spacing=(foot + 32) / body if count > 1 else 0,
     )  # fmt: skip
-    theme.finish(figure, width=width + 24, body=body, title=title, subtitle=subtitle, l=12, r=12, t=top, b=foot)
+    figure.update_layout(width=width + 24, showlegend=False)
     for col, panels in enumerate(grid, 1):
         names = [name for one in panels if isinstance(one, dict) for name in one["labels"]]
         for row, one in enumerate(panels, 1):
@@ -341,10 +321,10 @@ def tiles(
             elif one:
                 share_bars(figure, **one, row=row, col=col)
                 indent(figure, room_for(names, size=SMALLEST), row=row, col=col)
-    return figure.update_layout(showlegend=False)
+    return theme.finish(figure, width=width + 24, body=body, title=title, subtitle=subtitle, l=12, r=12, b=foot)
 
 
 def indent(figure: go.Figure, pixels: float, *, row: int, col: int) -> None:
-    """Leave room for the labels of an axis within its subplot of a finished figure."""
+    """Leave room for the labels of an axis within its subplot of a figure with a width."""
     axis = figure.get_subplot(row, col).xaxis
     axis.domain = (axis.domain[0] + pixels / figure.layout.width, axis.domain[1])

@@ -13,9 +13,9 @@ from medn_lab.records import Attribution, Clips, Predictions, positions
 from medn_lab.view import images, marks, theme
 from medn_lab.view.answers import score_bars
 from medn_lab.view.attribution import mapped_clip, sanity_lines
-from medn_lab.view.marks import ESTIMATE, SMALLEST, Tile, counted, fitted, tiles
+from medn_lab.view.marks import ESTIMATE, SMALLEST, Tile, counted, tiles
 from medn_lab.view.rows import clip_moments, clip_row, describe, shown_frames
-from medn_lab.view.theme import as_text, room_for
+from medn_lab.view.theme import as_text, room_for, wrapped
 
 APART = 0.95  # a branch separates a pair when at least this share of its controls lie nearer together
 FEWEST_CONTROLS = 20  # with fewer controls a share of .95 cannot be distinguished from all of them
@@ -97,7 +97,7 @@ def plot_pair(
     for name in names:
         moments, (picture, shown) = clip_moments(clips, name), images.magnified_apex(clips, name, magnify, size=PIXELS)
         title, note = ("apex", shown) if picture is None else (shown, moments.describe(moments.peak))
-        faces.append(Tile(picture, title, fitted(note, cell)))
+        faces.append(Tile(picture, title, wrapped(note, cell)))
     a, difference, b = flow_tiles(clips, names, cell=cell)
     columns: list[Any] = [faces, [a, b], difference]
     if attribution is not None:
@@ -126,7 +126,7 @@ def flow_tiles(clips: Clips, clip_ids: Sequence[str], *, cell: int) -> list[Tile
     (one, why_one), (other, why_other) = (images.motion_field(clips, place) for place in places)
     headings = "flow of a", "difference of flows, a − b", "flow of b"
     if one is None or other is None:
-        return [Tile(None, heading, fitted(why_one or why_other, cell)) for heading in headings]
+        return [Tile(None, heading, wrapped(why_one or why_other, cell)) for heading in headings]
     shown = [shown_frames(clips, place)[0] for place in places]
     plain = np.full((*clips.size, 3), 205, dtype=np.uint8)
     a, b = (images.enlarge(plain if frames is None else frames[0], PIXELS) for frames in shown)
@@ -137,7 +137,7 @@ def flow_tiles(clips: Clips, clip_ids: Sequence[str], *, cell: int) -> list[Tile
         "gain": min((images.arrow_grid(flow)[-1] for flow in flows if np.any(flow)), default=1.0),
     }
     drawn = [images.draw_flow(ground, flow, **look) for ground, flow in zip(grounds, flows, strict=True)]
-    return [Tile(face, name, fitted(note, cell)) for name, (face, note) in zip(headings, drawn, strict=True)]
+    return [Tile(face, name, wrapped(note, cell)) for name, (face, note) in zip(headings, drawn, strict=True)]
 
 
 def attribution_tiles(attribution: Attribution, clips: Clips, clip_ids: Sequence[str], *, part: str) -> list[Tile]:
@@ -285,7 +285,7 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820) -> go.Figure
     figure.update_xaxes(dtick=1, tickformat=".4~%").update_yaxes(dtick=0.25, tickformat=".0%", range=[-0.09, 1.09])
     figure.update_yaxes(title_text=f"{share}<br>nearer together in the emotion branch", zeroline=False)
     figure.update_layout(hovermode="closest")
-    return theme.finish(figure, width=width, body=428, title=title, subtitle=_subtitle(facts, pairs, width), l=78)
+    return theme.finish(figure, width=width, body=428, title=title, subtitle=_subtitle(facts, pairs), l=78)
 
 
 def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820) -> go.Figure:
@@ -336,10 +336,8 @@ def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820) -> go.Figure:
     figure.update_yaxes(type="category").update_xaxes(title_text="clips")
     figure.update_layout(barmode="stack", bargap=0.28, uniformtext={"minsize": SMALLEST, "mode": "hide"})
     figure.update_layout(legend_traceorder="normal")
-    return theme.finish(
-        figure, width=width, body=36 * len(shown) + 10, title=title, subtitle=_subtitle(facts, sets, width),
-        l=room_for(names),
-    )  # fmt: skip
+    subtitle = _subtitle(facts, sets)
+    return theme.finish(figure, width=width, body=36 * len(shown), title=title, subtitle=subtitle, l=room_for(names))
 
 
 def plot_pair_separation(table: pd.DataFrame, *, width: int = 820) -> go.Figure:
@@ -382,7 +380,7 @@ def plot_pair_separation(table: pd.DataFrame, *, width: int = 820) -> go.Figure:
     pairs, clips, subjects = (counted(first[f"n_{what}s"], what) for what in ("pair", "clip", "subject"))
     facts = [f"{pairs} compared with {first['n_controls']} of the same AU set and one emotion", clips, subjects]
     facts += [f"{table.attrs['level']:.0%} interval over subjects"] if "level" in table.attrs else []
-    subtitle = _subtitle(facts, table, width)
+    subtitle = _subtitle(facts, table)
     return theme.finish(figure, width=width, body=62 * len(table), title=title, subtitle=subtitle, r=64)
 
 
@@ -393,6 +391,6 @@ def _nothing(table: pd.DataFrame, *, title: str, width: int) -> go.Figure:
     return marks.empty_sheet(f"{why[:1].upper()}{why[1:]}.", title=title, width=width, note=rule)
 
 
-def _subtitle(facts: Sequence[str], table: pd.DataFrame, width: int) -> str:
-    """The facts on one line, and the rule by which the pairs were found."""
-    return "<br>".join([" · ".join(facts), *marks.wrapped(str(table.attrs.get("rule", "")), width=width - 40)])
+def _subtitle(facts: Sequence[str], table: pd.DataFrame) -> str:
+    """The facts, and the rule by which the pairs were found."""
+    return "<br>".join(filter(None, [" · ".join(facts), as_text(table.attrs.get("rule", ""))]))

@@ -265,6 +265,16 @@ def room_for(labels: Iterable[str], *, size: int = 12) -> int:
     return 24 + round(0.55 * size * max(map(len, lines), default=0))
 
 
+def wrapped(text: str, width: float, *, letter: float = 6.4) -> str:
+    """An escaped text, which may hold tags, in lines of at most `width` pixels, with letters of this width."""
+    lines = [""]
+    for word in re.split(r" (?![^<>]*>)|(?=<br>)", text):
+        longer = f"{lines[-1]} {word}".lstrip()
+        fits = not lines[-1] or letter * len(re.sub("<[^>]*>", "", longer)) <= width
+        lines = [*lines[:-1], longer] if fits and not word.startswith("<br>") else [*lines, word.removeprefix("<br>")]
+    return "<br>".join(lines)
+
+
 def finish(
     figure: go.Figure, *, width: int, body: float, title: str = "", subtitle: str = "", **margin: float
 ) -> go.Figure:
@@ -272,19 +282,22 @@ def finish(
 
     Title and subtitle may hold plotly's tags, so that text from data must be escaped by the caller. `body` is the
     height of the plots. The margins ``l, r, t, b`` follow from the names of the lines, the title, the subtitle, the
-    headings, the feet of the x axes and the legend where they are not given. The figure is changed in place and
-    returned.
+    headings, the feet of the x axes and the legend where they are not given. The subtitle is wrapped. The figure is
+    changed in place and returned.
     """
     keep_figures_in_html()
-    above = any(note.y == 1 and note.yref != "y" for note in figure.layout.annotations)
+    subtitle = wrapped(subtitle, width - 28)
+    heads = [note.text for note in figure.layout.annotations if note.y == 1 and note.yref != "y"]
     feet = [24.0]
     for axis in figure.select_xaxes():
+        heads += axis.ticktext if axis.side == "top" else ()
         ticks = (room_for(axis.ticktext or ()) - 24) * abs(np.sin(np.radians(axis.tickangle or 0)))
         feet.append(28 + ticks + 20 * bool(axis.title.text))
     named = [str(trace.name) for trace in figure.data if trace.name and trace.showlegend is not False]
     lines = list(figure.layout.yaxis.ticktext or ())
     room = {"l": room_for(lines) if lines else 60, "r": 20, "b": max(feet) + legend_height(named, width)}
-    room["t"] = 48 + 17 * len(re.findall("<br>", f"<br>{subtitle}" * bool(subtitle))) + 20 * above
+    room["t"] = 50 + 17 * (subtitle.count("<br>") + bool(subtitle))
+    room["t"] += 18 * max((1 + head.count("<br>") for head in heads), default=0)
     room |= margin
     height = round(body + room["t"] + room["b"])
     figure.update_layout(template=LOOK, width=width, height=height, margin=room)

@@ -28,10 +28,6 @@ _CURVES = {
     "leak_emotion_from_motion": ("emotion from the motion branch", theme.BRANCH_COLOURS["motion"]),
 }
 _COLOURS = {name: colour for name, (_, colour) in _CURVES.items()}
-_VARIANTS = {
-    "motion only": theme.BRANCH_COLOURS["motion"], "emotion only": theme.BRANCH_COLOURS["emotion"], "none": theme.GREY,
-    "orthogonal": "#2F7FD0", "bottleneck": "#7D55CC",
-}  # fmt: skip
 _CEILINGS = {"au_only": "AUs alone", "cue_only": "cue alone", "joint": "both"}
 
 
@@ -86,7 +82,7 @@ def plot_history(history: History, *, width: int = 960) -> go.Figure:
     gaps = {"horizontal_spacing": 0.09, "vertical_spacing": 90 / body}
     figure = make_subplots(rows=rows, cols=2, subplot_titles=titles[: 2 * rows], **gaps)
     for place, columns in enumerate(list(panels.values())[: 2 * rows]):
-        key, (row, col) = f"legend{place + 1 if place else ''}", (place // 2 + 1, place % 2 + 1)
+        where = {"row": place // 2 + 1, "col": place % 2 + 1}
         bases = [name.removeprefix("validation_").removesuffix("_allowed") for name in columns]
         unnamed = [base for base in dict.fromkeys(bases) if base not in _CURVES]
         colours = _COLOURS | dict(zip(unnamed, cycle(theme.CATEGORY_COLOURS[1:]), strict=False))
@@ -97,27 +93,21 @@ def plot_history(history: History, *, width: int = 960) -> go.Figure:
             title = f"{title.removesuffix(', training clips')}, validation clips" if second else title
             figure.add_scatter(
                 x=table["epoch"], y=table[name], name="allowed: " * allowed + title, meta=name, connectgaps=True,
-                mode="lines" if allowed else "lines+markers", hovertemplate="%{y:.3f}", row=row, col=col, legend=key,
+                mode="lines" if allowed else "lines+markers", hovertemplate="%{y:.3f}", **where,
                 showlegend=not allowed and not (second and base in columns and "accuracy" not in base),
                 line={"color": colours[base], "width": 3 if name == "loss" else 2},
                 line_dash="dash" if second else "dot" if allowed else "solid", marker_size=6,
                 marker_symbol="circle-open" if second else "circle",
             )  # fmt: skip
-        # Losses and dependence fall and accuracies rise: each legend stands in the corner that stays empty.
-        plot, edge = figure.get_subplot(row, col), 0 if place == 1 else 1
-        corner = {"x": plot.xaxis.domain[1], "y": plot.yaxis.domain[edge], "yanchor": ("bottom", "top")[edge]}
-        legend = {"orientation": "v", "itemsizing": "trace", "xanchor": "right", "yref": "paper", **corner}
-        figure.update_layout({key: legend})
     figure.update_xaxes(title_text="epoch", rangemode="tozero", dtick=1 if len(history) <= 12 else None)
     figure.update_yaxes(title_text="loss", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title_text="share of clips, or UF1", range=[0, 1.02], tickformat=".0%", row=1, col=2)
     if rows == 2:
         figure.update_yaxes(title_text="0 independent, 1 a copy", range=[-0.1, 1.04], row=2, col=1)
-        ticks = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]  # above 1 is room for the legend
-        figure.update_yaxes(title_text="AUC (0.5 is chance)", range=[0.38, 1.22], tickvals=ticks, row=2, col=2)
+        figure.update_yaxes(title_text="AUC (0.5 is chance)", range=[0.38, 1.02], row=2, col=2)
     title = f"<b>Training</b> · {as_text(summary(history))}"
-    figure.update_layout(hovermode="x unified")
-    return theme.finish(figure, width=width, body=body, title=title, b=48)
+    figure.update_layout(hovermode="x unified", legend_itemsizing="trace")
+    return theme.finish(figure, width=width, body=body, title=title)
 
 
 def summary(history: History) -> str:
@@ -173,8 +163,8 @@ def plot_variants(
     for place, (variant, rows) in enumerate(groups):
         shown = rows[columns].set_axis(["value", "low", "high"], axis=1).assign(reason=" ")
         label = [one if by == "variant" else f"{as_text(variant)}, {one}" for one in map(as_text, rows[by])]
-        colour, name = _VARIANTS.get(str(variant), theme.category_style(place)[0]), str(variant)
-        forest(figure, shown, labels=label, name=name, colour=colour, legend=len(groups) > 1)
+        look = {"colour": theme.category_style(place)[0], "legend": len(groups) > 1}
+        forest(figure, shown, labels=label, name=str(variant), **look)
         on_its_line = rows[by].map(as_text).map(lines.index).to_numpy()
         figure.data[-1].y = on_its_line + 0.7 * ((place + 0.5) / len(groups) - 0.5)
     ends = [*(ceilings or {}).values(), *table[columns].to_numpy(dtype=float).ravel()]
