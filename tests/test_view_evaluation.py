@@ -62,9 +62,8 @@ def test_each_fold_is_a_bar_with_its_clips_next_to_the_pooled_score_and_the_floo
     scores = pd.DataFrame([row | {"n_clips": 46, "n_subjects": 3}, row | {"part": "a", "value": 0.1}])
     figure = view.plot_folds(folds, scores=scores)
     bars, failed = by_meta(figure, "accuracy"), by_meta(figure, "failed")
-    assert (list(bars.x), list(bars.y), list(bars.text)) == ([0, 1, 2], [0.9, 0.5, 0.25], [30, 12, 4])
-    assert list(figure.layout.xaxis.ticktext) == ["02", "03", "01", "04"]
-    assert (list(failed.x), list(failed.customdata[0])) == ([3], ["a/04", "no &lt;fear&gt;"])
+    assert (list(bars.x), list(bars.y), list(bars.text)) == (["a/02", "a/03", "a/01"], [0.9, 0.5, 0.25], [30, 12, 4])
+    assert (list(failed.x), list(failed.customdata[0])) == (["a/04"], ["no &lt;fear&gt;"])
     assert [(shape.y0, shape.y1) for shape in figure.layout.shapes] == [(0.5, 0.9), (0.74, 0.74), (0.42, 0.42)]
     assert words(figure) == ["pooled 0.740", "AU-only floor 0.420"]
     assert "[0.500, 0.900], 46 clips of 3 subjects" in texts(figure)
@@ -101,11 +100,11 @@ def test_only_a_difference_clear_of_zero_is_filled_and_each_subjects_accuracies_
     assert (labels, list(marks.x)) == (["accuracy", "UF1"], [0.2, -0.05])
     assert list(marks.marker.symbol) == ["circle", "circle-open"]
     assert "MEDN minus motion" in texts(figure)
-    a, b = by_meta(figure, "a"), by_meta(figure, "b")
-    assert list(a.y) == [0.8, 0.5, 0.2]  # from the largest gain to the largest loss
-    assert list(b.y) == [0.4, 0.5, 0.4]
-    assert np.allclose(b.y + b.error_y.array - b.error_y.arrayminus, a.y)
-    assert (a.name, b.name, figure.layout.xaxis2.ticktext) == ("MEDN", "motion", ("2", "3", "1"))
+    a, b = figure.data[-1], by_meta(figure, "b")
+    assert list(a.x) == [0.8, 0.5, 0.2]  # from the largest gain to the largest loss
+    assert list(b.x) == [0.4, 0.5, 0.4]
+    assert np.allclose(a.x + a.error_x.array - a.error_x.arrayminus, b.x)
+    assert (a.name, b.name, figure.layout.yaxis2.ticktext) == ("MEDN", "motion", ("x/2", "x/3", "x/1"))
     labels, _ = lines(view.plot_comparison(pd.concat([comparison, comparison.assign(model_a="dense <all>")])))
     assert labels[::3] == ["MEDN<br>− motion, accuracy", "dense &lt;all&gt;<br>− motion, UF1"]
 

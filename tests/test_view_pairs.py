@@ -86,7 +86,7 @@ def test_no_pairs_give_the_reason(clips, features):
         view.plot_confusable_sets(confusable_sets(table)),
         view.plot_pair_separation(pair_separation(table, features=features)),
     ):
-        assert not figure.data
+        assert [trace.x for trace in figure.data] == [(None,)]
         assert "the AUs of all 40 clips are unknown" in texts(figure)
 
 

@@ -57,13 +57,12 @@ def draw_confusion(figure: go.Figure, counts: pd.DataFrame, **where: Any) -> Non
     totals = counts.sum(axis=1)
     shares = counts.div(totals.where(totals > 0), axis=0).to_numpy(dtype=float)
     true, predicted = ([as_text(name) for name in names] for names in (counts.index, counts.columns))
-    texts, hover = np.empty((2, *shares.shape), dtype=object)
-    for (y, x), share in np.ndenumerate(shares):
-        n, percent = int(counts.iloc[y, x]), "–" if np.isnan(share) else f"{share:.0%}"
-        texts[y, x] = f"<b>{n:,}</b><br>{small(percent)}"
-        hover[y, x] = f"true {true[y]}, predicted {predicted[x]}<br>{counted(n, 'clip')}, {percent} of the row"
+    texts = np.empty(shares.shape, dtype=object)
+    for cell, share in np.ndenumerate(shares):
+        percent = small("–" if np.isnan(share) else f"{share:.0%}")
+        texts[cell] = f"<b>{int(counts.iloc[cell]):,}</b><br>{percent}"
     heat(
-        figure, shares, columns=predicted, scale=theme.SHARE_SCALE, limits=(0, 1), texts=texts, hover=hover,
+        figure, shares, columns=predicted, scale=theme.SHARE_SCALE, limits=(0, 1), texts=texts,
         rows=[f"{name}<br>n = {total:,.0f}" for name, total in zip(true, totals, strict=True)], **where,
     )  # fmt: skip
     turned = max(map(len, predicted), default=0) > 11
@@ -129,7 +128,7 @@ def score_bars(predictions: Predictions, clip_id: str) -> dict[str, Any]:
     shares, label = clip_scores(predictions, clip_id)
     own, colours = [name == label for name in shares.index], [theme.emotion_colour(name) for name in shares.index]
     labels = [as_text(name) + " ◀ label" * (name == label) for name in shares.index]
-    named = {"title": "Emotion scores", "labels": labels}
+    named = {"name": "Emotion scores", "labels": labels}
     return {"values": shares.to_numpy(), "colours": colours, "outlined": own, **named}
 
 
@@ -145,7 +144,7 @@ def au_bars(predictions: Predictions, clip_id: str, *, most: int | None = None) 
     table = table.sort_values(["there", "probability"], ascending=False).head(most or len(table)).sort_index()
     labels = table["au"] + table["coded"].map({True: " ◆", False: " ◇"}).fillna("")
     colours = [theme.BRANCH_COLOURS["motion"] if share >= 0.5 else ABSENT for share in table["probability"]]
-    named = {"title": "AU scores, ◆ coded", "labels": list(labels)}
+    named = {"name": "AU scores, ◆ coded", "labels": list(labels)}
     return {"values": table["probability"].to_numpy(), "colours": colours, **named}
 
 
@@ -185,7 +184,7 @@ def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460) 
     if not (drawn := au_bars(predictions, clip_id)):
         raise ValueError("these predictions hold no AU scores: the model has no motion branch or was made without AUs")
     figure, title = go.Figure(), f"<b>AU scores</b> · {as_text(clip_id)}"
-    share_bars(figure, **drawn)
+    share_bars(figure, drawn)
     level(figure, 0.5, dash="dot")
     figure.update_xaxes(title_text="probability (sigmoid)")
     subtitle = "bar: the motion branch's probability · ◆ coded, ◇ coded absent"

@@ -139,13 +139,10 @@ def plot_attribution(
         marks.bars(
             figure, one.course, labels=names, colours=signs if one.signed else theme.GREY, horizontal=False, **where
         )
-        courses, plot = [other.course for other in drawn], figure.get_subplot(**where)
-        low, high = np.min(courses, initial=0.0), np.max(courses, initial=0.0)
-        room = 0.06 * (high - low) or 1.0
         marks.indent(figure, 44, **where)
-        plot.xaxis.update(tickfont_size=SMALLEST, tickangle=0, showgrid=False)
-        plot.yaxis.update(range=[low - room * (low < 0), high + room], nticks=5, tickformat=".2~g")
-        plot.yaxis.update(zerolinecolor=theme.INK, tickfont_size=SMALLEST)
+        figure.update_xaxes(tickfont_size=SMALLEST, tickangle=0, showgrid=False, **where)
+        figure.update_yaxes(matches=figure.get_subplot(1, where["col"]).xaxis.anchor if row > 1 else None, **where)
+        figure.update_yaxes(nticks=5, tickformat=".2~g", zerolinecolor=theme.INK, tickfont_size=SMALLEST, **where)
         heading(figure, "Attribution per frame" + ", absolute values" * (not one.signed), **where)
     return figure
 

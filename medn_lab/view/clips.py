@@ -15,13 +15,12 @@ from medn_lab.view.answers import au_bars, score_bars
 from medn_lab.view.images import enlarge
 from medn_lab.view.marks import Tile, tiles
 from medn_lab.view.rows import clip_moments, clip_row, coded_aus, describe, shown_frames
-from medn_lab.view.theme import as_text, room_for, wrapped
+from medn_lab.view.theme import as_text, wrapped
 
 PIXELS = 256  # longer side to which a picture is enlarged before it is embedded
 DIFFERENCE_GAIN = 4.0  # by how much the difference of two frames is made larger before it is drawn around grey
 MOST_AUS = 7
 WAYS = ("u, right", "v, down")
-BARS = 118  # pixels that the bars keep, however long their labels
 
 
 def plot_clip(clips: Clips, clip_id: str, *, predictions: Predictions | None = None, width: int = 1020) -> go.Figure:
@@ -64,12 +63,9 @@ def plot_clip(clips: Clips, clip_id: str, *, predictions: Predictions | None = N
     there = "<br>".join([theme.au_name(au) for au, value in coded.items() if value][:MOST_AUS])
     lacking = there or ("no AU is coded" if any(value is not None for value in coded.values()) else "AUs are not coded")
     scores: list[Any] = [Tile(None, "AUs", lacking), Tile(None, "Emotion scores", "no predictions were given")]
-    labels: list[str] = []
     if predictions is not None:
-        bars = score_bars(predictions, clip_id)
-        scores = [au_bars(predictions, clip_id, most=MOST_AUS) or scores[0], bars]
-        labels = [label for one in scores if isinstance(one, dict) for label in one["labels"]]
-    right = max(0.265 * width, room_for(labels, size=11) + BARS)
+        scores = [au_bars(predictions, clip_id, most=MOST_AUS) or scores[0], score_bars(predictions, clip_id)]
+    right = max(0.28 * width, 250)
     cell = (width - 24 - right) / 3
     duration = "" if moments.milliseconds is None else f" · {moments.milliseconds[-1]:.0f} ms"
     columns: list[Any] = []

@@ -19,7 +19,6 @@ RULES = {
     "validation": ("best on validation", WITHIN),
     "best_on_test": ("best on test: optimistic", ABOVE),
 }
-MOST_NAMED = 40  # folds whose names fit under the bars
 
 
 def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figure:
@@ -116,20 +115,19 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None =
     """
     need(folds, ("held_out", "n_test", "accuracy", "error"), maker="evaluate.evaluate_loso(...).folds")
     rows = folds.sort_values(["accuracy", "n_test"], ascending=False, kind="stable", na_position="last")
-    rows = rows.assign(place=np.arange(len(rows)), held_out=rows["held_out"].map(as_text), low=0.035)
-    rows["error"] = rows["error"].map(as_text)
-    done, failed, few = rows[rows["accuracy"].notna()], rows[rows["accuracy"].isna()], len(rows) <= MOST_NAMED
+    rows = rows.assign(held_out=rows["held_out"].map(as_text), error=rows["error"].map(as_text), low=0.035)
+    done, failed = rows[rows["accuracy"].notna()], rows[rows["accuracy"].isna()]
     figure = go.Figure()
     figure.add_bar(
-        x=done["place"], y=done["accuracy"], customdata=done[["held_out", "n_test"]], meta="accuracy", textangle=0,
-        marker_color=theme.CATEGORY_COLOURS[0], text=done["n_test"] if few else None, textfont_size=SMALLEST,
+        x=done["held_out"], y=done["accuracy"], customdata=done[["n_test"]], meta="accuracy", textangle=0,
+        marker_color=theme.CATEGORY_COLOURS[0], text=done["n_test"], textfont_size=SMALLEST,
         textposition=np.where(done["accuracy"] > 0.07, "inside", "outside"), insidetextanchor="start",
-        hovertemplate="%{customdata[0]}: %{y:.1%} of %{customdata[1]} clips<extra></extra>",
+        hovertemplate="%{x}: %{y:.1%} of %{customdata[0]} clips<extra></extra>",
     )  # fmt: skip
     figure.add_scatter(
-        x=failed["place"], y=failed["low"], text=["✕"] * len(failed), meta="failed", mode="text",
-        textfont={"color": ABOVE, "size": SMALLEST}, customdata=failed[["held_out", "error"]],
-        hovertemplate="%{customdata[0]} failed: %{customdata[1]}<extra></extra>",
+        x=failed["held_out"], y=failed["low"], text=["✕"] * len(failed), meta="failed", mode="text",
+        textfont={"color": ABOVE, "size": SMALLEST}, customdata=failed[["error"]],
+        hovertemplate="%{x} failed: %{customdata[0]}<extra></extra>",
     )  # fmt: skip
     row = scores.query("measure == 'accuracy' and part == 'all'").iloc[0]
     if not np.isnan(row["low"]):
@@ -145,30 +143,14 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None =
         figure.add_hline(y=row[key], line=line, annotation=label, annotation_position="right")
     pooled = marks.interval_text(row["value"], row["low"], row["high"])
     facts = [f"pooled accuracy {pooled}, {row['n_clips']:.0f} clips of {row['n_subjects']:.0f} subjects"]
-    facts += [f"✕ failed ({len(failed)})"] * bool(len(failed)) + ["in each bar: its clips"] * few
-    names = without_common_start(list(rows["held_out"]))
+    facts += [f"✕ failed ({len(failed)})"] * bool(len(failed)) + ["in each bar: its clips"]
     figure.update_yaxes(range=[0, 1.02], dtick=0.25, tickformat=".0%", title_text="accuracy")
-    ticks = {"tickvals": rows["place"], "ticktext": names} if few else {"tickvals": []}
-    figure.update_xaxes(range=[-0.7, len(rows) - 0.3], tickangle=-60, showgrid=False, **ticks)
-    figure.update_layout(showlegend=False, xaxis_title_text=None if few else f"{len(rows)} folds, sorted")
+    figure.update_xaxes(type="category", tickangle=-60, showgrid=False)
+    figure.update_layout(showlegend=False, uniformtext={"minsize": SMALLEST, "mode": "hide"})
     return theme.finish(
         figure, width=width or int(np.clip(210 + 30 * len(rows), 640, 980)), body=218, r=150,
-        title="<b>Accuracy per fold</b>", subtitle=" · ".join(facts),
+        title="<b>Accuracy per fold</b>", subtitle=" · ".join(facts), b=room_for(rows["held_out"]),
     )  # fmt: skip
-
-
-def without_common_start(names: list[str]) -> list[str]:
-    """Names without the words that all of them begin with, so that more of them fit.
-
-    Examples
-    --------
-    >>> without_common_start(["set1-s01", "set1-s12"]), without_common_start(["01", "02"])
-    (['s01', 's12'], ['01', '02'])
-    """
-    pairs = zip(min(names), max(names), strict=False)
-    same = next((place for place, (a, b) in enumerate(pairs) if a != b), 0)
-    cut = 1 + max(names[0][:same].rfind(mark) for mark in "-_/ ")
-    return [name[cut:] for name in names]
 
 
 def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None, width: int = 960) -> go.Figure:
@@ -218,22 +200,17 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
         rows = subjects.assign(difference=subjects["a"] - subjects["b"], subject=subjects["subject"].map(as_text))
         rows = rows.sort_values(["difference", "a"], ascending=False, kind="stable").reset_index(drop=True)
         colours = np.select([rows["difference"] > 0, rows["difference"] < 0], [WITHIN, ABOVE], theme.GREY)
-        ends = rows[["a", "b"]]
-        between = marks.error_bar(rows["b"], ends.min(axis=1), ends.max(axis=1), colour=theme.GREY) | {"width": 0}
-        for side, name, symbol in (("b", b.iloc[0], "circle-open"), ("a", a.iloc[0], "circle")):
-            figure.add_scatter(
-                x=rows.index, y=rows[side], mode="markers", name=name, meta=side, row=1, col=2,
-                error_y=between if side == "b" else None, customdata=rows[["subject", "n_clips"]],
-                marker={"size": 9, "symbol": symbol, "color": colours, "line": {"width": 2, "color": colours}},
-                hovertemplate=f"%{{customdata[0]}}: %{{y:.1%}} of %{{customdata[1]}} clips<extra>{name}</extra>",
-            )  # fmt: skip
-        shown = without_common_start(list(rows["subject"])) if len(rows) <= MOST_NAMED else []
-        axis = {"tickvals": rows.index[: len(shown)], "ticktext": shown, "tickangle": -60, "showgrid": False}
-        figure.update_xaxes(title_text=counted(len(rows), "subject"), zeroline=False, **axis, row=1, col=2)
-        figure.update_yaxes(range=[-0.03, 1.04], tickformat=".0%", title_text="accuracy", row=1, col=2)
+        value, ends = rows["a"], rows[["a", "b"]]
+        rows = rows.assign(value=value, low=ends.min(axis=1), high=ends.max(axis=1))
+        look = {"colour": list(colours), "name": a.iloc[0], "references": {"b": b.iloc[0]}}
+        forest(figure, rows, labels=list(rows["subject"]), **look, row=1, col=2)
+        hover = zip(rows["subject"], value, rows["n_clips"], strict=True)
+        figure.data[-1].customdata = [f"{who}: {share:.1%} of {counted(n, 'clip')}" for who, share, n in hover]
+        figure.update_xaxes(range=[-0.03, 1.04], tickformat=".0%", title_text="accuracy", row=1, col=2)
     return theme.finish(
-        figure, width=width, body=max(44 * len(table), 224 * both), title="<b>Comparison of two models</b>",
+        figure, width=width, body=max(44 * len(table), 18 * len(subjects) if both else 0),
         subtitle=f"{a.iloc[0]} minus {b.iloc[0]}" if one_pair else "difference = first minus second model",
+        title="<b>Comparison of two models</b>",
     )  # fmt: skip
 
 

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 from PIL import Image
-from scipy.ndimage import binary_erosion, gaussian_filter
+from scipy.ndimage import gaussian_filter
 
 from medn_lab.records import Clips, au_columns
 from medn_lab.view import theme
 from medn_lab.view.rows import clip_moments, clip_row, shown_frames
 
 _ARROW_COLOUR, _ARROW_CASING = (255, 226, 64), (20, 16, 32)
-_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
 def enlarge(image: np.ndarray, size: int) -> np.ndarray:
@@ -336,10 +335,11 @@ def draw_kept(face: np.ndarray, kept: np.ndarray) -> np.ndarray:
 def draw_outline(picture: np.ndarray, region: np.ndarray) -> np.ndarray:
     """The picture with a white line, dark on both sides, around a region (h, w) bool of another size."""
     inside = cv2.resize(region.astype(np.float32), picture.shape[1::-1], interpolation=cv2.INTER_LINEAR) >= 0.5
-    line = inside & ~binary_erosion(inside)
-    line = cv2.dilate(line.astype(np.uint8), _CROSS, iterations=round(max(picture.shape[:2]) / 300))
-    drawn = np.where(cv2.dilate(line, _CROSS)[..., None] > 0, (25, 25, 30), picture)
-    return np.where(line[..., None] > 0, 255, drawn).astype(np.uint8)
+    edges, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    drawn, thick = np.ascontiguousarray(picture).copy(), 1 + round(max(picture.shape[:2]) / 300)
+    for colour, width in (((25, 25, 30), thick + 3), ((255, 255, 255), thick)):
+        cv2.drawContours(drawn, edges, -1, colour, width)
+    return drawn
 
 
 def region_of(clips: Clips, clip_id: str, region: str) -> np.ndarray:

@@ -185,7 +185,7 @@ def plot_embeddings(
 
 
 def plot_map_stability(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
-    """Draw how far maps of the same features agree whose seeds alone differ, a dot a pair of seeds.
+    """Draw how far maps of the same features agree whose seeds alone differ: the mean of all pairs, lowest to highest.
 
     First panel: the share of nearest clips that two maps have in common; 1 is best, the dashed line is chance. Second
     panel: the share of the spread in which two maps differ after the best shift, turn and scale; 0 is best. Where
@@ -216,27 +216,18 @@ def plot_map_stability(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     labels, colours = [as_text(name) for name in names], [theme.BRANCH_COLOURS.get(name, theme.INK) for name in names]
     titles = ["Neighbours in common · 1 is best", "Disparity of places · 0 is best"]
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=titles)
-    places = table["map"].map(names.index)
     for column, measure in enumerate(("overlap", "disparity"), start=1):
-        figure.add_scatter(
-            x=table[measure], y=places, customdata=table[["seed_a", "seed_b"]], meta=f"{measure} a pair",
-            marker={"size": 9, "opacity": 0.45, "color": [colours[place] for place in places]}, mode="markers",
-            hovertemplate="seeds %{customdata[0]} and %{customdata[1]}: %{x:.3f}<extra></extra>", showlegend=False,
-            row=1, col=column,
-        )  # fmt: skip
-        means = table.groupby("map", sort=False)[[measure]].mean().rename(columns={measure: "value"})
+        means = table.groupby("map", sort=False)[measure].agg(value="mean", low="min", high="max")
         look: dict[str, Any] = {"texts": [f"{mean:.2f}" for mean in means["value"]], "colour": colours, "legend": False}
         marks.forest(figure, means, labels=labels, name=f"mean {measure}", **look, row=1, col=column)
     first = table.iloc[0]
     marks.level(figure, float(first["chance"]), row=1, col=1)
     figure.update_xaxes(range=[-0.03, 1.03], tickformat=".1f", title_text="share of nearest clips in common")
     figure.update_xaxes(title_text="share of the spread that differs", row=1, col=2)
-    facts = [marks.counted(first["n_clips"], "clip"), marks.counted(len({*table["seed_a"], *table["seed_b"]}), "seed")]
-    facts += [f"{first['n_neighbors']} neighbours"]
-    return theme.finish(
-        figure, width=width, body=62 * len(names), title="<b>Stability of the maps over seeds</b>",
-        subtitle=" · ".join([*facts, "a dot is a pair of seeds", f"dashed: chance {first['chance']:.2f}"]),
-    )  # fmt: skip
+    n_seeds, title = len({*table["seed_a"], *table["seed_b"]}), "<b>Stability of the maps over seeds</b>"
+    facts = [marks.counted(first["n_clips"], "clip"), marks.counted(n_seeds, "seed"), "line: lowest to highest pair"]
+    facts += [f"dashed: chance {first['chance']:.2f}", f"{first['n_neighbors']} neighbours"]
+    return theme.finish(figure, width=width, body=62 * len(names), title=title, subtitle=" · ".join(facts))
 
 
 def params_line(embedding: Embedding) -> str:

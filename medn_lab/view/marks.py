@@ -68,15 +68,6 @@ def heading(figure: go.Figure, text: str, *, size: int = 13, **where: Any) -> No
     figure.add_annotation(text=text, showarrow=False, font={"size": size}, **place, **where)
 
 
-def empty_sheet(text: str, *, title: str, width: int, note: str = "") -> go.Figure:
-    """A figure without data and the sentence that says why."""
-    lines = [wrapped(as_text(text), width - 60, letter=7.4), small(wrapped(as_text(note), width - 40))]
-    figure = go.Figure().update_xaxes(visible=False).update_yaxes(visible=False)
-    middle = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False}
-    figure.add_annotation(text="<br>".join(lines), font={"size": 14}, **middle)
-    return theme.finish(figure, width=width, body=116, title=title, l=20)
-
-
 def error_bar(value: np.ndarray, low: np.ndarray, high: np.ndarray, *, colour: str | None = None) -> dict[str, Any]:
     """Plotly's ``error_x`` or ``error_y`` from the ends of intervals; none where an end is not known."""
     look = {"type": "data", "symmetric": False, "thickness": 2, "width": 5, "color": colour}
@@ -194,7 +185,7 @@ def heat(
     limits : (lowest, highest)
         Values at which the colours end.
     texts, hover : (p, q) array of str, optional
-        In each cell, and under the pointer; may hold tags.
+        In each cell, and under the pointer (names and text where there is none); may hold tags.
     bar : str
         Title of the colour bar; none where empty.
     row, col : int, optional
@@ -202,14 +193,14 @@ def heat(
     """
     p, q = values.shape
     shared: dict[str, Any] = {"x": np.arange(q), "y": np.arange(p), "xgap": 2, "ygap": 2, **where}
+    over = "%{y}, %{x}<br>%{text}<extra></extra>" if hover is None else "%{customdata}<extra></extra>"
     look = {"texttemplate": None if texts is None else "%{text}", "textfont": {"size": 13}}
     unknown = {"colorscale": [[0, UNKNOWN_CELL], [1, UNKNOWN_CELL]], "showscale": False, "hoverinfo": "skip"}
     missing = None if texts is None else np.where(np.isnan(values), texts, "")
     figure.add_heatmap(z=np.zeros((p, q)), text=missing, **unknown, **look, **shared)
     figure.add_heatmap(
         z=values, zmin=limits[0], zmax=limits[1], colorscale=[list(stop) for stop in scale], customdata=hover,
-        hovertemplate=None if hover is None else "%{customdata}<extra></extra>", showscale=bool(bar), meta="value",
-        text=texts, hoverongaps=True, **look, **shared,
+        text=texts, hovertemplate=over, showscale=bool(bar), meta="value", hoverongaps=True, **look, **shared,
         colorbar={"title": {"text": bar}, "thickness": 12, "len": 1, "y": 1, "yanchor": "top"},
     )  # fmt: skip
     figure.update_xaxes(tickvals=np.arange(q), ticktext=list(columns), showgrid=False, zeroline=False, **where)
@@ -235,17 +226,13 @@ def bars(
         figure.update_yaxes(autorange="reversed", showgrid=False, **where)
 
 
-def share_bars(
-    figure: go.Figure, values: Sequence[float] | np.ndarray, *, labels: Sequence[str], colours: Sequence[str],
-    title: str = "", outlined: Sequence[bool] = (), **where: Any,
-) -> None:  # fmt: skip
-    """Add bars of shares from 0 to 1, each with its percentage, under a title."""
-    texts = [f"{share:.0%}" for share in values]
-    bars(figure, values, labels=labels, colours=colours, texts=texts, outlined=outlined, name=title, **where)
+def share_bars(figure: go.Figure, drawn: dict[str, Any], **where: Any) -> None:
+    """Add the bars of shares from 0 to 1 that arguments of `bars` describe, each with its percentage, under a name."""
+    bars(figure, **drawn, texts=[f"{share:.0%}" for share in drawn["values"]], **where)
     axis = {"tickvals": [0, 0.5, 1], "tickformat": ".0%", "tickangle": 0, "tickfont": {"size": SMALLEST}}
     figure.update_xaxes(range=[0, 1.32], **axis, **where)
     figure.update_yaxes(tickfont={"size": SMALLEST}, dtick=1, **where)
-    heading(figure, title, size=12, **where)
+    heading(figure, drawn["name"], size=12, **where)
 
 
 class Tile(NamedTuple):
@@ -305,7 +292,8 @@ def tiles(
     foot = max(12 + 18 * max(lines, default=0), 40 * (len(pictures) < len(drawn)))  # names of the bars
     own = [column for column, given in zip(grid, columns, strict=True) if not isinstance(given, Tile)]
     heights = [max(height(one) for one in row) for row in itertools.zip_longest(*own, fillvalue=Tile(None))]
-    body, width = max(sum(heights) + (count - 1) * (foot + 32), cell - 12), int((n - 1 + last) * cell)
+    body, width = sum(heights) + (count - 1) * (foot + 32), int((n - 1 + last) * cell)
+    body = max(body, (cell - 12) * (len(own) < n))
     spans: list[Any] = [{"rowspan": count} if isinstance(column, Tile) else {} for column in columns]
     figure = make_subplots(
         rows=count, cols=n, specs=[spans, *[[None if one else {} for one in spans]] * (count - 1)],
@@ -319,8 +307,8 @@ def tiles(
             if isinstance(one, Tile):
                 tile(figure, one, row=row, col=col)
             elif one:
-                share_bars(figure, **one, row=row, col=col)
-                indent(figure, room_for(names, size=SMALLEST), row=row, col=col)
+                share_bars(figure, one, row=row, col=col)
+                indent(figure, min(room_for(names, size=SMALLEST), 0.6 * last * cell), row=row, col=col)
     return theme.finish(figure, width=width + 24, body=body, title=title, subtitle=subtitle, l=12, r=12, b=foot)
 
 
@@ -328,3 +316,9 @@ def indent(figure: go.Figure, pixels: float, *, row: int, col: int) -> None:
     """Leave room for the labels of an axis within its subplot of a figure with a width."""
     axis = figure.get_subplot(row, col).xaxis
     axis.domain = (axis.domain[0] + pixels / figure.layout.width, axis.domain[1])
+
+
+def empty_sheet(text: str, *, title: str, width: int, note: str = "") -> go.Figure:
+    """A figure without data and the sentence that says why."""
+    lines = [f"<b>{wrapped(as_text(text), width - 60, letter=7)}</b>", small(wrapped(as_text(note), width - 40))]
+    return tiles([[Tile(None, note="<br>".join(lines))]], title=title, cell=width - 24)

@@ -105,7 +105,7 @@ def plot_pair(
         lines += [attribution_line(attribution, part="frames"), *sanity_lines(attribution)]
     if predictions is not None:
         scores = zip(names, "ab", strict=True)
-        columns.append([score_bars(predictions, name) | {"title": f"scores of {letter}"} for name, letter in scores])
+        columns.append([score_bars(predictions, name) | {"name": f"scores of {letter}"} for name, letter in scores])
     last = 1 if predictions is None else _SCORES
     return tiles(columns, title="<b>Confusable pair</b>", subtitle="<br>".join(lines), cell=cell, last=last)
 
@@ -275,11 +275,9 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820) -> go.Figure
         figure.add_trace(trace)
     marks.level(figure, 0.5)
     marks.level(figure, 0.5, axis="y")
-    corner = {"x": 1, "xref": "x domain", "yref": "y domain", "xanchor": "right", "font": {"size": SMALLEST}}
-    for y, yanchor, text in ((1, "top", "alike in motion, apart in emotion ↗"), (0, "bottom", "alike in both ↘")):
-        figure.add_annotation(text=text, y=y, yanchor=yanchor, showarrow=False, **corner)
     facts = [counted(len(pairs), "pair") + f", one in {step} drawn" * (step > 1)]
     facts += [f"{pairs['opposite'].sum()} of opposite valence", f"{pairs['same_subject'].sum()} of one subject"]
+    facts += ["top right: alike in motion, apart in emotion"]
     share, ends = "share of all pairs of clips that are", [0.06, np.log10(min(0.5 * float(shown["x"].min()), 0.05))]
     figure.update_xaxes(title_text=f"{share} nearer together in the motion branch", type="log", range=ends)
     figure.update_xaxes(dtick=1, tickformat=".4~%").update_yaxes(dtick=0.25, tickformat=".0%", range=[-0.09, 1.09])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import cycle
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -19,7 +17,7 @@ _CURVES = {
     "loss": ("total loss", theme.GREY),
     "emotion": ("emotion (cross-entropy)", theme.BRANCH_COLOURS["emotion"]),
     "au": ("AUs (binary cross-entropy)", theme.BRANCH_COLOURS["motion"]),
-    "accuracy": ("accuracy, training clips", "#2F7FD0"),
+    "accuracy": ("accuracy", "#2F7FD0"),
     "uf1": ("UF1", theme.BRANCH_COLOURS["fused"]),
     "dependence_linear_cka": ("linear CKA", theme.BRANCH_COLOURS["fused"]),
     "dependence_distance_correlation": ("distance correlation", "#E08214"),
@@ -27,7 +25,6 @@ _CURVES = {
     "leak_aus_from_emotion": ("AUs from the emotion branch", theme.BRANCH_COLOURS["emotion"]),
     "leak_emotion_from_motion": ("emotion from the motion branch", theme.BRANCH_COLOURS["motion"]),
 }
-_COLOURS = {name: colour for name, (_, colour) in _CURVES.items()}
 _CEILINGS = {"au_only": "AUs alone", "cue_only": "cue alone", "joint": "both"}
 
 
@@ -76,7 +73,7 @@ def plot_history(history: History, *, width: int = 960) -> go.Figure:
     table, panels = history.table, curve_columns(history.table)
     rows, body = (2, 528) if panels["dependence"] or panels["leak"] else (1, 248)
     titles = (
-        "Loss terms (dashed: validation clips)", "Accuracy" + " and UF1" * ("validation_uf1" in panels["score"]),
+        "Loss terms (dashed: validation clips)", "Accuracy and UF1 (dashed: validation clips)",
         "Dependence of the branches", "Leakage (dotted: what is allowed)",
     )  # fmt: skip
     gaps = {"horizontal_spacing": 0.09, "vertical_spacing": 90 / body}
@@ -84,18 +81,16 @@ def plot_history(history: History, *, width: int = 960) -> go.Figure:
     for place, columns in enumerate(list(panels.values())[: 2 * rows]):
         where = {"row": place // 2 + 1, "col": place % 2 + 1}
         bases = [name.removeprefix("validation_").removesuffix("_allowed") for name in columns]
-        unnamed = [base for base in dict.fromkeys(bases) if base not in _CURVES]
-        colours = _COLOURS | dict(zip(unnamed, cycle(theme.CATEGORY_COLOURS[1:]), strict=False))
         for name, base in zip(columns, bases, strict=True):
             # A curve of validation clips, or of what is allowed, has the colour of its curve and another line.
             second, allowed = name.startswith("validation_"), name.endswith("_allowed")
-            title = _CURVES[base][0] if base in _CURVES else as_text(base.replace("_", " "))
-            title = f"{title.removesuffix(', training clips')}, validation clips" if second else title
+            other = as_text(base.replace("_", " ")), theme.category_style(1 + bases.index(base))[0]
+            title, colour = _CURVES.get(base, other)
             figure.add_scatter(
-                x=table["epoch"], y=table[name], name="allowed: " * allowed + title, meta=name, connectgaps=True,
+                x=table["epoch"], y=table[name], name=title + ", validation" * second, meta=name, connectgaps=True,
                 mode="lines" if allowed else "lines+markers", hovertemplate="%{y:.3f}", **where,
-                showlegend=not allowed and not (second and base in columns and "accuracy" not in base),
-                line={"color": colours[base], "width": 3 if name == "loss" else 2},
+                showlegend=not allowed and not (second and base in columns),
+                line={"color": colour, "width": 3 if name == "loss" else 2},
                 line_dash="dash" if second else "dot" if allowed else "solid", marker_size=6,
                 marker_symbol="circle-open" if second else "circle",
             )  # fmt: skip
