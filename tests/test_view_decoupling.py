@@ -101,7 +101,7 @@ def test_a_row_is_explained_with_all_its_figures_and_concluded_from_the_interval
     what, reading = explain_row(row | {"measure": "auc", "direction": "at most allowed", "p": 0.01})
     facts = "AU4 from the emotion branch of m", "AUC 0.900 [0.700, 0.950]", "allowed 0.600", "p 0.01"
     assert all(fact in what for fact in (*facts, "excess +0.300 [+0.100, +0.400]"))
-    assert all(fact in reading for fact in ("a leak", "0.5 is chance", "37 clips with it, 200 clips, 8 subjects"))
+    assert all(fact in reading for fact in ("a leak", "0.5 is chance", "200 clips of 8 subjects, 37 clips with it"))
     missing = explain_row({"kind": "leakage", "branch": "motion", "target": "AU9", "reason": "no clip has it"})
     assert missing == ("AU9 from the motion branch: no value, no clip has it.", "")
     small = {"kind": "dependence", "measure": "hsic", "value": 4e-5, "null_95": 2e-5, "within": "by shifts"}

@@ -140,20 +140,17 @@ def _channels(name: str, flow: np.ndarray, recipe: Mapping[str, object]) -> list
     title = f"<b>{as_text(name)}</b><br>{flow.shape[1]}×{flow.shape[0]} px, {flow.shape[-1]} channels"
     scaled = images.scaled_by_clip(recipe)
     title += "<br>" + images.SCALED_NOTE.replace(": ", ":<br>") if scaled else ""
-    panels, notes = [flow * 255], ["hue: direction,<br>brightness: length"]
+    panels, notes = [np.clip(flow * 255 + 0.5, 0, 255).astype(np.uint8)], ["hue: direction,<br>brightness: length"]
     if recipe.get("coding") != "hsv":
-        largest = np.maximum(np.abs(flow).max(axis=(0, 1)), 1e-6)
-        shares = flow / largest
-        tints = [np.where(shares[..., [k]] >= 0, images.FOR, images.AGAINST) - 255 for k in (0, 1)]
-        panels = [255 + tint * np.abs(shares[..., [k]]) for k, tint in enumerate(tints)]
+        largest, size = np.maximum(np.abs(flow).max(axis=(0, 1)), 1e-6), max(flow.shape[:2])
+        panels = [images.draw_heat(None, flow[..., k], largest=largest[k], size=size) for k in (0, 1)]
         notes = [f"{way}: ±{most:.2f}{'' if scaled else ' px'}" for way, most in zip(WAYS, largest, strict=False)]
         if flow.shape[-1] == 3:
-            panels.append(images.magnitude_colours(np.clip(shares[..., 2], 0, 1)))
+            panels.append(images.magnitude_colours(np.clip(flow[..., 2] / largest[2], 0, 1)).astype(np.uint8))
             notes.append(f"strain: up to {largest[2]:.2f}")
     times = max(1, PIXELS // max(flow.shape[:2]))  # enlarged without smoothing
-    pictures = [np.clip(one + 0.5, 0, 255).astype(np.uint8).repeat(times, 0).repeat(times, 1) for one in panels]
-    headings = [title, *[""] * len(panels)]
-    return [Tile(*one) for one in zip(pictures, headings, notes, strict=False)]
+    pictures = [one.repeat(times, 0).repeat(times, 1) for one in panels]
+    return [Tile(*one) for one in zip(pictures, [title, *[""] * len(panels)], notes, strict=False)]
 
 
 def plot_registration(

@@ -233,9 +233,9 @@ def explain_row(row: Mapping[str, Any]) -> tuple[str, str]:
     titles = {"dependence": f"{name} of motion and emotion branch", "information": TITLES["information"]}
     title = titles.get(n["kind"]) or target or n["kind"] or "measure"
     title += f" of {n['model']}" * bool(n["model"]) + f", given {_factor(n['given'])}" * bool(n["given"])
-    sizes = [counted(int(n["n_positive"]), "clip") + " with it"] if np.isfinite(n["n_positive"]) else []
-    sizes += [counted(int(n[f"n_{what}s"]), what) for what in ("clip", "subject") if np.isfinite(n[f"n_{what}s"])]
-    basis = f"Computed from {', '.join(sizes)}." if sizes else ""
+    positive = counted(int(n["n_positive"]), "clip") + " with it" if np.isfinite(n["n_positive"]) else ""
+    sizes = ", ".join(filter(None, [_sample(pd.DataFrame([numbers])), positive]))
+    basis = f"Computed from {sizes}." if sizes else ""
     if np.isnan(n["value"]):
         return f"{title}: no value, {n['reason'] or 'not known'}.", basis
     ends = [n["value"], n["low"], n["high"]]

@@ -133,22 +133,19 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None =
     if not np.isnan(row["low"]):
         band = {"fillcolor": "rgba(47, 127, 208, 0.18)", "line_width": 0, "layer": "below"}
         figure.add_hrect(y0=row["low"], y1=row["high"], **band)
-    floor = scores.attrs.get("floor", "AU-only floor")
-    for key, name, colour, dash in (("value", "pooled", ESTIMATE, "solid"), ("floor", floor, theme.INK, "dash")):
-        if not np.isfinite(row[key]):  # all folds failed; there are scores without a floor
-            continue
-        label = {"text": f"{as_text(name)} {row[key]:.3f}", "font": {"size": 12, "color": colour}}
-        label["yanchor"] = "top" if (key == "value") == (row["value"] < row["floor"]) else "bottom"  # near lines apart
-        line = {"color": colour, "width": 1.5, "dash": dash}
-        figure.add_hline(y=row[key], line=line, annotation=label, annotation_position="right")
     pooled = marks.interval_text(row["value"], row["low"], row["high"])
-    facts = [f"pooled accuracy {pooled}, {row['n_clips']:.0f} clips of {row['n_subjects']:.0f} subjects"]
+    facts = [f"line: pooled accuracy {pooled}, {row['n_clips']:.0f} clips of {row['n_subjects']:.0f} subjects"]
+    if np.isfinite(row["value"]):  # not all folds failed
+        level(figure, row["value"], axis="y", dash="solid")
+    if np.isfinite(row["floor"]):
+        level(figure, row["floor"], axis="y")
+        facts.append(f"dashed: {as_text(scores.attrs.get('floor', 'AU-only floor'))} {row['floor']:.3f}")
     facts += [f"✕ failed ({len(failed)})"] * bool(len(failed)) + ["in each bar: its clips"]
     figure.update_yaxes(range=[0, 1.02], dtick=0.25, tickformat=".0%", title_text="accuracy")
     figure.update_xaxes(type="category", tickangle=-60, showgrid=False)
     figure.update_layout(showlegend=False, uniformtext={"minsize": SMALLEST, "mode": "hide"})
     return theme.finish(
-        figure, width=width or int(np.clip(210 + 30 * len(rows), 640, 980)), body=218, r=150,
+        figure, width=width or int(np.clip(210 + 30 * len(rows), 640, 980)), body=218,
         title="<b>Accuracy per fold</b>", subtitle=" · ".join(facts), b=room_for(rows["held_out"]),
     )  # fmt: skip
 

@@ -173,10 +173,9 @@ def plot_embeddings(
     aligned = all(each.params.get("aligned_to") == keys[0] for each in embeddings.values())
     lines = ["Computed separately: places cannot be compared between rows (aligned_umap makes them comparable)."]
     if aligned:
-        together = first.params.get("method") == "aligned_umap"
         lines = ["Shift: median distance of a clip from its place in the first row, in radii of that map."]
-        lines += ["Computed together: a clip in another place has other neighbours."] * together
-        lines += ["Each map is aligned to the first row. UMAP itself causes many of the shifts."] * (not together)
+        if first.params.get("method") != "aligned_umap":
+            lines.append("Each map is aligned to the first row. UMAP itself causes many of the shifts.")
     same = {key: each.select(first.table["clip_id"]) for key, each in embeddings.items()}
     return _draw(
         same, first.table, names=names, columns=len(names), colour_by=colour_by, lines=lines, width=width,

@@ -68,12 +68,6 @@ def heading(figure: go.Figure, text: str, *, size: int = 13, **where: Any) -> No
     figure.add_annotation(text=text, showarrow=False, font={"size": size}, **place, **where)
 
 
-def error_bar(value: np.ndarray, low: np.ndarray, high: np.ndarray, *, colour: str | None = None) -> dict[str, Any]:
-    """Plotly's ``error_x`` or ``error_y`` from the ends of intervals; none where an end is not known."""
-    look = {"type": "data", "symmetric": False, "thickness": 2, "width": 5, "color": colour}
-    return look | {"array": high - value, "arrayminus": value - low, "visible": bool(np.isfinite(high - low).any())}
-
-
 def forest(
     figure: go.Figure, table: pd.DataFrame, *, labels: Sequence[str], name: str = "value",
     colour: str | Sequence[str] = ESTIMATE, open_marker: Sequence[bool] | np.ndarray | bool = False,
@@ -135,11 +129,13 @@ def forest(
     dot = {"size": 10, "color": colour, "line": {"width": 2, "color": colour}}
     hollow = np.broadcast_to(np.asarray(open_marker, dtype=bool), len(table))
     ends = zip(labels, value, low, high, strict=True)
+    bar = {"array": high - value, "arrayminus": value - low, "visible": bool(np.isfinite(high - low).any())}
+    bar |= {"thickness": 2, "width": 5, "color": colour if isinstance(colour, str) else theme.INK}
     figure.add_scatter(
         x=value, y=places, mode="markers" if texts is None else "markers+text", text=texts, name=as_text(name),
         textposition="top center", showlegend=legend, cliponaxis=False, meta="value",
         marker=dot | {"symbol": np.where(hollow, "circle-open", "circle")},
-        error_x=error_bar(value, low, high, colour=colour if isinstance(colour, str) else theme.INK),
+        error_x=bar | {"symmetric": False},
         customdata=[f"{label.replace('<br>', ' ')}: {interval_text(*one, digits=4)}" for label, *one in ends],
         hovertemplate="%{customdata}<extra></extra>", **where,
     )  # fmt: skip
