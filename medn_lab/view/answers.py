@@ -10,19 +10,17 @@ import plotly.graph_objects as go
 
 from medn_lab.records import Clips, LivePrediction, Predictions, positions
 from medn_lab.view import theme
-from medn_lab.view.marks import SMALLEST, Tile, bars, counted, heading, heat, indent, level, share_bars, small, tiles
+from medn_lab.view.marks import SMALLEST, Tile, counted, forest, heading, heat, indent, level, share_bars, small, tiles
 from medn_lab.view.rows import au_set_texts, clip_row, coded_aus, label_column
 from medn_lab.view.theme import as_text
 
 UNLABELLED = "no label"  # the row of clips whose class is not known
 ABSENT = "#9DB4C8"
-# Symbol, sign, colour and name of what `plot_answers` compares with the scores of the whole model.
-MARKS = {
-    "frames_alone": ("triangle-up", "▲", theme.BRANCH_COLOURS["emotion"], "frames alone (flow zero)"),
-    "flow_alone": ("circle", "●", theme.BRANCH_COLOURS["motion"], "flow alone (frames still)"),
-    "given_aus": ("line-ns-open", "|", theme.INK, "the table with these AUs"),
-    "given_cue": ("diamond", "◆", theme.RING, "the table with AUs and cue"),
-}
+# What `plot_answers` compares with the scores of the whole model, in the order of the marks of a forest.
+COMPARED = {
+    "frames_alone": "frames alone (flow zero)", "given_aus": "the table with these AUs",
+    "flow_alone": "flow alone (frames still)", "given_cue": "the table with AUs and cue",
+}  # fmt: skip
 
 
 def confusion_cells(predictions: Predictions, *, label: str = "label") -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -194,7 +192,7 @@ def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460) 
 def plot_answers(answers: LivePrediction, *, clips: Clips) -> go.Figure:
     """Draw a model's predictions of clips: emotion scores, also with each input alone, and AU scores.
 
-    A row a clip. Bars: the whole model; marks on them: the scores with a flow of zeros, those with frames that stand
+    A row a clip. Dots: the whole model; other marks: the scores with a flow of zeros, those with frames that stand
     still, and what SynthME's table allows. Right: the motion branch's AU scores, with the AUs that are in the clip.
 
     Parameters
@@ -229,27 +227,20 @@ def plot_answers(answers: LivePrediction, *, clips: Clips) -> go.Figure:
     '<b>Predictions</b> · medn_tiny.synthme_v2'
     """
     predictions, gate = answers.predictions, answers.features.gate
-    names, tables = list(predictions.table["clip_id"]), []
-    tables = [score_table(answers, clips, name) for name in names]
-    known = [key for key in MARKS if any(table[key].notna().any() for table in tables)]
-    keys = [f"<span style='color:{MARKS[key][2]}'>{MARKS[key][1]}</span> {MARKS[key][3]}" for key in known]
+    names = list(predictions.table["clip_id"])
+    marks = [f"{sign} {text}" for sign, text in zip("◇|○△", COMPARED.values(), strict=True)]
     figure = tiles(
         [[None] * len(names), [au_bars(predictions, name) or Tile(None, note="no AU scores") for name in names]],
         title=f"<b>Predictions</b> · {as_text(predictions.source.get('name', 'a model'))}", cell=290, last=0.7,
-        subtitle="<br>".join(" · ".join(line) for line in (["bars: whole model", *keys[:2]], keys[2:], [])),
+        subtitle=" · ".join(["● whole model", *marks]) + "<br>",
     )  # fmt: skip
-    for row, (name, table) in enumerate(zip(names, tables, strict=True), start=1):
+    for row, name in enumerate(names, start=1):
         at: dict[str, Any] = {"row": row, "col": 1}
-        classes, colours = zip(*((as_text(one), theme.emotion_colour(one)) for one in table.index), strict=True)
-        bars(figure, table["model"], labels=classes, colours=colours, name="whole model", **at)
-        for key in known:
-            symbol, _, colour, title = MARKS[key]
-            values = table[key].where(table[key] > 0) if key.startswith("given") else table[key]
-            figure.add_scatter(
-                x=values, y=classes, mode="markers", name=title, cliponaxis=False,
-                marker={"symbol": symbol, "size": 11, "color": colour, "line": {"width": 2 * symbol.endswith("open")}},
-                hovertemplate=f"%{{y}}: %{{x:.1%}}<extra>{title}</extra>", **at,
-            )  # fmt: skip
+        table = score_table(answers, clips, name).assign(reason=" ")
+        table = table.assign(value=table["model"], given_aus=table["given_aus"].where(table["given_aus"] > 0))
+        table = table.assign(given_cue=table["given_cue"].where(table["given_cue"] > 0))
+        look = {"labels": [*map(as_text, table.index)], "colour": [*map(theme.emotion_colour, table.index)]}
+        forest(figure, table, **look, name="whole model", references=COMPARED, **at)
         figure.update_yaxes(tickfont={"size": SMALLEST}, **at)
         figure.update_xaxes(range=[-0.02, 1.05], tickvals=[0, 0.5, 1], tickformat=".0%", **at)
         about = f"<b>{as_text(name)}</b> · {as_text(state_text(clips, name))}"

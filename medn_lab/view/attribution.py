@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 from medn_lab.records import Attribution, Clips, positions
 from medn_lab.view import images, marks, theme
 from medn_lab.view.marks import SMALLEST, Tile, counted, heading, tiles
-from medn_lab.view.rows import clip_moments, clip_row, describe, shown_frames
+from medn_lab.view.rows import clip_moments, clip_row, describe
 from medn_lab.view.theme import as_text
 
 INPUT_COLOURS = {"frames": theme.BRANCH_COLOURS["emotion"], "flow": theme.BRANCH_COLOURS["motion"]}
@@ -102,7 +102,7 @@ def plot_attribution(
     """
     places = positions(attribution.table, clip_ids, owner="this attribution")
     drawn = [mapped_clip(attribution, int(place)) for place in places]
-    shown = [shown_frames(clips, clip_row(clips, one.clip_id)[0])[0] for one in drawn]
+    faces = [images.onset_face(clips, one.clip_id) for one in drawn]
     outlines = [None if region is None else images.region_of(clips, one.clip_id, region) for one in drawn]
     method, frames = attribution.method.replace("_", " "), drawn[0].frames
     moments = frames is not None and not np.allclose(frames[1:], frames[1:2], rtol=1e-4, atol=0)
@@ -121,9 +121,8 @@ def plot_attribution(
     for col, panel in enumerate(name for name in panels if name != "course"):
         heats = [one.summed(panel) for one in drawn]
         largest = images.full_colour(*heats)
-        for row, (one, faces, outline) in enumerate(zip(drawn, shown, outlines, strict=True)):
+        for row, (one, face, outline) in enumerate(zip(drawn, faces, outlines, strict=True)):
             title = f"<b>{as_text(one.clip_id)}</b><br>" * (len(drawn) > 1) + _PANELS[panel]
-            face = None if faces is None else faces[0]
             picture = images.draw_heat(face, heats[row], largest=largest, size=360, outline=outline)
             columns[col][row] = Tile(picture, title, colour_key(largest))
     title = f"<b>Attribution</b> · {as_text(attribution.target)} by {method}"

@@ -78,8 +78,8 @@ def plot_clip(clips: Clips, clip_id: str, *, predictions: Predictions | None = N
     flow, picture = images.motion_field(clips, place)[0], None
     note = "no flow in these clips" if clips.flow is None else "flow coded as colours"
     if flow is not None:
-        ground = np.full((*flow.shape[:2], 3), 205, np.uint8) if frames is None else frames[0]
-        picture, note = images.draw_flow(enlarge(ground, PIXELS), flow, scaled=images.scaled_by_clip(clips.recipe))
+        ground = enlarge(images.onset_face(clips, clip_id), PIXELS)
+        picture, note = images.draw_flow(ground, flow, scaled=images.scaled_by_clip(clips.recipe))
     columns += [Tile(picture, "flow, onset to apex", wrapped(note, cell)), scores]
     return tiles(columns, title=f"<b>{describe(row)}</b>{duration}", cell=cell, last=right / cell)
 

@@ -247,6 +247,12 @@ def magnified_apex(clips: Clips, clip_id: str, factor: float, *, size: int) -> t
     return picture, name if factor == 1 else f"{name}, motion × {factor:g}"
 
 
+def onset_face(clips: Clips, clip_id: str) -> np.ndarray:
+    """The onset of a clip as people are shown it, (h, w, 3) uint8; a plain ground where there are no frames."""
+    frames = shown_frames(clips, clip_row(clips, clip_id)[0])[0]
+    return np.full((*clips.size, 3), 205, dtype=np.uint8) if frames is None else frames[0]
+
+
 def draw_flow(
     ground: np.ndarray, flow: np.ndarray, *, scaled: bool = False, largest: float | None = None,
     gain: float | None = None,

@@ -16,13 +16,15 @@ from medn_lab.view.rows import colouring, hover_texts
 from medn_lab.view.theme import as_text
 
 CAUTION = "A map in two dimensions cannot keep all distances: test on the features what you see here."
-FEW = 15  # below this many clips a map is called a map of few clips
 MOST_SVG_POINTS = 1200  # more points than this are drawn by WebGL
 
 _COLUMNS = 3
 _BETWEEN_ROWS = 50  # pixels: room for a heading
 # Parameters that the line on a map names.
-_NAMED = {"n_neighbors": "neighbours", "min_dist": "min. distance", "metric": "metric", "seed": "seed"}
+_NAMED = {
+    "n_neighbors": "neighbours", "n_neighbors_asked": "lowered from", "min_dist": "min. distance", "metric": "metric",
+    "seed": "seed",
+}  # fmt: skip
 
 
 def map_names(embedding: Embedding) -> list[str]:
@@ -232,11 +234,7 @@ def plot_map_stability(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
 def params_line(embedding: Embedding) -> str:
     """How the maps were made, as one line: method, parameters, seed, and where the clips were too few for them."""
     params, made_of = embedding.params, embedding.params.get("n_clips", len(embedding))
-    listed = {name: str(params[name]) for name in _NAMED if name in params}
-    if "n_neighbors_asked" in params:
-        few = f": {made_of} clips are few for a map" if made_of < FEW else ""
-        listed["n_neighbors"] += f" (lowered from {params['n_neighbors_asked']}{few})"
-    listing = ", ".join(f"{_NAMED[name]} {value}" for name, value in listed.items())
+    listing = ", ".join(f"{title} {params[name]}" for name, title in _NAMED.items() if name in params)
     clips = f"{len(embedding)} of " * (made_of != len(embedding)) + marks.counted(made_of, "clip")
     clips += f" sampled from {params['drawn_from']}" if "drawn_from" in params else ""
     clips += f" · aligned to {params['aligned_to']}" if "aligned_to" in params else ""

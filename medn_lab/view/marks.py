@@ -93,7 +93,8 @@ def forest(
     texts : sequence of str, optional
         Above each marker; may hold tags.
     references : mapping of str to str, optional
-        Up to three more columns, each a mark on its line: column to legend name. A diamond, a tick, an open circle.
+        Up to four more columns, each a mark on its line: column to legend name. A diamond, a tick, an open circle, an
+        open triangle.
     reference_colour : str or sequence of str
         Of the diamonds.
     legend : bool
@@ -118,9 +119,9 @@ def forest(
         )  # fmt: skip
     diamond = {"symbol": "diamond-open", "size": 10, "color": reference_colour, "line": {"width": 2}}
     circle = {"symbol": "circle-open", "size": 14, "color": theme.INK, "line": {"width": 2}}
-    references = references or {}
+    references, triangle = references or {}, circle | {"symbol": "triangle-up-open", "size": 11}
     others = table.reindex(columns=list(references)).astype(float)
-    for (key, title), look in zip(references.items(), (diamond, tick, circle), strict=False):
+    for (key, title), look in zip(references.items(), (diamond, tick, circle, triangle), strict=False):
         figure.add_scatter(
             x=others[key], y=places, mode="markers", name=as_text(title), marker=look, meta=key, legendgroup=key,
             showlegend=legend and bool(others[key].notna().any()),

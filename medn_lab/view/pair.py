@@ -14,7 +14,7 @@ from medn_lab.view import images, marks, theme
 from medn_lab.view.answers import score_bars
 from medn_lab.view.attribution import mapped_clip, sanity_lines
 from medn_lab.view.marks import ESTIMATE, SMALLEST, Tile, counted, tiles
-from medn_lab.view.rows import clip_moments, clip_row, describe, shown_frames
+from medn_lab.view.rows import clip_moments, clip_row, describe
 from medn_lab.view.theme import as_text, room_for, wrapped
 
 APART = 0.95  # a branch separates a pair when at least this share of its controls lie nearer together
@@ -127,9 +127,7 @@ def flow_tiles(clips: Clips, clip_ids: Sequence[str], *, cell: int) -> list[Tile
     headings = "flow of a", "difference of flows, a − b", "flow of b"
     if one is None or other is None:
         return [Tile(None, heading, wrapped(why_one or why_other, cell)) for heading in headings]
-    shown = [shown_frames(clips, place)[0] for place in places]
-    plain = np.full((*clips.size, 3), 205, dtype=np.uint8)
-    a, b = (images.enlarge(plain if frames is None else frames[0], PIXELS) for frames in shown)
+    a, b = (images.enlarge(images.onset_face(clips, name), PIXELS) for name in clip_ids)
     grounds, flows = (a, (0.5 * a + 0.5 * b).astype(np.uint8), b), (one, one - other, other)
     look: dict[str, Any] = {
         "scaled": images.scaled_by_clip(clips.recipe),
@@ -146,8 +144,7 @@ def attribution_tiles(attribution: Attribution, clips: Clips, clip_ids: Sequence
     rows = positions(attribution.table, list(clip_ids), owner="this attribution")
     heats = [mapped_clip(attribution, int(row)).summed(part) for row in rows]
     for letter, clip_id, heat in zip("ab", clip_ids, heats, strict=True):
-        frames = shown_frames(clips, clip_row(clips, clip_id)[0])[0]
-        face = None if frames is None else frames[0]
+        face = images.onset_face(clips, clip_id)
         picture = images.draw_heat(face, heat, largest=images.full_colour(*heats), size=PIXELS)
         drawn.append(Tile(picture, f"attribution in {letter}", f"{part}: sum {float(heat.sum()):+.1f}"))
     return drawn
