@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from medn_lab.records import Clips, LivePrediction, Predictions, positions
 from medn_lab.view import theme
-from medn_lab.view.marks import SMALLEST, Tile, counted, forest, heading, heat, indent, level, share_bars, small, tiles
+from medn_lab.view.marks import SMALLEST, Tile, counted, forest, heading, heat, indent, small, tiles
 from medn_lab.view.rows import au_set_texts, clip_row, coded_aus, label_column
 from medn_lab.view.theme import as_text
 
@@ -150,7 +150,7 @@ def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460) 
     """Draw the AU scores of one clip: the motion branch's probability of each AU, and which AUs were coded.
 
     A filled diamond after its name marks an AU that was coded present, an open one an AU that was coded absent; an AU
-    without a diamond was not coded either way. The dotted line is the usual threshold of one half.
+    without a diamond was not coded either way. A bar is grey below one half, the usual threshold.
 
     Parameters
     ----------
@@ -181,12 +181,9 @@ def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460) 
     """
     if not (drawn := au_bars(predictions, clip_id)):
         raise ValueError("these predictions hold no AU scores: the model has no motion branch or was made without AUs")
-    figure, title = go.Figure(), f"<b>AU scores</b> · {as_text(clip_id)}"
-    share_bars(figure, drawn)
-    level(figure, 0.5, dash="dot")
-    figure.update_xaxes(title_text="probability (sigmoid)")
-    subtitle = "bar: the motion branch's probability · ◆ coded, ◇ coded absent"
-    return theme.finish(figure, width=width, body=26 * len(predictions.aus) + 20, title=title, subtitle=subtitle, l=72)
+    title = f"<b>AU scores</b> · {as_text(clip_id)}"
+    subtitle = "bar: the motion branch's probability (sigmoid) · ◆ coded, ◇ coded absent"
+    return tiles([[drawn]], title=title, cell=width - 24, subtitle=subtitle)
 
 
 def plot_answers(answers: LivePrediction, *, clips: Clips) -> go.Figure:
@@ -236,11 +233,11 @@ def plot_answers(answers: LivePrediction, *, clips: Clips) -> go.Figure:
     )  # fmt: skip
     for row, name in enumerate(names, start=1):
         at: dict[str, Any] = {"row": row, "col": 1}
-        table = score_table(answers, clips, name).assign(reason=" ")
-        table = table.assign(value=table["model"], given_aus=table["given_aus"].where(table["given_aus"] > 0))
-        table = table.assign(given_cue=table["given_cue"].where(table["given_cue"] > 0))
-        look = {"labels": [*map(as_text, table.index)], "colour": [*map(theme.emotion_colour, table.index)]}
-        forest(figure, table, **look, name="whole model", references=COMPARED, **at)
+        table, given = score_table(answers, clips, name), ["given_aus", "given_cue"]
+        table[given] = table[given].where(table[given] > 0)
+        lines, colours = zip(*((as_text(one), theme.emotion_colour(one)) for one in table.index), strict=True)
+        table = table.assign(value=table["model"], reason=" ")
+        forest(figure, table, labels=lines, colour=colours, name="whole model", references=COMPARED, **at)
         figure.update_yaxes(tickfont={"size": SMALLEST}, **at)
         figure.update_xaxes(range=[-0.02, 1.05], tickvals=[0, 0.5, 1], tickformat=".0%", **at)
         about = f"<b>{as_text(name)}</b> · {as_text(state_text(clips, name))}"

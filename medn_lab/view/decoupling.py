@@ -171,7 +171,7 @@ def plot_decoupling(report: DecouplingReport | pd.DataFrame, *, kind: str, width
     known = [text for name, text in explained.items() if rows[name].notna().any()]
     title = TITLES.get(kind, kind.replace("_", " ").capitalize())
     return theme.finish(
-        figure, width=width, body=body, title=f"<b>{as_text(title)}</b>", r=right,
+        figure, width=width, body=body, title=f"<b>{as_text(title)}</b>", l=left, r=right,
         subtitle="<br>".join(filter(None, [" · ".join(filter(None, facts)), " · ".join(known)])),
     )  # fmt: skip
 

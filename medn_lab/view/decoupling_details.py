@@ -15,6 +15,7 @@ from medn_lab.records import BranchFeatures
 from medn_lab.view import theme
 from medn_lab.view.decoupling import LEVEL, MEASURES
 from medn_lab.view.marks import NULL_BAND, counted, forest, heat, level, need
+from medn_lab.view.rows import colouring
 from medn_lab.view.theme import as_text
 
 SIGNED_SCALE = ((0.0, "#2166AC"), (0.25, "#8DBBDC"), (0.5, "#F5F5F3"), (0.75, "#F0A58A"), (1.0, "#B2182B"))
@@ -267,14 +268,13 @@ def plot_gate(features: BranchFeatures, *, by: str = "label", width: int = 820) 
     """
     if features.gate is None:
         raise ValueError("these features have no gate: only a network with both branches and CoFM has one")
-    groups = features.table[by].astype(object).fillna("unknown").astype(str)
-    table = features.table.assign(gate=features.gate.mean(axis=1), group=groups)
+    colours = colouring(features.table, by)
+    table = features.table.assign(gate=features.gate.mean(axis=1), group=colours.values)
     medians = table.groupby("group")["gate"].median().sort_values(ascending=False, kind="stable")
     figure, names = go.Figure(), []
-    for place, name in enumerate(medians.index):
+    for name, (colour, _) in ((name, colours.styles[name]) for name in medians.index):
         own = table[table["group"] == name]
         names.append(f"{as_text(name)} ({len(own)})")
-        colour = theme.emotion_colour(name) if by in ("label", "emotion") else theme.category_style(place)[0]
         figure.add_box(
             x=own["gate"], name=names[-1], boxpoints="all", jitter=0.6, pointpos=0, fillcolor=theme.CLEAR, width=0.7,
             marker={"size": 5, "color": colour, "opacity": 0.6}, line={"color": colour, "width": 2}, hoveron="points",

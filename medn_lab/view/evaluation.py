@@ -205,7 +205,7 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
         figure.data[-1].customdata = [f"{who}: {share:.1%} of {counted(n, 'clip')}" for who, share, n in hover]
         figure.update_xaxes(range=[-0.03, 1.04], tickformat=".0%", title_text="accuracy", row=1, col=2)
     return theme.finish(
-        figure, width=width, body=max(44 * len(table), 18 * len(subjects) if both else 0),
+        figure, width=width, body=max(44 * len(table), 0 if subjects is None else 18 * len(subjects)),
         subtitle=f"{a.iloc[0]} minus {b.iloc[0]}" if one_pair else "difference = first minus second model",
         title="<b>Comparison of two models</b>",
     )  # fmt: skip

@@ -109,11 +109,10 @@ def plot_embedding(
     ['fear (2)', 'others (2)']
     """
     table = joined_table(embedding, predictions, features=features)
-    chosen = table["clip_id"][:0]
+    names, lines, chosen = list(embedding.maps), [], table["clip_id"]
     if selected is not None:
-        chosen = table["clip_id"].iloc[np.unique(positions(table, selected, owner="this Embedding"))]
-    lines = [f"{len(chosen)} of {marks.counted(len(table), 'clip')} selected; the others are faint."]
-    names, lines = list(embedding.maps), lines if selected is not None else []
+        chosen = chosen.iloc[np.unique(positions(table, selected, owner="this Embedding"))]
+        lines = [f"{len(chosen)} of {marks.counted(len(table), 'clip')} selected; the others are faint."]
     figure = _draw(
         {"": embedding}, table, names=names, columns=min(_COLUMNS, len(names)), colour_by=colour_by, lines=lines,
         width=width, title="Feature map" + "s" * (len(names) > 1),

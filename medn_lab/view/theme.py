@@ -13,7 +13,7 @@ import html
 import json
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -295,7 +295,9 @@ def finish(
         feet.append(28 + ticks + 20 * bool(axis.title.text))
     named = [str(trace.name) for trace in figure.data if trace.name and trace.showlegend is not False]
     lines = list(figure.layout.yaxis.ticktext or ())
-    room = {"l": room_for(lines) if lines else 60, "r": 20, "b": max(feet) + legend_height(named, width)}
+    in_a_row = max(1, int((width - 28) // (56 + 7 * max(map(len, named), default=0))))  # as wide as the longest name
+    legend = 12 * bool(named) + 24 * -(-len(named) // in_a_row)
+    room = {"l": room_for(lines) if lines else 60, "r": 20, "b": max(feet) + legend}
     room["t"] = 50 + 17 * (subtitle.count("<br>") + bool(subtitle))
     room["t"] += 18 * max((1 + head.count("<br>") for head in heads), default=0)
     room |= margin
@@ -307,9 +309,3 @@ def finish(
     # Without a size, or with the one that make_subplots gives its titles:
     figure.update_annotations(font_size=13, selector=lambda note: note.font.size in (None, 16))
     return figure
-
-
-def legend_height(names: Sequence[str], width: int) -> int:
-    """Pixels of a legend below the plots, whose columns are as wide as its longest name."""
-    in_a_row = max(1, int((width - 28) // (56 + 7 * max(map(len, names), default=0))))
-    return 12 * bool(names) + 24 * -(-len(names) // in_a_row)

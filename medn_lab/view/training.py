@@ -158,8 +158,8 @@ def plot_variants(
     for place, (variant, rows) in enumerate(groups):
         shown = rows[columns].set_axis(["value", "low", "high"], axis=1).assign(reason=" ")
         label = [one if by == "variant" else f"{as_text(variant)}, {one}" for one in map(as_text, rows[by])]
-        look = {"colour": theme.category_style(place)[0], "legend": len(groups) > 1}
-        forest(figure, shown, labels=label, name=str(variant), **look)
+        colour, several = theme.category_style(place)[0], len(groups) > 1
+        forest(figure, shown, labels=label, name=str(variant), colour=colour, legend=several)
         on_its_line = rows[by].map(as_text).map(lines.index).to_numpy()
         figure.data[-1].y = on_its_line + 0.7 * ((place + 0.5) / len(groups) - 0.5)
     ends = [*(ceilings or {}).values(), *table[columns].to_numpy(dtype=float).ravel()]
