@@ -196,11 +196,12 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
     if subjects is not None:
         rows = subjects.assign(difference=subjects["a"] - subjects["b"], subject=subjects["subject"].map(as_text))
         rows = rows.sort_values(["difference", "a"], ascending=False, kind="stable").reset_index(drop=True)
-        colours = np.select([rows["difference"] > 0, rows["difference"] < 0], [WITHIN, ABOVE], theme.GREY)
+        colours = np.select([rows["difference"] > 0, rows["difference"] < 0], [WITHIN, ABOVE], theme.GREY).tolist()
         value, ends = rows["a"], rows[["a", "b"]]
         rows = rows.assign(value=value, low=ends.min(axis=1), high=ends.max(axis=1))
-        look = {"colour": list(colours), "name": a.iloc[0], "references": {"b": b.iloc[0]}}
-        forest(figure, rows, labels=list(rows["subject"]), **look, row=1, col=2)
+        first, second = (str(table[name].iloc[0]) for name in ("model_a", "model_b"))
+        labels, other = list(rows["subject"]), {"b": second}
+        forest(figure, rows, labels=labels, colour=colours, name=first, references=other, row=1, col=2)
         hover = zip(rows["subject"], value, rows["n_clips"], strict=True)
         figure.data[-1].customdata = [f"{who}: {share:.1%} of {counted(n, 'clip')}" for who, share, n in hover]
         figure.update_xaxes(range=[-0.03, 1.04], tickformat=".0%", title_text="accuracy", row=1, col=2)
