@@ -248,13 +248,12 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820) -> go.Figure
     shown["text"] = ""
     for side in "ab":
         label = shown[f"label_{side}"].astype(object).map(as_text)
-        predicted = shown[f"predicted_{side}"].astype(object).map(as_text) if f"predicted_{side}" in shown else label
+        predicted = shown.get(f"predicted_{side}", shown[f"label_{side}"]).astype(object).map(as_text)
         wrong = (", predicted " + predicted).where(predicted != label, "")
         shown["text"] += "<b>" + shown[f"clip_{side}"].map(as_text) + "</b> " + label + wrong + "<br>"
-    shown["text"] += "AU " + shown["action_units"].map(as_text) + " · "
-    shown["text"] += np.where(shown["same_subject"], "one subject", "two subjects")
-    shown["text"] += shown["opposite"].map({True: " · opposite valence<br>rank ", False: "<br>rank "})
-    shown["text"] += shown.index.astype(str)
+    about = shown["same_subject"].map({True: "one subject", False: "two subjects"})
+    about += shown["opposite"].map({True: " · opposite valence<br>rank ", False: "<br>rank "})
+    shown["text"] += "AU " + shown["action_units"].map(as_text) + " · " + about + shown.index.astype(str)
     figure, kind = go.Figure(), go.Scattergl if len(shown) > 1200 else go.Scatter
     for (opposite, verdict), rows in shown.groupby(["opposite", "verdict"]):
         valence = "opposite valence" if opposite else "other emotions"

@@ -302,10 +302,9 @@ def finish(
     room["t"] += 18 * max((1 + head.count("<br>") for head in heads), default=0)
     room |= margin
     height = round(body + room["t"] + room["b"])
-    figure.update_layout(template=LOOK, width=width, height=height, margin=room)
-    if title:
-        figure.update_layout(title={"text": title, "y": 1 - 22 / height, "yanchor": "bottom"})
-        figure.update_layout(title_subtitle={"text": subtitle or None, "font": {"size": 12, "color": INK}})
+    below = {"text": subtitle or None, "font": {"size": 12, "color": INK}}
+    head = {"text": title, "y": 1 - 22 / height, "yanchor": "bottom", "subtitle": below}
+    figure.update_layout(template=LOOK, width=width, height=height, margin=room, title=head)
     # Without a size, or with the one that make_subplots gives its titles:
     figure.update_annotations(font_size=13, selector=lambda note: note.font.size in (None, 16))
     return figure
