@@ -122,7 +122,7 @@ def clip_au_scores(predictions: Predictions, clip_id: str) -> pd.DataFrame:
 
 
 def score_bars(predictions: Predictions, clip_id: str) -> dict[str, Any]:
-    """The emotion scores of a clip as arguments of `share_bars`, the labelled class outlined and named."""
+    """The emotion scores of a clip as what `share_bars` draws, the labelled class outlined and named."""
     shares, label = clip_scores(predictions, clip_id)
     own, colours = [name == label for name in shares.index], [theme.emotion_colour(name) for name in shares.index]
     labels = [as_text(name) + " ◀ label" * (name == label) for name in shares.index]
@@ -131,7 +131,7 @@ def score_bars(predictions: Predictions, clip_id: str) -> dict[str, Any]:
 
 
 def au_bars(predictions: Predictions, clip_id: str, *, most: int | None = None) -> dict[str, Any]:
-    """The AU scores of a clip as arguments of `share_bars`, coded and highest ones first to stay; empty without any.
+    """The AU scores of a clip as what `share_bars` draws, coded and highest ones first to stay; empty without any.
 
     A mark after the name: ◆ coded present, ◇ coded absent.
     """

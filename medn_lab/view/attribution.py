@@ -135,9 +135,8 @@ def plot_attribution(
         # Bars of the sum over each frame, or of its absolute values where signs cancel over the face; one common axis.
         where: dict[str, Any] = {"row": row, "col": len(panels)}
         signs = [f"rgb{images.FOR if value >= 0 else images.AGAINST}" for value in one.course]
-        marks.bars(
-            figure, one.course, labels=names, colours=signs if one.signed else theme.GREY, horizontal=False, **where
-        )
+        look = {"marker_color": signs if one.signed else theme.GREY, "hovertemplate": "%{x}: %{y:.3f}<extra></extra>"}
+        figure.add_bar(x=names, y=one.course, **look, **where)
         marks.indent(figure, 44, **where)
         figure.update_xaxes(tickfont_size=SMALLEST, tickangle=0, showgrid=False, **where)
         figure.update_yaxes(matches=figure.get_subplot(1, where["col"]).xaxis.anchor if row > 1 else None, **where)

@@ -205,30 +205,21 @@ def heat(
     figure.update_yaxes(range=[p - 0.5, -0.5], **where)
 
 
-def bars(
-    figure: go.Figure, values: Sequence[float] | np.ndarray, *, labels: Sequence[str], colours: str | Sequence[str],
-    texts: Sequence[str] | None = None, outlined: Sequence[bool] = (), horizontal: bool = True, name: str = "",
-    **where: Any,
-) -> None:  # fmt: skip
-    """Add bars, the first at the top (or at the left), each with its figure at its end."""
-    along, across = ("x", "y") if horizontal else ("y", "x")
-    edge = [2 * int(one) for one in outlined] or 0
+def share_bars(figure: go.Figure, drawn: Mapping[str, Any], **where: Any) -> None:
+    """Add bars of shares from 0 to 1, the first at the top, each with its percentage, under their name.
+
+    `drawn` holds ``values, labels, colours, name`` and, where some bars have an outline, ``outlined`` (of bool).
+    """
+    edge = [2 * int(one) for one in drawn.get("outlined", ())] or 0
     figure.add_bar(
-        **{along: values, across: list(labels)}, orientation="h" if horizontal else "v", name=name, text=texts,
-        textposition="none" if texts is None else "outside", constraintext="none", cliponaxis=False, meta="value",
-        marker={"color": colours, "line": {"color": theme.INK, "width": edge}},
-        hovertemplate=f"%{{{across}}}: %{{{along}:.3f}}<extra></extra>", **where,
+        x=drawn["values"], y=drawn["labels"], orientation="h", name=drawn["name"], textposition="outside", meta="value",
+        text=[f"{share:.0%}" for share in drawn["values"]], constraintext="none", cliponaxis=False,
+        marker={"color": drawn["colours"], "line": {"color": theme.INK, "width": edge}},
+        hovertemplate="%{y}: %{x:.3f}<extra></extra>", **where,
     )  # fmt: skip
-    if horizontal:
-        figure.update_yaxes(autorange="reversed", showgrid=False, **where)
-
-
-def share_bars(figure: go.Figure, drawn: dict[str, Any], **where: Any) -> None:
-    """Add the bars of shares from 0 to 1 that arguments of `bars` describe, each with its percentage, under a name."""
-    bars(figure, **drawn, texts=[f"{share:.0%}" for share in drawn["values"]], **where)
     axis = {"tickvals": [0, 0.5, 1], "tickformat": ".0%", "tickangle": 0, "tickfont": {"size": SMALLEST}}
     figure.update_xaxes(range=[0, 1.32], **axis, **where)
-    figure.update_yaxes(tickfont={"size": SMALLEST}, dtick=1, **where)
+    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": SMALLEST}, dtick=1, **where)
     heading(figure, drawn["name"], size=12, **where)
 
 
@@ -272,7 +263,7 @@ def tiles(
 ) -> go.Figure:  # fmt: skip
     """A figure of tiles: columns from the left, each from the top; `cell` is the width of a column in pixels.
 
-    A column that is one tile spans all rows. A dict holds the arguments of `share_bars`. Cells that are None stay
+    A column that is one tile spans all rows. A dict is drawn by `share_bars`. Cells that are None stay
     empty. The last column is `last` times as wide.
     """
 

@@ -317,17 +317,15 @@ def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820) -> go.Figure:
     figure = go.Figure()
     for emotion in shown.columns.difference(_SET_COLUMNS, sort=False):
         if shown[emotion].any():
-            numbers = [str(count or "") for count in shown[emotion]]
-            colour = theme.emotion_colour(emotion)
-            marks.bars(figure, shown[emotion], labels=names, colours=colour, texts=numbers, name=as_text(emotion))
-    figure.update_traces(
-        textposition="inside", insidetextanchor="middle", textangle=0,
-        hovertemplate="%{y}: %{x} %{fullData.name}<extra></extra>",
-    )  # fmt: skip
+            figure.add_bar(
+                x=shown[emotion], y=names, orientation="h", marker_color=theme.emotion_colour(emotion),
+                name=as_text(emotion), text=[str(count or "") for count in shown[emotion]], textposition="inside",
+                insidetextanchor="middle", textangle=0, hovertemplate="%{y}: %{x} %{fullData.name}<extra></extra>",
+            )  # fmt: skip
     counts = {"AU set": len(sets), "clip": sets["n_clips"].sum(), "pair": sets["n_pairs"].sum()}
     more = [f"{len(sets) - len(shown)} smaller sets not drawn"] * (len(sets) > len(shown))
     facts = [*(counted(n, what) for what, n in counts.items()), *more]
-    figure.update_yaxes(type="category").update_xaxes(title_text="clips")
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False).update_xaxes(title_text="clips")
     figure.update_layout(barmode="stack", bargap=0.28, uniformtext={"minsize": SMALLEST, "mode": "hide"})
     figure.update_layout(legend_traceorder="normal")
     subtitle = _subtitle(facts, sets)
