@@ -61,9 +61,9 @@ def test_each_fold_is_a_bar_with_its_clips_next_to_the_pooled_score_and_the_floo
     row = {"part": "all", "measure": "accuracy", "value": 0.74, "low": 0.5, "high": 0.9, "floor": 0.42}
     scores = pd.DataFrame([row | {"n_clips": 46, "n_subjects": 3}, row | {"part": "a", "value": 0.1}])
     figure = view.plot_folds(folds, scores=scores)
-    bars, failed = by_meta(figure, "accuracy"), by_meta(figure, "failed")
-    assert (list(bars.x), list(bars.y), list(bars.text)) == (["a/02", "a/03", "a/01"], [0.9, 0.5, 0.25], [30, 12, 4])
-    assert (list(failed.x), list(failed.customdata[0])) == (["a/04"], ["no &lt;fear&gt;"])
+    (bars,) = figure.data
+    assert (list(bars.x), list(bars.y)) == (["a/02", "a/03", "a/01", "a/04"], [0.9, 0.5, 0.25, 0])
+    assert (list(bars.text), bars.customdata[3]) == (["30", "12", "4", "✕"], "failed, no &lt;fear&gt;")
     assert [(shape.y0, shape.y1) for shape in figure.layout.shapes] == [(0.5, 0.9), (0.74, 0.74), (0.42, 0.42)]
     for fact in ("pooled accuracy 0.740 [0.500, 0.900], 46 clips of 3 subjects", "AU-only floor 0.420", "failed (1)"):
         assert fact in texts(figure)

@@ -115,19 +115,14 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None =
     """
     need(folds, ("held_out", "n_test", "accuracy", "error"), maker="evaluate.evaluate_loso(...).folds")
     rows = folds.sort_values(["accuracy", "n_test"], ascending=False, kind="stable", na_position="last")
-    rows = rows.assign(held_out=rows["held_out"].map(as_text), error=rows["error"].map(as_text), low=0.035)
-    done, failed = rows[rows["accuracy"].notna()], rows[rows["accuracy"].isna()]
-    figure = go.Figure()
+    rows = rows.assign(held_out=rows["held_out"].map(as_text), error=rows["error"].map(as_text))
+    failed, figure = rows["accuracy"].isna(), go.Figure()
+    right = rows["accuracy"].map("{:.1%} of ".format) + rows["n_test"].map("{} clips".format)
     figure.add_bar(
-        x=done["held_out"], y=done["accuracy"], customdata=done[["n_test"]], meta="accuracy", textangle=0,
-        marker_color=theme.CATEGORY_COLOURS[0], text=done["n_test"], textfont_size=SMALLEST,
-        textposition=np.where(done["accuracy"] > 0.07, "inside", "outside"), insidetextanchor="start",
-        hovertemplate="%{x}: %{y:.1%} of %{customdata[0]} clips<extra></extra>",
-    )  # fmt: skip
-    figure.add_scatter(
-        x=failed["held_out"], y=failed["low"], text=["✕"] * len(failed), meta="failed", mode="text",
-        textfont={"color": ABOVE, "size": SMALLEST}, customdata=failed[["error"]],
-        hovertemplate="%{x} failed: %{customdata[0]}<extra></extra>",
+        x=rows["held_out"], y=rows["accuracy"].fillna(0.0), customdata=right.mask(failed, "failed, " + rows["error"]),
+        text=rows["n_test"].astype(str).mask(failed, "✕"), textfont_size=SMALLEST, insidetextanchor="start",
+        textposition=np.where(rows["accuracy"] > 0.07, "inside", "outside"), marker_color=theme.CATEGORY_COLOURS[0],
+        textangle=0, hovertemplate="%{x}: %{customdata}<extra></extra>",
     )  # fmt: skip
     row = scores.query("measure == 'accuracy' and part == 'all'").iloc[0]
     if not np.isnan(row["low"]):
@@ -140,7 +135,7 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None =
     if np.isfinite(row["floor"]):
         level(figure, row["floor"], axis="y")
         facts.append(f"dashed: {as_text(scores.attrs.get('floor', 'AU-only floor'))} {row['floor']:.3f}")
-    facts += [f"✕ failed ({len(failed)})"] * bool(len(failed)) + ["in each bar: its clips"]
+    facts += [f"✕ failed ({failed.sum()})"] * bool(failed.any()) + ["in each bar: its clips"]
     figure.update_yaxes(range=[0, 1.02], dtick=0.25, tickformat=".0%", title_text="accuracy")
     figure.update_xaxes(type="category", tickangle=-60, showgrid=False)
     figure.update_layout(showlegend=False, uniformtext={"minsize": SMALLEST, "mode": "hide"})
