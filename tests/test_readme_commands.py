@@ -92,7 +92,7 @@ def run_script(script: Path, options: list[str]) -> None:
     words = [word for word, before in zip(options, ["", *options], strict=False) if not {word, before} & given]
     if (script.name, *words) not in SHORT_RUNS:
         SHORT_RUNS.add((script.name, *words))
-        printed = StringIO()
+        printed, status = StringIO(), None
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # so few clips are warned about
             patch.setattr(sys, "argv", [str(script), *words, *short])
@@ -100,7 +100,8 @@ def run_script(script: Path, options: list[str]) -> None:
             try:
                 runpy.run_path(str(script), run_name="__main__")
             except SystemExit as end:
-                assert not end.code, printed.getvalue()
+                status = end.code
+        assert not status, printed.getvalue()
         assert printed.getvalue().strip()
 
 

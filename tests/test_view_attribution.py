@@ -59,7 +59,7 @@ def test_several_clips_share_their_colours_and_their_course():
     figure = view.plot_attribution(made, NAMES[:2], clips=CLIPS)
     assert len(pictures(figure)) == 4
     assert words(figure).count(colour_key(0.03)) == 2
-    assert figure.layout.yaxis3.range == figure.layout.yaxis6.range
+    assert figure.layout.yaxis6.matches == "y3"
     assert all(f"score of {name}" in texts(figure) for name in "ab")
 
 

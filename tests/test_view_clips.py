@@ -62,9 +62,9 @@ def test_each_recipe_is_a_column_of_its_channels():
     flow[:, :, :4, 0], flow[:, :, 4:, 0] = 2.0, -2.0
     figure = view.plot_flow(with_flow(flow), FIRST)
     u, v = pictures(figure)
-    np.testing.assert_allclose(u[120, 40], FOR, atol=6)
-    np.testing.assert_allclose(u[120, 200], AGAINST, atol=6)
-    assert v.min() >= 250
+    np.testing.assert_allclose(u[120, 40], FOR, atol=24)
+    np.testing.assert_allclose(u[120, 200], AGAINST, atol=24)
+    assert np.ptp(v) <= 4  # grey where nothing moves
     assert "u, right: ±2.00 px" in texts(figure)
     inputs = {
         "two": with_flow(np.ones((4, 16, 16, 2)), coding="uv"),

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from figure_contents import by_meta, texts, words
+from figure_contents import by_meta, texts
 from sample_records import sample_clips, sample_predictions
 
 from medn_lab import evaluate, view
@@ -24,7 +24,7 @@ def test_a_confusion_matrix_has_counts_and_shares():
     matrix = pd.DataFrame([[3, 1], [0, 0]], index=["anger", "fear"], columns=["anger", "fear"])
     figure = view.plot_confusion_matrix(matrix)
     assert np.allclose(by_meta(figure, "value").z, [[0.75, 0.25], [np.nan, np.nan]], equal_nan=True)
-    assert "<b>3</b><br><span style='font-size:11px'>75%</span>" in words(figure)
+    assert by_meta(figure, "value").text[0, 0] == "<b>3</b><br><span style='font-size:11px'>75%</span>"
     assert "4 clips, 75.0% on the diagonal" in texts(figure)
     assert list(figure.layout.yaxis.ticktext) == ["anger<br>n = 4", "fear<br>n = 0"]
 
@@ -34,7 +34,7 @@ def test_an_evaluation_holds_matrix_scores_floor_and_ceilings_or_the_reason():
     ceilings = {"AUs alone": 0.62, "AUs & cue": 1.0}
     summary = evaluate.evaluation_summary(PREDICTIONS, floor=floor, ceilings=ceilings, n_resamples=50)
     figure = view.plot_evaluation(summary)
-    shown = {text.split("</b>")[0] for text in words(figure)}
+    shown = {text.split("</b>")[0] for text in np.ravel(figure.data[1].text)}
     assert {f"<b>{n}" for n in evaluate.confusion_matrix(PREDICTIONS).to_numpy().ravel()} <= shown
     labels, marks = lines(figure)
     assert [label.split("<br>")[-1] for label in labels] == ["accuracy", "UF1", "UAR", "AUs alone", "AUs &amp; cue"]
@@ -50,13 +50,13 @@ def test_each_fold_is_a_bar_with_its_clips_next_to_the_pooled_score_and_the_floo
     row = {"part": "all", "measure": "accuracy", "value": 0.74, "low": 0.5, "high": 0.9, "floor": 0.42}
     scores = pd.DataFrame([row | {"n_clips": 46, "n_subjects": 3}, row | {"part": "a", "value": 0.1}])
     figure = view.plot_folds(folds, scores=scores)
-    bars, failed = by_meta(figure, "accuracy"), by_meta(figure, "failed")
-    assert (list(bars.x), list(bars.y), list(bars.text)) == ([0, 1, 2], [0.9, 0.5, 0.25], [30, 12, 4])
-    assert list(figure.layout.xaxis.ticktext) == ["02", "03", "01", "04"]
-    assert (list(failed.x), list(failed.customdata[0])) == ([3], ["a/04", "no &lt;fear&gt;"])
+    (bars,) = figure.data
+    assert (list(bars.x), list(bars.y)) == (["a/02", "a/03", "a/01", "a/04"], [0.9, 0.5, 0.25, 0])
+    assert (list(bars.text), bars.customdata[3]) == (["30", "12", "4", "✕"], "failed, no &lt;fear&gt;")
     assert [(shape.y0, shape.y1) for shape in figure.layout.shapes] == [(0.5, 0.9), (0.74, 0.74), (0.42, 0.42)]
-    assert words(figure) == ["pooled 0.740", "AU-only floor 0.420"]
-    assert "[0.500, 0.900], 46 clips of 3 subjects" in texts(figure)
+    for fact in ("pooled accuracy 0.740 [0.500, 0.900], 46 clips of 3 subjects", "AU-only floor 0.420", "failed (1)"):
+        assert fact in texts(figure)
+    assert "floor" not in texts(view.plot_folds(folds, scores=scores.assign(floor=np.nan)))
 
 
 def test_the_third_rule_of_an_audit_is_open_and_the_curve_is_pooled_over_clips():
@@ -88,11 +88,11 @@ def test_only_a_difference_clear_of_zero_is_filled_and_each_subjects_accuracies_
     assert (labels, list(marks.x)) == (["accuracy", "UF1"], [0.2, -0.05])
     assert list(marks.marker.symbol) == ["circle", "circle-open"]
     assert "MEDN minus motion" in texts(figure)
-    a, b = by_meta(figure, "a"), by_meta(figure, "b")
-    assert list(a.y) == [0.8, 0.5, 0.2]  # from the largest gain to the largest loss
-    assert list(b.y) == [0.4, 0.5, 0.4]
-    assert np.allclose(b.y + b.error_y.array - b.error_y.arrayminus, a.y)
-    assert (a.name, b.name, figure.layout.xaxis2.ticktext) == ("MEDN", "motion", ("2", "3", "1"))
+    a, b = figure.data[-1], by_meta(figure, "b")
+    assert list(a.x) == [0.8, 0.5, 0.2]  # from the largest gain to the largest loss
+    assert list(b.x) == [0.4, 0.5, 0.4]
+    assert np.allclose(a.x + a.error_x.array - a.error_x.arrayminus, b.x)
+    assert (a.name, b.name, figure.layout.yaxis2.ticktext) == ("MEDN", "motion", ("x/2", "x/3", "x/1"))
     labels, _ = lines(view.plot_comparison(pd.concat([comparison, comparison.assign(model_a="dense <all>")])))
     assert labels[::3] == ["MEDN<br>− motion, accuracy", "dense &lt;all&gt;<br>− motion, UF1"]
 

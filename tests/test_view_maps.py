@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from figure_contents import by_meta, check_look, texts
+from figure_contents import check_look, texts
 from sample_records import sample_clips, sample_features, sample_predictions
 
 from medn_lab import view
@@ -126,12 +126,13 @@ def test_a_table_can_be_coloured_by_all_that_it_offers(table):
         colouring(offered, "AU9")
 
 
-def test_a_dot_is_a_pair_of_seeds_and_mean_and_chance_are_drawn():
+def test_the_mean_and_the_ends_of_all_pairs_of_seeds_and_chance_are_drawn():
     columns = {"map": ["motion"] * 3 + ["stem"] * 3, "seed_a": [0, 0, 1] * 2, "seed_b": [1, 2, 2] * 2, "chance": 0.05}
     columns |= {"overlap": [0.9, 0.8, 0.7, 0.3, 0.2, 0.1], "disparity": [0.1, 0.2, 0.3] * 2, "n_clips": 300}
     figure = view.plot_map_stability(pd.DataFrame(columns | {"n_neighbors": 15}))
     check_look(figure, "Stability of the maps over seeds")
-    assert by_meta(figure, "overlap a pair").x.tolist() == columns["overlap"]
+    overlap = next(trace for trace in figure.data if trace.name == "mean overlap")
+    np.testing.assert_allclose([overlap.error_x.array, overlap.error_x.arrayminus], 0.1)
     means = {trace.name: list(trace.x) for trace in figure.data}
     assert (means["mean overlap"], means["mean disparity"]) == (pytest.approx([0.8, 0.2]), pytest.approx([0.2, 0.2]))
     assert [shape.x0 for shape in figure.layout.shapes] == [0.05]

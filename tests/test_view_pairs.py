@@ -60,7 +60,7 @@ def test_no_pairs_give_the_reason():
         view.plot_confusable_sets(confusable_sets(table)),
         view.plot_pair_separation(pair_separation(table, features=FEATURES)),
     ):
-        assert not figure.data
+        assert [trace.x for trace in figure.data] == [(None,)]
         assert "the AUs of all 40 clips are unknown" in texts(figure)
 
 

@@ -68,9 +68,10 @@ def test_the_truth_stands_next_to_the_scores(lab, model):
     drawn, own = {trace.name: trace for trace in figure_of(lab).data}, lab.answers
     np.testing.assert_allclose(drawn["the table with these AUs"].x, table["given_aus"].where(table["given_aus"] > 0))
     np.testing.assert_allclose(drawn["frames alone (flow zero)"].x, own.frames_alone.probabilities[0], rtol=1e-6)
-    np.testing.assert_allclose(drawn["AU scores"].x, own.predictions.au_probabilities[0], rtol=1e-6)
+    np.testing.assert_allclose(drawn["AU scores, ◆ coded"].x, own.predictions.au_probabilities[0], rtol=1e-6)
     mark = drawn["the table with AUs and cue"]
-    assert [name for name, share in zip(mark.y, mark.x, strict=True) if share == 1] == ["repression"]
+    lines = figure_of(lab).layout.yaxis.ticktext
+    assert [lines[place] for place, share in zip(mark.y, mark.x, strict=True) if share == 1] == ["repression"]
     lab.state = {**SMILE, "cue_strength": 0.0}
     assert "there is no true emotion" in text_of(lab)
     with pytest.raises(ValueError, match="strength"):

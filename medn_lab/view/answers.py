@@ -7,23 +7,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from medn_lab.records import Clips, LivePrediction, Predictions, positions
 from medn_lab.view import theme
-from medn_lab.view.marks import SMALLEST, Tile, bars, counted, heading, heat, level, room_for, share_bars, small, tile
+from medn_lab.view.marks import SMALLEST, Tile, counted, forest, heading, heat, indent, small, tiles
 from medn_lab.view.rows import au_set_texts, clip_row, coded_aus, label_column
 from medn_lab.view.theme import as_text
 
 UNLABELLED = "no label"  # the row of clips whose class is not known
 ABSENT = "#9DB4C8"
-# Symbol, colour and legend of what `plot_answers` compares with the scores of the whole model.
-MARKS = {
-    "given_aus": ("line-ns", theme.INK, "the table with these AUs"),
-    "given_cue": ("diamond", theme.RING, "the table with AUs and cue"),
-    "frames_alone": ("triangle-up", theme.BRANCH_COLOURS["emotion"], "frames alone (flow zero)"),
-    "flow_alone": ("circle", theme.BRANCH_COLOURS["motion"], "flow alone (frames still)"),
-}
+# What `plot_answers` compares with the scores of the whole model, in the order of the marks of a forest.
+COMPARED = {
+    "frames_alone": "frames alone (flow zero)", "given_aus": "the table with these AUs",
+    "flow_alone": "flow alone (frames still)", "given_cue": "the table with AUs and cue",
+}  # fmt: skip
 
 
 def confusion_cells(predictions: Predictions, *, label: str = "label") -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -58,15 +55,13 @@ def draw_confusion(figure: go.Figure, counts: pd.DataFrame, **where: Any) -> Non
     totals = counts.sum(axis=1)
     shares = counts.div(totals.where(totals > 0), axis=0).to_numpy(dtype=float)
     true, predicted = ([as_text(name) for name in names] for names in (counts.index, counts.columns))
-    texts, hover = np.empty((2, *shares.shape), dtype=object)
-    for (y, x), share in np.ndenumerate(shares):
-        n, percent = int(counts.iloc[y, x]), "–" if np.isnan(share) else f"{share:.0%}"
-        texts[y, x] = f"<b>{n:,}</b><br>{small(percent)}"
-        hover[y, x] = f"true {true[y]}, predicted {predicted[x]}<br>{counted(n, 'clip')}, {percent} of the row"
+    texts = np.empty(shares.shape, dtype=object)
+    for cell, share in np.ndenumerate(shares):
+        percent = small("–" if np.isnan(share) else f"{share:.0%}")
+        texts[cell] = f"<b>{int(counts.iloc[cell]):,}</b><br>{percent}"
     heat(
-        figure, shares, columns=predicted, scale=theme.SHARE_SCALE, limits=(0, 1), texts=texts, hover=hover,
-        rows=[f"{name}<br>n = {total:,.0f}" for name, total in zip(true, totals, strict=True)], dark_from=0.65,
-        **where,
+        figure, shares, columns=predicted, scale=theme.SHARE_SCALE, limits=(0, 1), texts=texts,
+        rows=[f"{name}<br>n = {total:,.0f}" for name, total in zip(true, totals, strict=True)], **where,
     )  # fmt: skip
     turned = max(map(len, predicted), default=0) > 11
     figure.update_xaxes(title_text="predicted", tickangle=-30 if turned else 0, **where)
@@ -99,14 +94,13 @@ def plot_confusion_matrix(matrix: pd.DataFrame, *, width: int | None = None) -> 
     counts = matrix.to_numpy(dtype=float)
     figure = go.Figure()
     draw_confusion(figure, matrix)
-    left, cell = 30 + room_for([*map(str, matrix.index), "n = 10,000"]), int(np.clip(520 / len(matrix.columns), 52, 84))
+    left, cell = 20 + theme.room_for(figure.layout.yaxis.ticktext), int(np.clip(520 / len(matrix.columns), 52, 84))
     whole, subtitle = int(counts.sum()), counted(int(counts.sum()), "clip")
     if whole and list(matrix.index) == list(matrix.columns):
         subtitle += f", {np.trace(counts) / whole:.1%} on the diagonal"
     return theme.finish(
-        figure, width=width or max(300, left + cell * len(matrix.columns) + 20), subtitle=subtitle,
-        height=66 + max(44, cell * 3 // 4) * len(matrix) + 76, title="<b>Confusion matrix</b>",
-        margin=(left, 20, 66, 76),
+        figure, width=width or max(300, left + cell * len(matrix.columns) + 20), title="<b>Confusion matrix</b>",
+        subtitle=subtitle, body=max(44, cell * 3 // 4) * len(matrix), l=left,
     )  # fmt: skip
 
 
@@ -128,15 +122,16 @@ def clip_au_scores(predictions: Predictions, clip_id: str) -> pd.DataFrame:
 
 
 def score_bars(predictions: Predictions, clip_id: str) -> dict[str, Any]:
-    """The emotion scores of a clip as arguments of `share_bars`, the labelled class outlined and named."""
+    """The emotion scores of a clip as what `share_bars` draws, the labelled class outlined and named."""
     shares, label = clip_scores(predictions, clip_id)
     own, colours = [name == label for name in shares.index], [theme.emotion_colour(name) for name in shares.index]
     labels = [as_text(name) + " ◀ label" * (name == label) for name in shares.index]
-    return {"values": shares.to_numpy(), "labels": labels, "colours": colours, "outlined": own}
+    named = {"name": "Emotion scores", "labels": labels}
+    return {"values": shares.to_numpy(), "colours": colours, "outlined": own, **named}
 
 
 def au_bars(predictions: Predictions, clip_id: str, *, most: int | None = None) -> dict[str, Any]:
-    """The AU scores of a clip as arguments of `share_bars`, coded and highest ones first to stay; empty without any.
+    """The AU scores of a clip as what `share_bars` draws, coded and highest ones first to stay; empty without any.
 
     A mark after the name: ◆ coded present, ◇ coded absent.
     """
@@ -147,14 +142,15 @@ def au_bars(predictions: Predictions, clip_id: str, *, most: int | None = None) 
     table = table.sort_values(["there", "probability"], ascending=False).head(most or len(table)).sort_index()
     labels = table["au"] + table["coded"].map({True: " ◆", False: " ◇"}).fillna("")
     colours = [theme.BRANCH_COLOURS["motion"] if share >= 0.5 else ABSENT for share in table["probability"]]
-    return {"values": table["probability"].to_numpy(), "labels": list(labels), "colours": colours}
+    named = {"name": "AU scores, ◆ coded", "labels": list(labels)}
+    return {"values": table["probability"].to_numpy(), "colours": colours, **named}
 
 
 def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460) -> go.Figure:
     """Draw the AU scores of one clip: the motion branch's probability of each AU, and which AUs were coded.
 
     A filled diamond after its name marks an AU that was coded present, an open one an AU that was coded absent; an AU
-    without a diamond was not coded either way. The dotted line is the usual threshold of one half.
+    without a diamond was not coded either way. A bar is grey below one half, the usual threshold.
 
     Parameters
     ----------
@@ -185,20 +181,15 @@ def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460) 
     """
     if not (drawn := au_bars(predictions, clip_id)):
         raise ValueError("these predictions hold no AU scores: the model has no motion branch or was made without AUs")
-    figure, title = go.Figure(), f"<b>AU scores</b> · {as_text(clip_id)}"
-    share_bars(figure, **drawn, reach=1.12)
-    level(figure, 0.5, dash="dot")
-    figure.update_xaxes(tickvals=[0, 0.25, 0.5, 0.75, 1], title_text="probability (sigmoid)")
-    return theme.finish(
-        figure, width=width, height=118 + 26 * len(predictions.aus), title=title, margin=(72, 24, 62, 44),
-        subtitle="bar: the motion branch's probability · ◆ coded, ◇ coded absent",
-    )  # fmt: skip
+    title = f"<b>AU scores</b> · {as_text(clip_id)}"
+    subtitle = "bar: the motion branch's probability (sigmoid) · ◆ coded, ◇ coded absent"
+    return tiles([[drawn]], title=title, cell=width - 24, subtitle=subtitle)
 
 
 def plot_answers(answers: LivePrediction, *, clips: Clips) -> go.Figure:
     """Draw a model's predictions of clips: emotion scores, also with each input alone, and AU scores.
 
-    A row a clip. Bars: the whole model; marks on them: the scores with a flow of zeros, those with frames that stand
+    A row a clip. Dots: the whole model; other marks: the scores with a flow of zeros, those with frames that stand
     still, and what SynthME's table allows. Right: the motion branch's AU scores, with the AUs that are in the clip.
 
     Parameters
@@ -234,46 +225,26 @@ def plot_answers(answers: LivePrediction, *, clips: Clips) -> go.Figure:
     """
     predictions, gate = answers.predictions, answers.features.gate
     names = list(predictions.table["clip_id"])
-    widths = [88, 200, 58, 130]  # labels, scores, numbers, AUs
-    row_height, gap, top, foot, between = max(160, 15 * len(predictions.aus)), 84, 104, 62, 12
-    body = len(names) * row_height + (len(names) - 1) * gap
-    wide = sum(widths) + between * (len(widths) - 1)
-    figure = make_subplots(
-        rows=len(names), cols=len(widths), column_widths=widths, specs=[[None, {}, None, {}]] * len(names),
-        horizontal_spacing=between / wide, vertical_spacing=gap / body if len(names) > 1 else 0,
+    marks = [f"{sign} {text}" for sign, text in zip("◇|○△", COMPARED.values(), strict=True)]
+    figure = tiles(
+        [[None] * len(names), [au_bars(predictions, name) or Tile(None, note="no AU scores") for name in names]],
+        title=f"<b>Predictions</b> · {as_text(predictions.source.get('name', 'a model'))}", cell=290, last=0.7,
+        subtitle=" · ".join(["● whole model", *marks]) + "<br>",
     )  # fmt: skip
     for row, name in enumerate(names, start=1):
-        at: dict[str, Any] = {"row": row, "col": 2}
-        table = score_table(answers, clips, name)
-        classes, colours = zip(*((as_text(one), theme.emotion_colour(one)) for one in table.index), strict=True)
-        bars(figure, table["model"], labels=classes, colours=colours, name="whole model", **at)
-        figure.data[-1].showlegend = False
-        for key, (symbol, colour, title) in MARKS.items():
-            values = table[key].where(table[key] > 0) if key.startswith("given") else table[key]
-            size, width, edge = (16, 2.2, colour) if symbol == "line-ns" else (10, 1, "#FFFFFF")
-            figure.add_scatter(
-                x=values, y=classes, mode="markers", name=title, legendgroup=key, cliponaxis=False,
-                marker={"symbol": symbol, "size": size, "color": colour, "line": {"width": width, "color": edge}},
-                showlegend=row == 1 and bool(table[key].notna().any()),
-                hovertemplate=f"%{{y}}: %{{x:.1%}}<extra>{title}</extra>", **at,
-            )  # fmt: skip
+        at: dict[str, Any] = {"row": row, "col": 1}
+        table, given = score_table(answers, clips, name), ["given_aus", "given_cue"]
+        table[given] = table[given].where(table[given] > 0)
+        lines, colours = zip(*((as_text(one), theme.emotion_colour(one)) for one in table.index), strict=True)
+        table = table.assign(value=table["model"], reason=" ")
+        forest(figure, table, labels=lines, colour=colours, name="whole model", references=COMPARED, **at)
         figure.update_yaxes(tickfont={"size": SMALLEST}, **at)
         figure.update_xaxes(range=[-0.02, 1.05], tickvals=[0, 0.5, 1], tickformat=".0%", **at)
         about = f"<b>{as_text(name)}</b> · {as_text(state_text(clips, name))}"
         heading(figure, about + ("" if gate is None else f" · gate {gate[row - 1].mean():.2f}"), **at)
         figure.layout.annotations[-1].update(x=0, xref="paper", yshift=20)
-        at["col"] = 4
-        if aus := au_bars(predictions, name):
-            share_bars(figure, **aus, **at)
-            figure.data[-1].name = "AU scores"
-        else:
-            tile(figure, Tile(None, note="no AU scores"), **at)
-        heading(figure, "AU scores, ◆ coded", size=SMALLEST, **at)
-    figure.update_layout(legend={"x": 1, "xanchor": "right", "y": -34 / body, "yanchor": "top"})
-    return theme.finish(
-        figure, width=wide + 34, height=top + body + foot, subtitle="bars: scores of the whole model",
-        title=f"<b>Predictions</b> · {as_text(predictions.source.get('name', 'a model'))}", margin=(14, 20, top, foot),
-    )  # fmt: skip
+        indent(figure, 84, **at)
+    return figure
 
 
 def score_table(answers: LivePrediction, clips: Clips, clip_id: str) -> pd.DataFrame:

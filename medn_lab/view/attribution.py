@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from plotly.subplots import make_subplots
 from medn_lab.records import Attribution, Clips, positions
 from medn_lab.view import images, marks, theme
 from medn_lab.view.marks import SMALLEST, Tile, counted, heading, tiles
-from medn_lab.view.rows import clip_moments, clip_row, describe, shown_frames
+from medn_lab.view.rows import clip_moments, clip_row, describe
 from medn_lab.view.theme import as_text
 
 INPUT_COLOURS = {"frames": theme.BRANCH_COLOURS["emotion"], "flow": theme.BRANCH_COLOURS["motion"]}
@@ -103,7 +102,7 @@ def plot_attribution(
     """
     places = positions(attribution.table, clip_ids, owner="this attribution")
     drawn = [mapped_clip(attribution, int(place)) for place in places]
-    shown = [shown_frames(clips, clip_row(clips, one.clip_id)[0])[0] for one in drawn]
+    faces = [images.onset_face(clips, one.clip_id) for one in drawn]
     outlines = [None if region is None else images.region_of(clips, one.clip_id, region) for one in drawn]
     method, frames = attribution.method.replace("_", " "), drawn[0].frames
     moments = frames is not None and not np.allclose(frames[1:], frames[1:2], rtol=1e-4, atol=0)
@@ -118,19 +117,16 @@ def plot_attribution(
     lines += ["the map does not cover the flow"] * (not there["flow"])
     cell = 280
     last = max(1.5 if moments else 1.0, 616 / cell - len(panels) + 1)  # wide enough for the lines
-    letters = int((len(panels) - 1 + last) * cell / 6.4)
-    subtitle = [part for line in lines for part in textwrap.wrap(line, letters, break_on_hyphens=False)]
     columns: list[list[Tile | None]] = [[None] * len(drawn) for _ in panels]
     for col, panel in enumerate(name for name in panels if name != "course"):
         heats = [one.summed(panel) for one in drawn]
         largest = images.full_colour(*heats)
-        for row, (one, faces, outline) in enumerate(zip(drawn, shown, outlines, strict=True)):
+        for row, (one, face, outline) in enumerate(zip(drawn, faces, outlines, strict=True)):
             title = f"<b>{as_text(one.clip_id)}</b><br>" * (len(drawn) > 1) + _PANELS[panel]
-            face = None if faces is None else faces[0]
             picture = images.draw_heat(face, heats[row], largest=largest, size=360, outline=outline)
             columns[col][row] = Tile(picture, title, colour_key(largest))
     title = f"<b>Attribution</b> · {as_text(attribution.target)} by {method}"
-    figure = tiles(columns, title=title, cell=cell, last=last, subtitle="<br>".join(subtitle))
+    figure = tiles(columns, title=title, cell=cell, last=last, subtitle="<br>".join(lines))
     for row, one in enumerate(drawn if moments else (), start=1):
         times, names = clip_moments(clips, one.clip_id), [str(place + 1) for place in range(len(one.course))]
         for place in range(len(names)) if len(names) == len(times.numbers) else ():
@@ -139,16 +135,12 @@ def plot_attribution(
         # Bars of the sum over each frame, or of its absolute values where signs cancel over the face; one common axis.
         where: dict[str, Any] = {"row": row, "col": len(panels)}
         signs = [f"rgb{images.FOR if value >= 0 else images.AGAINST}" for value in one.course]
-        marks.bars(
-            figure, one.course, labels=names, colours=signs if one.signed else theme.GREY, horizontal=False, **where
-        )
-        courses, plot = [other.course for other in drawn], figure.get_subplot(**where)
-        low, high = np.min(courses, initial=0.0), np.max(courses, initial=0.0)
-        room, (left, right) = 0.06 * (high - low) or 1.0, plot.xaxis.domain
-        domain = (left + 44 / figure.layout.width, right)  # room for the numbers of the y axis
-        plot.xaxis.update(tickfont_size=SMALLEST, tickangle=0, showgrid=False, domain=domain)
-        plot.yaxis.update(range=[low - room * (low < 0), high + room], nticks=5, tickformat=".2~g")
-        plot.yaxis.update(zerolinecolor=theme.INK, tickfont_size=SMALLEST)
+        look = {"marker_color": signs if one.signed else theme.GREY, "hovertemplate": "%{x}: %{y:.3f}<extra></extra>"}
+        figure.add_bar(x=names, y=one.course, **look, **where)
+        marks.indent(figure, 44, **where)
+        figure.update_xaxes(tickfont_size=SMALLEST, tickangle=0, showgrid=False, **where)
+        figure.update_yaxes(matches=figure.get_subplot(1, where["col"]).xaxis.anchor if row > 1 else None, **where)
+        figure.update_yaxes(nticks=5, tickformat=".2~g", zerolinecolor=theme.INK, tickfont_size=SMALLEST, **where)
         heading(figure, "Attribution per frame" + ", absolute values" * (not one.signed), **where)
     return figure
 
@@ -269,12 +261,12 @@ def plot_randomisation(table: pd.DataFrame, *, threshold: float = 0.5, width: in
             )  # fmt: skip
     marks.level(figure, threshold, axis="y")
     first, low = table.iloc[0], min(0.0, table[[*looks]].min(axis=None))
-    figure.update_layout(legend={"x": 0, "y": 1.02, "yanchor": "bottom", "itemsizing": "trace"})
+    figure.update_layout(legend_itemsizing="trace")
     figure.update_xaxes(title_text="randomised part of the network", tickangle=0)
     figure.update_yaxes(title_text="rank correlation with the map", range=[low - 0.08, 1.06])
     facts = f"{counted(first['n_clips'], 'clip')}, {counted(first['n_draws'], 'random network')}"
     facts, title = f"{facts} · marked from {threshold:g} (dashed)", "<b>Sanity check: random weights</b>"
-    return theme.finish(figure, width=width, height=400, title=title, subtitle=facts, margin=(70, 24, 104, 84))
+    return theme.finish(figure, width=width, body=230, title=title, subtitle=facts)
 
 
 def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980) -> go.Figure:
@@ -337,9 +329,8 @@ def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980) -> go.
         marks.forest(figure, shares, references=references, reference_colour=colours, row=1, col=2, **look)
         end = min(1.02, 1.1 * table.reindex(columns=["share", "high", "random_high"]).max(axis=None))
         figure.update_xaxes(title_text="share of the absolute map", tickformat=".0%", range=[0, end], row=1, col=2)
-    figure.update_layout(legend={"x": 0, "y": -64 / (28 * len(table)), "yanchor": "top"})
     return theme.finish(
-        figure, width=width, height=180 + 28 * len(table), margin=(marks.room_for(labels), 24, 92, 86),
+        figure, width=width, body=28 * len(table),
         title=f"<b>Comparison of attribution methods</b> · target {as_text(table['target'].iloc[0])}",
         subtitle=f"{counted(int(table['n_clips'].max()), 'clip')} · open marker: random weights give the same map",
     )  # fmt: skip

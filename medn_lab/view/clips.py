@@ -8,27 +8,22 @@ from typing import Any
 import cv2
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from medn_lab.records import Clips, KeptTokens, Predictions, positions, require
 from medn_lab.view import images, theme
 from medn_lab.view.answers import au_bars, score_bars
 from medn_lab.view.images import enlarge
-from medn_lab.view.marks import Tile, fitted, room_for, share_bars, tile, tiles
+from medn_lab.view.marks import Tile, tiles
 from medn_lab.view.rows import clip_moments, clip_row, coded_aus, describe, shown_frames
-from medn_lab.view.theme import as_text
+from medn_lab.view.theme import as_text, wrapped
 
 PIXELS = 256  # longer side to which a picture is enlarged before it is embedded
 DIFFERENCE_GAIN = 4.0  # by how much the difference of two frames is made larger before it is drawn around grey
 MOST_AUS = 7
 WAYS = ("u, right", "v, down")
-BARS = 118  # pixels that the bars keep, however long their labels
-SIDES, ENDS = (12, 30), (72, 40)  # margins: left and right, top and bottom
 
 
-def plot_clip(
-    clips: Clips, clip_id: str, *, predictions: Predictions | None = None, width: int = 1020, height: int = 360
-) -> go.Figure:
+def plot_clip(clips: Clips, clip_id: str, *, predictions: Predictions | None = None, width: int = 1020) -> go.Figure:
     """Draw one clip: onset, apex, the flow between them over the face, its AUs and the model's scores.
 
     The flow panel shows magnitude as colour and direction as arrows. The largest magnitude and the factor by which the
@@ -41,7 +36,7 @@ def plot_clip(
     clip_id : str
     predictions : Predictions or None
         Adds AU probabilities and emotion scores.
-    width, height : int
+    width : int
         In pixels.
 
     Returns
@@ -67,41 +62,26 @@ def plot_clip(
     coded = coded_aus(row, list(clips.aus))
     there = "<br>".join([theme.au_name(au) for au, value in coded.items() if value][:MOST_AUS])
     lacking = there or ("no AU is coded" if any(value is not None for value in coded.values()) else "AUs are not coded")
-    scores: list[dict[str, Any]] = [{}, {}]
+    scores: list[Any] = [Tile(None, "AUs", lacking), Tile(None, "Emotion scores", "no predictions were given")]
     if predictions is not None:
-        most = min(MOST_AUS, max(3, int((height - sum(ENDS)) / 31)))
-        scores = [au_bars(predictions, clip_id, most=most), score_bars(predictions, clip_id)]
-    names = room_for([label for one in scores for label in one.get("labels", ())], size=11)
-    inner = width - sum(SIDES)
-    right = max(0.265, (names + BARS) / inner)
-    cell = inner * (1 - right) / 3 - 12
-    figure = make_subplots(
-        rows=2, cols=4, column_widths=[(1 - right) / 3] * 3 + [right], row_heights=[0.54, 0.46],
-        specs=[[{"rowspan": 2}] * 3 + [{}], [None] * 3 + [{}]], horizontal_spacing=0.012, vertical_spacing=0.24,
-        subplot_titles=("", "", "", "AU scores, ◆ coded" if predictions else "AUs", "Emotion scores"),
-    )  # fmt: skip
+        scores = [au_bars(predictions, clip_id, most=MOST_AUS) or scores[0], score_bars(predictions, clip_id)]
+    right = max(0.28 * width, 250)
+    cell = (width - 24 - right) / 3
     duration = "" if moments.milliseconds is None else f" · {moments.milliseconds[-1]:.0f} ms"
-    theme.finish(figure, width=width, height=height, title=f"<b>{describe(row)}</b>{duration}", margin=(*SIDES, *ENDS))
-    for col, (name, at, note) in enumerate((("onset", moments.onset, which), ("apex", moments.apex, "")), start=1):
-        title = fitted(name if at is None or not moments.named else moments.describe(at), cell)
+    columns: list[Any] = []
+    for name, at, note in (("onset", moments.onset, which), ("apex", moments.apex, "")):
+        title = wrapped(name if at is None or not moments.named else moments.describe(at), cell)
         one = Tile(None, title, "no frames in these clips" if frames is None else "the apex is not known")
         if frames is not None and at is not None:
-            one = Tile(enlarge(frames[at], max(PIXELS, *frames.shape[1:3])), title, fitted(note, cell))
-        tile(figure, one, row=1, col=col)
+            one = Tile(enlarge(frames[at], max(PIXELS, *frames.shape[1:3])), title, wrapped(note, cell))
+        columns.append(one)
     flow, picture = images.motion_field(clips, place)[0], None
     note = "no flow in these clips" if clips.flow is None else "flow coded as colours"
     if flow is not None:
-        ground = np.full((*flow.shape[:2], 3), 205, np.uint8) if frames is None else frames[0]
-        picture, note = images.draw_flow(enlarge(ground, PIXELS), flow, scaled=images.scaled_by_clip(clips.recipe))
-    tile(figure, Tile(picture, "flow, onset to apex", fitted(note, cell)), row=1, col=3)
-    for number, (drawn, why) in enumerate(zip(scores, (lacking, "no predictions were given"), strict=True), start=1):
-        if drawn:
-            share_bars(figure, **drawn, row=number, col=4)
-        else:
-            tile(figure, Tile(None, note=why), row=number, col=4)
-    for axis in (figure.layout.xaxis4, figure.layout.xaxis5):
-        axis.domain = (figure.layout.xaxis3.domain[1] + names / inner, axis.domain[1])
-    return figure
+        ground = enlarge(images.onset_face(clips, clip_id), PIXELS)
+        picture, note = images.draw_flow(ground, flow, scaled=images.scaled_by_clip(clips.recipe))
+    columns += [Tile(picture, "flow, onset to apex", wrapped(note, cell)), scores]
+    return tiles(columns, title=f"<b>{describe(row)}</b>{duration}", cell=cell, last=right / cell)
 
 
 def plot_flow(inputs: Clips | Mapping[str, Clips], clip_id: str, *, width: int | None = None) -> go.Figure:
@@ -160,20 +140,17 @@ def _channels(name: str, flow: np.ndarray, recipe: Mapping[str, object]) -> list
     title = f"<b>{as_text(name)}</b><br>{flow.shape[1]}×{flow.shape[0]} px, {flow.shape[-1]} channels"
     scaled = images.scaled_by_clip(recipe)
     title += "<br>" + images.SCALED_NOTE.replace(": ", ":<br>") if scaled else ""
-    panels, notes = [flow * 255], ["hue: direction,<br>brightness: length"]
+    panels, notes = [np.clip(flow * 255 + 0.5, 0, 255).astype(np.uint8)], ["hue: direction,<br>brightness: length"]
     if recipe.get("coding") != "hsv":
-        largest = np.maximum(np.abs(flow).max(axis=(0, 1)), 1e-6)
-        shares = flow / largest
-        tints = [np.where(shares[..., [k]] >= 0, images.FOR, images.AGAINST) - 255 for k in (0, 1)]
-        panels = [255 + tint * np.abs(shares[..., [k]]) for k, tint in enumerate(tints)]
+        largest, size = np.maximum(np.abs(flow).max(axis=(0, 1)), 1e-6), max(flow.shape[:2])
+        panels = [images.draw_heat(None, flow[..., k], largest=largest[k], size=size) for k in (0, 1)]
         notes = [f"{way}: ±{most:.2f}{'' if scaled else ' px'}" for way, most in zip(WAYS, largest, strict=False)]
         if flow.shape[-1] == 3:
-            panels.append(images.magnitude_colours(np.clip(shares[..., 2], 0, 1)))
+            panels.append(images.magnitude_colours(np.clip(flow[..., 2] / largest[2], 0, 1)).astype(np.uint8))
             notes.append(f"strain: up to {largest[2]:.2f}")
     times = max(1, PIXELS // max(flow.shape[:2]))  # enlarged without smoothing
-    pictures = [np.clip(one + 0.5, 0, 255).astype(np.uint8).repeat(times, 0).repeat(times, 1) for one in panels]
-    headings = [title, *[""] * len(panels)]
-    return [Tile(*one) for one in zip(pictures, headings, notes, strict=False)]
+    pictures = [one.repeat(times, 0).repeat(times, 1) for one in panels]
+    return [Tile(*one) for one in zip(pictures, [title, *[""] * len(panels)], notes, strict=False)]
 
 
 def plot_registration(

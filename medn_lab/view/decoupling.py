@@ -12,8 +12,8 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import DecouplingReport, reports
 from medn_lab.view import marks, theme
-from medn_lab.view.marks import ABOVE, ESTIMATE, REFERENCE, SMALLEST, WITHIN, counted, interval_text, need, room_for
-from medn_lab.view.theme import as_text
+from medn_lab.view.marks import ABOVE, ESTIMATE, REFERENCE, SMALLEST, WITHIN, counted, interval_text, need
+from medn_lab.view.theme import as_text, room_for
 
 _READERS = {
     "ridge": "ridge, bits per clip", "rbf": "Gaussian kernel, bits per clip", "mlp": "small network, bits per clip",
@@ -127,12 +127,12 @@ def plot_decoupling(report: DecouplingReport | pd.DataFrame, *, kind: str, width
     aligned = not wide and len(groups) > 1 and all(sorted(one["label"]) == sorted({*first}) for one in groups.values())
     n_columns, n_rows = (2, (len(groups) + 1) // 2) if aligned else (1, len(groups))
     sizes = [len(own) for own in groups.values()][:n_rows]
-    left, right, top, gap = room_for(rows["label"]), 210 if wide else 140, 80, 62
-    height = top + 44 + 26 * sum(sizes) + gap * (n_rows - 1)
+    left, right, gap = room_for(rows["label"]), 210 if wide else 140, 62
+    body = 26 * sum(sizes) + gap * (n_rows - 1)
     figure = make_subplots(
         rows=n_rows, cols=n_columns, row_heights=sizes,
         horizontal_spacing=(right + 12) / max(width - left - right, 300),
-        vertical_spacing=gap / (height - top - 44) if n_rows > 1 else 0,
+        vertical_spacing=gap / body if n_rows > 1 else 0,
         subplot_titles=[f"<b>{as_text(MEASURES.get(name, name.replace('_', ' ')))}</b>" for name in groups],
     )  # fmt: skip
     factors = ", ".join(dict.fromkeys(filter(None, rows["target"]))) or "factor"
@@ -171,7 +171,7 @@ def plot_decoupling(report: DecouplingReport | pd.DataFrame, *, kind: str, width
     known = [text for name, text in explained.items() if rows[name].notna().any()]
     title = TITLES.get(kind, kind.replace("_", " ").capitalize())
     return theme.finish(
-        figure, width=width, height=height, title=f"<b>{as_text(title)}</b>", margin=(left, right, top, 44),
+        figure, width=width, body=body, title=f"<b>{as_text(title)}</b>", l=left, r=right,
         subtitle="<br>".join(filter(None, [" · ".join(filter(None, facts)), " · ".join(known)])),
     )  # fmt: skip
 
@@ -233,9 +233,9 @@ def explain_row(row: Mapping[str, Any]) -> tuple[str, str]:
     titles = {"dependence": f"{name} of motion and emotion branch", "information": TITLES["information"]}
     title = titles.get(n["kind"]) or target or n["kind"] or "measure"
     title += f" of {n['model']}" * bool(n["model"]) + f", given {_factor(n['given'])}" * bool(n["given"])
-    sizes = [counted(int(n["n_positive"]), "clip") + " with it"] if np.isfinite(n["n_positive"]) else []
-    sizes += [counted(int(n[f"n_{what}s"]), what) for what in ("clip", "subject") if np.isfinite(n[f"n_{what}s"])]
-    basis = f"Computed from {', '.join(sizes)}." if sizes else ""
+    positive = counted(int(n["n_positive"]), "clip") + " with it" if np.isfinite(n["n_positive"]) else ""
+    sizes = ", ".join(filter(None, [_sample(pd.DataFrame([numbers])), positive]))
+    basis = f"Computed from {sizes}." if sizes else ""
     if np.isnan(n["value"]):
         return f"{title}: no value, {n['reason'] or 'not known'}.", basis
     ends = [n["value"], n["low"], n["high"]]
@@ -336,24 +336,19 @@ def plot_leakage(
     names = [f"<b>{name}, mean</b>" if name == "AUs" else as_text(name) for name in targets]
     counts = table.groupby("target")["n_positive"].max().reindex(targets)
     labels = [f"{name} ({n:.0f})" if n == n else name for name, n in zip(names, counts, strict=True)]
-    heads = [f"<b style='color:{theme.branch_colour(branch)}'>{branch}</b>" for _, branch in columns]
-    models = [model for model in dict.fromkeys(table["model"]) if model]
-    left, top = max(room_for(labels, size=13), 96), 108 if models else 88
+    heads = [
+        f"<b>{as_text(model)}</b><br>" * bool(model) + f"<b style='color:{theme.branch_colour(branch)}'>{branch}</b>"
+        for model, branch in columns
+    ]
+    left = max(room_for(labels, size=13), 96)
     figure, limits, written = go.Figure(), (-EXCESS_RANGE, EXCESS_RANGE), {"texts": shown, "hover": hover}
     marks.heat(figure, excess, rows=labels, columns=heads, scale=EXCESS_SCALE, limits=limits, bar="excess", **written)
     figure.data[-1].ids = cells["number"].to_numpy()
     figure.data[-1].colorbar.update(tickformat="+.1f", len=min(1.0, 240 / (34 * len(targets))))
     facts = [_sample(table), "in brackets: clips with it", "AUC <b>of</b> the allowed AUC"]
     facts += ["▲ interval of the excess above 0"]
-    theme.finish(
-        figure, width=width or left + 118 * len(columns) + 96, height=top + 34 * len(targets) + 20,
-        title="<b>Leakage</b>", margin=(left, 96, top, 20), subtitle=" · ".join(filter(None, facts)),
-    )  # fmt: skip
     figure.update_xaxes(side="top", tickfont={"size": 13})
-    for model in models:
-        own = [place for place, (name, _) in enumerate(columns) if name == model]
-        head = {"x": np.mean(own), "y": 1, "yref": "paper", "yshift": 38, "showarrow": False}
-        figure.add_annotation(text=f"<b>{as_text(model)}</b>", **head)
-        if own[0]:
-            marks.level(figure, own[0] - 0.5, dash="solid")
-    return figure
+    return theme.finish(
+        figure, width=width or left + 118 * len(columns) + 96, body=34 * len(targets), title="<b>Leakage</b>",
+        subtitle=" · ".join(filter(None, facts)), l=left, r=96, b=20,
+    )  # fmt: skip

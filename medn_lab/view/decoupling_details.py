@@ -14,7 +14,8 @@ from scipy.stats import kstwo
 from medn_lab.records import BranchFeatures
 from medn_lab.view import theme
 from medn_lab.view.decoupling import LEVEL, MEASURES
-from medn_lab.view.marks import NULL_BAND, counted, decimals, forest, heat, level, need, room_for
+from medn_lab.view.marks import NULL_BAND, counted, forest, heat, level, need
+from medn_lab.view.rows import colouring
 from medn_lab.view.theme import as_text
 
 SIGNED_SCALE = ((0.0, "#2166AC"), (0.25, "#8DBBDC"), (0.5, "#F5F5F3"), (0.75, "#F0A58A"), (1.0, "#B2182B"))
@@ -84,12 +85,12 @@ def plot_branch_correlation(
         figure.layout[axis].update(title_text=name, showticklabels=False, ticks="")
     inner = width - 64 - 84
     return theme.finish(
-        figure, width=width, height=int(66 + 58 + np.clip(inner * p / q, 140, inner)), margin=(64, 84, 66, 58),
+        figure, width=width, body=float(np.clip(inner * p / q, 140, inner)), l=64, r=84,
         title="<b>Correlation between the branches' features</b>", subtitle="<br>".join(lines),
     )  # fmt: skip
 
 
-def plot_p_values(p_values: pd.DataFrame, *, width: int = 820) -> go.Figure:
+def plot_p_values(p_values: pd.DataFrame, *, width: int = 560) -> go.Figure:
     """Draw the distribution function of the p values of many draws in which it is known what was planted.
 
     Where nothing was planted, p should be at most .05 in 5 of 100 draws, at most .5 in 50, and so on: the line follows
@@ -132,7 +133,7 @@ def plot_p_values(p_values: pd.DataFrame, *, width: int = 820) -> go.Figure:
     figure.add_scatter(
         x=np.concatenate([edge, edge[::-1]]), y=np.clip(np.concatenate([edge + half, edge[::-1] - half]), 0, 1),
         fill="toself", fillcolor=NULL_BAND, line={"width": 0}, mode="lines", hoverinfo="skip", meta="band",
-        name="95 of 100 lines stay here<br>if there is no effect",
+        name="95 of 100 lines stay here if there is no effect",
     )  # fmt: skip
     figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line={"color": theme.INK, "width": 1})
     for place, (name, values) in enumerate(settings.items()):
@@ -140,17 +141,17 @@ def plot_p_values(p_values: pd.DataFrame, *, width: int = 820) -> go.Figure:
         figure.add_scatter(
             x=np.array([0, *values, 1]), y=np.append(np.linspace(0, 1, len(values) + 1), 1), mode="lines", meta=name,
             line={"shape": "hv", "width": 2.5, "color": theme.category_style(place)[0]},
-            name=f"{as_text(name)}<br><b>{found}</b> at or below .05",
+            name=f"{as_text(name)}: <b>{found}</b> at or below .05",
             hovertemplate=f"{as_text(name)}<br>p at or below %{{x:.2f}}: %{{y:.0%}}<extra></extra>",
         )  # fmt: skip
     level(figure, LEVEL, text="p = .05", dash="dot")
-    figure.update_layout(legend={"orientation": "v", "x": 1.03, "y": 1, "tracegroupgap": 10, "itemsizing": "trace"})
+    figure.update_layout(legend_itemsizing="trace")
     shares = {"range": [-0.01, 1.01], "zeroline": False}
     figure.update_xaxes(title_text="p", **shares)
     figure.update_yaxes(title_text="share of draws with at most this p", tickformat=".0%", **shares)
     counts = f"{draws[0]} draws each" if len(set(draws)) == 1 else f"{min(draws)} to {max(draws)} draws"
-    title, margin = "<b>Distribution of p values</b>", (64, 300, 74, 48)
-    return theme.finish(figure, width=width, height=440, title=title, subtitle=counts, margin=margin)
+    title = "<b>Distribution of p values</b>"
+    return theme.finish(figure, width=width, body=320, title=title, subtitle=counts)
 
 
 def plot_selection_measures(
@@ -201,10 +202,9 @@ def plot_selection_measures(
         wanted = pd.MultiIndex.from_frame(table[keys])
         table["every"] = of_all.set_index(keys)["value"].reindex(wanted).to_numpy(dtype=float)
     hsic = table["measure"] == "hsic"
-    for place, row in table[hsic & table["value"].notna()].iterrows():
-        digits = decimals([row["value"], row["every"]])
-        added = f", all clips {row['every']:z.{digits}f}" if np.isfinite(row["every"]) else ""
-        table.loc[place, "reason"] = f"{row['value']:z.{digits}f}{added} (no common scale)"
+    known = table[hsic & table["value"].notna()]
+    texts = known["value"].map("{:.2g}".format) + ", all clips " + known["every"].map("{:.2g}".format)
+    table.loc[known.index, "reason"] = texts.str.replace(", all clips nan", "") + " (no common scale)"
     table.loc[hsic, ["value", "chance", "every"]] = np.nan
     titles = ("<b>Dependence</b>", "<b>Leakage (AUC)</b>")
     figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.3, subplot_titles=titles)
@@ -222,7 +222,7 @@ def plot_selection_measures(
     lines += [f"{used} of them sampled for this figure"] * (0 < used < of)
     lines.append("lower is better, except for a branch's own factor")
     return theme.finish(
-        figure, width=width, height=132 + 30 * max((table["kind"] == "dependence").sum(), 4), margin=(200, 20, 92, 36),
+        figure, width=width, body=30 * max((table["kind"] == "dependence").sum(), 4), l=200,
         title=f"<b>Dependence and leakage of {counted(of or used, 'clip')}</b>", subtitle=" · ".join(lines),
     )  # fmt: skip
 
@@ -268,14 +268,13 @@ def plot_gate(features: BranchFeatures, *, by: str = "label", width: int = 820) 
     """
     if features.gate is None:
         raise ValueError("these features have no gate: only a network with both branches and CoFM has one")
-    groups = features.table[by].astype(object).fillna("unknown").astype(str)
-    table = features.table.assign(gate=features.gate.mean(axis=1), group=groups)
+    colours = colouring(features.table, by)
+    table = features.table.assign(gate=features.gate.mean(axis=1), group=colours.values)
     medians = table.groupby("group")["gate"].median().sort_values(ascending=False, kind="stable")
     figure, names = go.Figure(), []
-    for place, name in enumerate(medians.index):
+    for name, (colour, _) in ((name, colours.styles[name]) for name in medians.index):
         own = table[table["group"] == name]
         names.append(f"{as_text(name)} ({len(own)})")
-        colour = theme.emotion_colour(name) if by in ("label", "emotion") else theme.category_style(place)[0]
         figure.add_box(
             x=own["gate"], name=names[-1], boxpoints="all", jitter=0.6, pointpos=0, fillcolor=theme.CLEAR, width=0.7,
             marker={"size": 5, "color": colour, "opacity": 0.6}, line={"color": colour, "width": 2}, hoveron="points",
@@ -284,6 +283,6 @@ def plot_gate(features: BranchFeatures, *, by: str = "label", width: int = 820) 
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_xaxes(title_text="mean gate: 0 emotion, 1 motion")
     return theme.finish(
-        figure, width=width, height=116 + 34 * len(names), margin=(room_for(names), 24, 48, 52),
+        figure, width=width, body=34 * len(names) + 16, l=theme.room_for(names),
         title=f"<b>Gate of CoFM</b> · {counted(len(table), 'clip')} by {as_text(by.replace('_', ' '))}",
     )  # fmt: skip

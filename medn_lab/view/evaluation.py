@@ -10,8 +10,8 @@ from plotly.subplots import make_subplots
 from medn_lab.records import EvaluationSummary
 from medn_lab.view import marks, theme
 from medn_lab.view.answers import UNLABELLED, confusion_cells, draw_confusion
-from medn_lab.view.marks import ABOVE, ESTIMATE, SMALLEST, WITHIN, counted, forest, level, need, room_for
-from medn_lab.view.theme import as_text
+from medn_lab.view.marks import ABOVE, ESTIMATE, SMALLEST, WITHIN, counted, forest, level, need
+from medn_lab.view.theme import as_text, room_for
 
 # Name and colour of each rule by which an epoch is chosen.
 RULES = {
@@ -19,7 +19,6 @@ RULES = {
     "validation": ("best on validation", WITHIN),
     "best_on_test": ("best on test: optimistic", ABOVE),
 }
-MOST_NAMED = 40  # folds whose names fit under the bars
 
 
 def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figure:
@@ -70,14 +69,14 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
         )  # fmt: skip
         figure.update_xaxes(range=[0, 1.04], dtick=0.25, tickformat=".2f", row=1, col=2)
     else:
-        marks.tile(figure, marks.Tile(None, note=marks.fitted(" ".join(summary.notes), 0.36 * width)), row=1, col=2)
+        note = theme.wrapped(as_text(" ".join(summary.notes)), 0.36 * width)
+        marks.tile(figure, marks.Tile(None, note=note), row=1, col=2)
     scored = counts.drop(index=UNLABELLED, errors="ignore").to_numpy().sum()
     persons = f" of {counted(len(summary.subjects), 'subject')}" if len(summary.subjects) else ""
-    figure.update_layout(legend={"x": 1, "xanchor": "right", "y": -0.12, "yanchor": "top"})
     return theme.finish(
-        figure, width=width, height=max(370, 176 + 46 * len(counts)), title="<b>Evaluation</b>",
+        figure, width=width, body=max(194, 46 * len(counts)), title="<b>Evaluation</b>",
         subtitle=counted(scored, "labelled clip") + persons + (" · ceilings of accuracy" if summary.ceilings else ""),
-        margin=(30 + room_for([*map(str, counts.index), "n = 10,000"]), 24, 92, 84),
+        l=20 + room_for(figure.layout.yaxis.ticktext),
     )  # fmt: skip
 
 
@@ -116,60 +115,34 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None =
     """
     need(folds, ("held_out", "n_test", "accuracy", "error"), maker="evaluate.evaluate_loso(...).folds")
     rows = folds.sort_values(["accuracy", "n_test"], ascending=False, kind="stable", na_position="last")
-    rows = rows.assign(place=np.arange(len(rows)), held_out=rows["held_out"].map(as_text), low=0.035)
-    rows["error"] = rows["error"].map(as_text)
-    done, failed, few = rows[rows["accuracy"].notna()], rows[rows["accuracy"].isna()], len(rows) <= MOST_NAMED
-    figure = go.Figure()
+    rows = rows.assign(held_out=rows["held_out"].map(as_text), error=rows["error"].map(as_text))
+    failed, figure = rows["accuracy"].isna(), go.Figure()
+    right = rows["accuracy"].map("{:.1%} of ".format) + rows["n_test"].map("{} clips".format)
     figure.add_bar(
-        x=done["place"], y=done["accuracy"], customdata=done[["held_out", "n_test"]], meta="accuracy", textangle=0,
-        marker_color=theme.CATEGORY_COLOURS[0], text=done["n_test"] if few else None, textfont_size=SMALLEST,
-        textposition=np.where(done["accuracy"] > 0.07, "inside", "outside"), insidetextanchor="start",
-        hovertemplate="%{customdata[0]}: %{y:.1%} of %{customdata[1]} clips<extra></extra>",
-    )  # fmt: skip
-    figure.add_scatter(
-        x=failed["place"], y=failed["low"], text=["✕"] * len(failed), meta="failed", mode="text",
-        textfont={"color": ABOVE, "size": SMALLEST}, customdata=failed[["held_out", "error"]],
-        hovertemplate="%{customdata[0]} failed: %{customdata[1]}<extra></extra>",
+        x=rows["held_out"], y=rows["accuracy"].fillna(0.0), customdata=right.mask(failed, "failed, " + rows["error"]),
+        text=rows["n_test"].astype(str).mask(failed, "✕"), textfont_size=SMALLEST, insidetextanchor="start",
+        textposition=np.where(rows["accuracy"] > 0.07, "inside", "outside"), marker_color=theme.CATEGORY_COLOURS[0],
+        textangle=0, hovertemplate="%{x}: %{customdata}<extra></extra>",
     )  # fmt: skip
     row = scores.query("measure == 'accuracy' and part == 'all'").iloc[0]
     if not np.isnan(row["low"]):
         band = {"fillcolor": "rgba(47, 127, 208, 0.18)", "line_width": 0, "layer": "below"}
         figure.add_hrect(y0=row["low"], y1=row["high"], **band)
-    floor = scores.attrs.get("floor", "AU-only floor")
-    for key, name, colour, dash in (("value", "pooled", ESTIMATE, "solid"), ("floor", floor, theme.INK, "dash")):
-        if not np.isfinite(row[key]):  # all folds failed; there are scores without a floor
-            continue
-        label = {"text": f"{as_text(name)} {row[key]:.3f}", "font": {"size": 12, "color": colour}}
-        label["yanchor"] = "top" if (key == "value") == (row["value"] < row["floor"]) else "bottom"  # near lines apart
-        line = {"color": colour, "width": 1.5, "dash": dash}
-        figure.add_hline(y=row[key], line=line, annotation=label, annotation_position="right")
     pooled = marks.interval_text(row["value"], row["low"], row["high"])
-    facts = [f"pooled accuracy {pooled}, {row['n_clips']:.0f} clips of {row['n_subjects']:.0f} subjects"]
-    facts += [f"✕ failed ({len(failed)})"] * bool(len(failed)) + ["in each bar: its clips"] * few
-    names = without_common_start(list(rows["held_out"]))
+    facts = [f"line: pooled accuracy {pooled}, {row['n_clips']:.0f} clips of {row['n_subjects']:.0f} subjects"]
+    if np.isfinite(row["value"]):  # not all folds failed
+        level(figure, row["value"], axis="y", dash="solid")
+    if np.isfinite(row["floor"]):
+        level(figure, row["floor"], axis="y")
+        facts.append(f"dashed: {as_text(scores.attrs.get('floor', 'AU-only floor'))} {row['floor']:.3f}")
+    facts += [f"✕ failed ({failed.sum()})"] * bool(failed.any()) + ["in each bar: its clips"]
     figure.update_yaxes(range=[0, 1.02], dtick=0.25, tickformat=".0%", title_text="accuracy")
-    ticks = {"tickvals": rows["place"], "ticktext": names} if few else {"tickvals": []}
-    figure.update_xaxes(range=[-0.7, len(rows) - 0.3], tickangle=-60, showgrid=False, **ticks)
-    figure.update_layout(showlegend=False, xaxis_title_text=None if few else f"{len(rows)} folds, sorted")
-    foot = 34 + 6 * max(map(len, names)) if few else 56
+    figure.update_xaxes(type="category", tickangle=-60, showgrid=False)
+    figure.update_layout(showlegend=False, uniformtext={"minsize": SMALLEST, "mode": "hide"})
     return theme.finish(
-        figure, width=width or int(np.clip(210 + 30 * len(rows), 640, 980)), height=284 + foot,
-        title="<b>Accuracy per fold</b>", subtitle=" · ".join(facts), margin=(56, 150, 66, foot),
+        figure, width=width or int(np.clip(210 + 30 * len(rows), 640, 980)), body=218,
+        title="<b>Accuracy per fold</b>", subtitle=" · ".join(facts), b=room_for(rows["held_out"]),
     )  # fmt: skip
-
-
-def without_common_start(names: list[str]) -> list[str]:
-    """Names without the words that all of them begin with, so that more of them fit.
-
-    Examples
-    --------
-    >>> without_common_start(["set1-s01", "set1-s12"]), without_common_start(["01", "02"])
-    (['s01', 's12'], ['01', '02'])
-    """
-    pairs = zip(min(names), max(names), strict=False)
-    same = next((place for place, (a, b) in enumerate(pairs) if a != b), 0)
-    cut = 1 + max(names[0][:same].rfind(mark) for mark in "-_/ ")
-    return [name[cut:] for name in names]
 
 
 def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None, width: int = 960) -> go.Figure:
@@ -218,25 +191,19 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
     if subjects is not None:
         rows = subjects.assign(difference=subjects["a"] - subjects["b"], subject=subjects["subject"].map(as_text))
         rows = rows.sort_values(["difference", "a"], ascending=False, kind="stable").reset_index(drop=True)
-        colours = np.select([rows["difference"] > 0, rows["difference"] < 0], [WITHIN, ABOVE], theme.GREY)
-        ends = rows[["a", "b"]]
-        between = marks.error_bar(rows["b"], ends.min(axis=1), ends.max(axis=1), colour=theme.GREY) | {"width": 0}
-        for side, name, symbol in (("b", b.iloc[0], "circle-open"), ("a", a.iloc[0], "circle")):
-            figure.add_scatter(
-                x=rows.index, y=rows[side], mode="markers", name=name, meta=side, row=1, col=2,
-                error_y=between if side == "b" else None, customdata=rows[["subject", "n_clips"]],
-                marker={"size": 9, "symbol": symbol, "color": colours, "line": {"width": 2, "color": colours}},
-                hovertemplate=f"%{{customdata[0]}}: %{{y:.1%}} of %{{customdata[1]}} clips<extra>{name}</extra>",
-            )  # fmt: skip
-        shown = without_common_start(list(rows["subject"])) if len(rows) <= MOST_NAMED else []
-        axis = {"tickvals": rows.index[: len(shown)], "ticktext": shown, "tickangle": -60, "showgrid": False}
-        figure.update_xaxes(title_text=counted(len(rows), "subject"), zeroline=False, **axis, row=1, col=2)
-        figure.update_yaxes(range=[-0.03, 1.04], tickformat=".0%", title_text="accuracy", row=1, col=2)
-    figure.update_layout(legend={"x": 1.0, "xanchor": "right", "y": 1.09, "yanchor": "bottom"})
+        colours = np.select([rows["difference"] > 0, rows["difference"] < 0], [WITHIN, ABOVE], theme.GREY).tolist()
+        value, ends = rows["a"], rows[["a", "b"]]
+        rows = rows.assign(value=value, low=ends.min(axis=1), high=ends.max(axis=1))
+        first, second = (str(table[name].iloc[0]) for name in ("model_a", "model_b"))
+        labels, other = list(rows["subject"]), {"b": second}
+        forest(figure, rows, labels=labels, colour=colours, name=first, references=other, row=1, col=2)
+        hover = zip(rows["subject"], value, rows["n_clips"], strict=True)
+        figure.data[-1].customdata = [f"{who}: {share:.1%} of {counted(n, 'clip')}" for who, share, n in hover]
+        figure.update_xaxes(range=[-0.03, 1.04], tickformat=".0%", title_text="accuracy", row=1, col=2)
     return theme.finish(
-        figure, width=width, height=max(160 + 44 * len(table), 400 * both), title="<b>Comparison of two models</b>",
+        figure, width=width, body=max(44 * len(table), 0 if subjects is None else 18 * len(subjects)),
         subtitle=f"{a.iloc[0]} minus {b.iloc[0]}" if one_pair else "difference = first minus second model",
-        margin=(room_for(names), 20, 104 if both else 70, 72 if both else 52),
+        title="<b>Comparison of two models</b>",
     )  # fmt: skip
 
 
@@ -297,13 +264,11 @@ def plot_selection_audit(table: pd.DataFrame, *, epochs: pd.DataFrame, width: in
         open_marker=rows["rule"] == "best_on_test", texts=[f"{value:.3f}" for value in rows["value"]],
     )  # fmt: skip
     figure.update_xaxes(tickformat=".2f", row=1, col=2)
-    figure.update_layout(legend={"x": 1, "xanchor": "right", "y": -0.17, "yanchor": "top"})
     accuracy = rows[rows["measure"] == "accuracy"].set_index("rule")["value"]
     gain = accuracy.get("best_on_test", np.nan) - accuracy.get("last_epoch", np.nan)
     return theme.finish(
-        figure, width=width, height=max(320, 200 + 34 * len(rows)), title="<b>Selection audit</b>",
+        figure, width=width, body=max(152, 34 * len(rows)), title="<b>Selection audit</b>",
         subtitle="" if np.isnan(gain) else f"choosing the epoch on the held-out subject adds {gain:+.3f} of accuracy",
-        margin=(56, 20, 84, 84),
     )  # fmt: skip
 
 
@@ -356,7 +321,4 @@ def plot_au_detection(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     figure.update_yaxes(showgrid=True)
     out, subtitle = (~inside & table["auc"].notna()).sum(), "after each AU: the clips that show it, and their subjects"
     subtitle += f" · open: too few for the macro mean ({out})" * bool(out)
-    return theme.finish(
-        figure, width=width, height=132 + 26 * len(table), title="<b>AU detection</b>", subtitle=subtitle,
-        margin=(room_for(names), 20, 84, 36),
-    )  # fmt: skip
+    return theme.finish(figure, width=width, body=26 * len(table), title="<b>AU detection</b>", subtitle=subtitle)

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 from PIL import Image
-from scipy.ndimage import binary_erosion, gaussian_filter
+from scipy.ndimage import gaussian_filter
 
 from medn_lab.records import Clips, au_columns
 from medn_lab.view import theme
 from medn_lab.view.rows import clip_moments, clip_row, shown_frames
 
 _ARROW_COLOUR, _ARROW_CASING = (255, 226, 64), (20, 16, 32)
-_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
 def enlarge(image: np.ndarray, size: int) -> np.ndarray:
@@ -248,6 +247,12 @@ def magnified_apex(clips: Clips, clip_id: str, factor: float, *, size: int) -> t
     return picture, name if factor == 1 else f"{name}, motion × {factor:g}"
 
 
+def onset_face(clips: Clips, clip_id: str) -> np.ndarray:
+    """The onset of a clip as people are shown it, (h, w, 3) uint8; a plain ground where there are no frames."""
+    frames = shown_frames(clips, clip_row(clips, clip_id)[0])[0]
+    return np.full((*clips.size, 3), 205, dtype=np.uint8) if frames is None else frames[0]
+
+
 def draw_flow(
     ground: np.ndarray, flow: np.ndarray, *, scaled: bool = False, largest: float | None = None,
     gain: float | None = None,
@@ -260,9 +265,7 @@ def draw_flow(
     magnitude = flow_magnitude(flow)
     longest = float(magnitude.max())
     share = resize_field(magnitude / max(longest if largest is None else largest, 1e-6), *ground.shape[:2]).clip(0, 1)
-    cover, grey = 0.8 * np.sqrt(share)[..., None], 0.75 * ground.mean(axis=2, keepdims=True)
-    mixed = grey * (1 - cover) + magnitude_colours(share) * cover
-    picture, gain = draw_arrows(np.clip(mixed, 0, 255).astype(np.uint8), flow, gain=gain)
+    picture, gain = draw_arrows(covered(ground, magnitude_colours(share), 0.8 * np.sqrt(share)), flow, gain=gain)
     return picture, SCALED_NOTE if scaled else f"longest {longest:.2f} px of {flow.shape[1]}, arrows ×{gain:g}"
 
 
@@ -289,6 +292,12 @@ def smooth(heat: np.ndarray, sigma: float) -> np.ndarray:
     return gaussian_filter(heat, sigma, axes=(-2, -1), mode="nearest", truncate=3) if sigma > 0 else heat
 
 
+def covered(face: np.ndarray, colours: np.ndarray, cover: np.ndarray, *, light: float = 0) -> np.ndarray:
+    """A face in grey, `light` added, under colours (h, w, 3) from 0 to 255 that cover a share (h, w) of each pixel."""
+    grey, cover = light + 0.74 * face.mean(axis=2, keepdims=True), cover[..., None]
+    return np.clip(grey * (1 - cover) + colours * cover, 0, 255).astype(np.uint8)
+
+
 def draw_heat(
     face: np.ndarray | None, heat: np.ndarray, *, largest: float, size: int, outline: np.ndarray | None = None
 ) -> np.ndarray:
@@ -311,12 +320,11 @@ def draw_heat(
     (h', w', 3) uint8
     """
     ground = enlarge(np.full((*heat.shape, 3), 205, dtype=np.uint8) if face is None else face, size)
-    grey = 60 + 0.72 * ground.astype(np.float32).mean(axis=2, keepdims=True)
     share = np.clip(heat / largest, -1, 1) if largest > 0 else np.zeros_like(heat)
     # Nearest neighbour: the pixels of a map are what was measured, and a patch has an edge.
-    share = cv2.resize(share.astype(np.float32), grey.shape[1::-1], interpolation=cv2.INTER_NEAREST)[..., None]
-    cover = 0.9 * np.abs(share) ** 0.7
-    picture = np.clip(grey * (1 - cover) + np.where(share >= 0, FOR, AGAINST) * cover, 0, 255).astype(np.uint8)
+    share = cv2.resize(share.astype(np.float32), ground.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    colours = np.where(share[..., None] >= 0, FOR, AGAINST)
+    picture = covered(ground, colours, 0.9 * np.abs(share) ** 0.7, light=60)
     return picture if outline is None else draw_outline(picture, outline)
 
 
@@ -333,10 +341,11 @@ def draw_kept(face: np.ndarray, kept: np.ndarray) -> np.ndarray:
 def draw_outline(picture: np.ndarray, region: np.ndarray) -> np.ndarray:
     """The picture with a white line, dark on both sides, around a region (h, w) bool of another size."""
     inside = cv2.resize(region.astype(np.float32), picture.shape[1::-1], interpolation=cv2.INTER_LINEAR) >= 0.5
-    line = inside & ~binary_erosion(inside)
-    line = cv2.dilate(line.astype(np.uint8), _CROSS, iterations=round(max(picture.shape[:2]) / 300))
-    drawn = np.where(cv2.dilate(line, _CROSS)[..., None] > 0, (25, 25, 30), picture)
-    return np.where(line[..., None] > 0, 255, drawn).astype(np.uint8)
+    edges, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    drawn, thick = np.ascontiguousarray(picture).copy(), 1 + round(max(picture.shape[:2]) / 300)
+    for colour, width in (((25, 25, 30), thick + 3), ((255, 255, 255), thick)):
+        cv2.drawContours(drawn, edges, -1, colour, width)
+    return drawn
 
 
 def region_of(clips: Clips, clip_id: str, region: str) -> np.ndarray:

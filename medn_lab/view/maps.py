@@ -16,15 +16,14 @@ from medn_lab.view.rows import colouring, hover_texts
 from medn_lab.view.theme import as_text
 
 CAUTION = "A map in two dimensions cannot keep all distances: test on the features what you see here."
-FEW = 15  # below this many clips a map is called a map of few clips
 MOST_SVG_POINTS = 1200  # more points than this are drawn by WebGL
 
 _COLUMNS = 3
 _BETWEEN_ROWS = 50  # pixels: room for a heading
-# Parameters that have a sentence; the others are listed by name and value.
-_NOT_LISTED = {
-    "method", "n_neighbors_asked", "n_clips", "drawn_from", "quality_neighbors", "quality_chance", "variance",
-    "aligned_to", "shift", "reason",
+# Parameters that the line on a map names.
+_NAMED = {
+    "n_neighbors": "neighbours", "n_neighbors_asked": "lowered from", "min_dist": "min. distance", "metric": "metric",
+    "seed": "seed",
 }  # fmt: skip
 
 
@@ -110,11 +109,10 @@ def plot_embedding(
     ['fear (2)', 'others (2)']
     """
     table = joined_table(embedding, predictions, features=features)
-    chosen = table["clip_id"][:0]
+    names, lines, chosen = list(embedding.maps), [], table["clip_id"]
     if selected is not None:
-        chosen = table["clip_id"].iloc[np.unique(positions(table, selected, owner="this Embedding"))]
-    lines = [f"{len(chosen)} of {marks.counted(len(table), 'clip')} selected; the others are faint."]
-    names, lines = list(embedding.maps), lines if selected is not None else []
+        chosen = chosen.iloc[np.unique(positions(table, selected, owner="this Embedding"))]
+        lines = [f"{len(chosen)} of {marks.counted(len(table), 'clip')} selected; the others are faint."]
     figure = _draw(
         {"": embedding}, table, names=names, columns=min(_COLUMNS, len(names)), colour_by=colour_by, lines=lines,
         width=width, title="Feature map" + "s" * (len(names) > 1),
@@ -176,10 +174,9 @@ def plot_embeddings(
     aligned = all(each.params.get("aligned_to") == keys[0] for each in embeddings.values())
     lines = ["Computed separately: places cannot be compared between rows (aligned_umap makes them comparable)."]
     if aligned:
-        together = first.params.get("method") == "aligned_umap"
         lines = ["Shift: median distance of a clip from its place in the first row, in radii of that map."]
-        lines += ["Computed together: a clip in another place has other neighbours."] * together
-        lines += ["Each map is aligned to the first row. UMAP itself causes many of the shifts."] * (not together)
+        if first.params.get("method") != "aligned_umap":
+            lines.append("Each map is aligned to the first row. UMAP itself causes many of the shifts.")
     same = {key: each.select(first.table["clip_id"]) for key, each in embeddings.items()}
     return _draw(
         same, first.table, names=names, columns=len(names), colour_by=colour_by, lines=lines, width=width,
@@ -188,7 +185,7 @@ def plot_embeddings(
 
 
 def plot_map_stability(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
-    """Draw how far maps of the same features agree whose seeds alone differ, a dot a pair of seeds.
+    """Draw how far maps of the same features agree whose seeds alone differ: the mean of all pairs, lowest to highest.
 
     First panel: the share of nearest clips that two maps have in common; 1 is best, the dashed line is chance. Second
     panel: the share of the spread in which two maps differ after the best shift, turn and scale; 0 is best. Where
@@ -219,39 +216,24 @@ def plot_map_stability(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     labels, colours = [as_text(name) for name in names], [theme.BRANCH_COLOURS.get(name, theme.INK) for name in names]
     titles = ["Neighbours in common · 1 is best", "Disparity of places · 0 is best"]
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=titles)
-    figure.update_annotations(yshift=16)
-    places = table["map"].map(names.index)
     for column, measure in enumerate(("overlap", "disparity"), start=1):
-        figure.add_scatter(
-            x=table[measure], y=places, customdata=table[["seed_a", "seed_b"]], meta=f"{measure} a pair",
-            marker={"size": 9, "opacity": 0.45, "color": [colours[place] for place in places]}, mode="markers",
-            hovertemplate="seeds %{customdata[0]} and %{customdata[1]}: %{x:.3f}<extra></extra>", showlegend=False,
-            row=1, col=column,
-        )  # fmt: skip
-        means = table.groupby("map", sort=False)[[measure]].mean().rename(columns={measure: "value"})
+        means = table.groupby("map", sort=False)[measure].agg(value="mean", low="min", high="max")
         look: dict[str, Any] = {"texts": [f"{mean:.2f}" for mean in means["value"]], "colour": colours, "legend": False}
         marks.forest(figure, means, labels=labels, name=f"mean {measure}", **look, row=1, col=column)
     first = table.iloc[0]
-    marks.level(figure, float(first["chance"]), text=f"chance {first['chance']:.2f}", row=1, col=1)
+    marks.level(figure, float(first["chance"]), row=1, col=1)
     figure.update_xaxes(range=[-0.03, 1.03], tickformat=".1f", title_text="share of nearest clips in common")
     figure.update_xaxes(title_text="share of the spread that differs", row=1, col=2)
-    facts = [marks.counted(first["n_clips"], "clip"), marks.counted(len({*table["seed_a"], *table["seed_b"]}), "seed")]
-    return theme.finish(
-        figure, width=width, height=172 + 62 * len(names), title="<b>Stability of the maps over seeds</b>",
-        subtitle=" · ".join([*facts, "a dot is a pair of seeds", f"{first['n_neighbors']} neighbours"]),
-        margin=(marks.room_for(labels), 24, 112, 48),
-    )  # fmt: skip
+    n_seeds, title = len({*table["seed_a"], *table["seed_b"]}), "<b>Stability of the maps over seeds</b>"
+    facts = [marks.counted(first["n_clips"], "clip"), marks.counted(n_seeds, "seed"), "line: lowest to highest pair"]
+    facts += [f"dashed: chance {first['chance']:.2f}", f"{first['n_neighbors']} neighbours"]
+    return theme.finish(figure, width=width, body=62 * len(names), title=title, subtitle=" · ".join(facts))
 
 
 def params_line(embedding: Embedding) -> str:
     """How the maps were made, as one line: method, parameters, seed, and where the clips were too few for them."""
-    names = {"n_neighbors": "neighbours", "min_dist": "min. distance"}
     params, made_of = embedding.params, embedding.params.get("n_clips", len(embedding))
-    listed = {name: str(value) for name, value in params.items() if name not in _NOT_LISTED}
-    if "n_neighbors_asked" in params:
-        few = f": {made_of} clips are few for a map" if made_of < FEW else ""
-        listed["n_neighbors"] += f" (lowered from {params['n_neighbors_asked']}{few})"
-    listing = ", ".join(f"{names.get(name, name.replace('_', ' '))} {value}" for name, value in listed.items())
+    listing = ", ".join(f"{title} {params[name]}" for name, title in _NAMED.items() if name in params)
     clips = f"{len(embedding)} of " * (made_of != len(embedding)) + marks.counted(made_of, "clip")
     clips += f" sampled from {params['drawn_from']}" if "drawn_from" in params else ""
     clips += f" · aligned to {params['aligned_to']}" if "aligned_to" in params else ""
@@ -273,10 +255,6 @@ def _draw(
     texts, ids = colours.named(hover_texts(table)), table["clip_id"].to_numpy(dtype=object)
     width = width or (620, 760, 1000)[min(columns, 3) - 1]
     lines = [*lines, params_line(first), reading]
-    wrapped = [line for text in lines for line in marks.wrapped(text, width=width - 40, letter=6.3)]
-    # The legend has columns as wide as its longest name.
-    in_a_row = max(1, int((width - 28) // (56 + 7 * (max(map(len, colours.styles), default=0) + 5))))
-    top, bottom = 101, 26 + 29 * -(-len(colours.styles) // in_a_row)
     inner = rows * min(400, 0.93 * (width - 28) / columns) + _BETWEEN_ROWS * (rows - 1)
     figure = make_subplots(
         rows=rows, cols=columns, subplot_titles=[_heading(each, name, of=key) for key, each, name in panels],
@@ -300,10 +278,9 @@ def _draw(
                 marker={"color": colour, "symbol": symbol, **marker_look(len(table))}, meta=name,
             )  # fmt: skip
             figure.add_traces([trace] if own.size else [], rows=[where["row"]], cols=[where["col"]])
-    figure.update_layout(legend={"y": -12 / inner, "yanchor": "top", "x": 0, "xanchor": "left"})
     return theme.finish(
-        figure, width=width, height=round(top + bottom + inner), subtitle="<br>".join(wrapped),
-        title=f"<b>{title}</b> · coloured by {as_text(colours.title)}", margin=(14, 14, top, bottom),
+        figure, width=width, body=inner, subtitle="<br>".join(map(as_text, lines)),
+        title=f"<b>{title}</b> · coloured by {as_text(colours.title)}", l=14, r=14,
     )  # fmt: skip
 
 

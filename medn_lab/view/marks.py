@@ -7,8 +7,7 @@ here, except the labels of axes and the headings of tiles, which may hold plotly
 from __future__ import annotations
 
 import base64
-import re
-import textwrap
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -20,13 +19,12 @@ from plotly.subplots import make_subplots
 from medn_lab.records.table import counted as counted
 from medn_lab.view import theme
 from medn_lab.view.images import to_webp
-from medn_lab.view.theme import as_text
+from medn_lab.view.theme import as_text, room_for, wrapped
 
 ABOVE, WITHIN = "#E2553F", "#12946B"  # a value above the 95 % of its null, and one within
 ESTIMATE = "#2F7FD0"  # a value with its interval, where it is no branch's or emotion's
 REFERENCE = theme.PARTNER_RING
 NULL_BAND, UNKNOWN_CELL = "rgba(128, 128, 128, 0.35)", "#ECECEC"
-ON_LIGHT, ON_DARK = "#1D2733", "#FFFFFF"
 SMALLEST = 11  # pixels of the smallest letters in a figure
 
 
@@ -59,16 +57,6 @@ def interval_text(value: float, low: float = np.nan, high: float = np.nan, *, di
     return f"{value:{form}}" + (f" [{low:{form}}, {high:{form}}]" if np.isfinite(low) else "")
 
 
-def wrapped(text: str, *, width: float, letter: float = 6.6) -> list[str]:
-    """Escaped lines of at most `width` pixels, with letters `letter` pixels wide."""
-    return [as_text(one) for one in textwrap.wrap(text, int(width / letter), break_long_words=False)]
-
-
-def fitted(text: str, width: float) -> str:
-    """The text, escaped, in lines that fit below or above a tile of this width."""
-    return "<br>".join(wrapped(text, width=width, letter=6.4))
-
-
 def small(text: str) -> str:
     """The text in the smallest letters."""
     return f"<span style='font-size:{SMALLEST}px'>{text}</span>"
@@ -78,27 +66,6 @@ def heading(figure: go.Figure, text: str, *, size: int = 13, **where: Any) -> No
     """Add a text above the upper left corner of a subplot."""
     place = {"x": 0, "y": 1, "xref": "x domain", "yref": "y domain", "xanchor": "left", "yanchor": "bottom"}
     figure.add_annotation(text=text, showarrow=False, font={"size": size}, **place, **where)
-
-
-def empty_sheet(text: str, *, title: str, width: int, note: str = "") -> go.Figure:
-    """A figure without data and the sentence that says why."""
-    lines = wrapped(text, width=width - 60, letter=7.4) + [small(line) for line in wrapped(note, width=width - 40)]
-    figure = go.Figure().update_xaxes(visible=False).update_yaxes(visible=False)
-    middle = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False}
-    figure.add_annotation(text="<br>".join(lines), font={"size": 14}, **middle)
-    return theme.finish(figure, width=width, height=190, title=title, margin=(20, 20, 54, 20))
-
-
-def room_for(labels: Iterable[str], *, size: int = 12) -> int:
-    """Pixels for labels left of an axis; tags and all but the longest line do not count."""
-    lines = [line for label in labels for line in re.sub(r"<(?!br)[^>]*>", "", label).split("<br>")]
-    return 24 + round(0.55 * size * max(map(len, lines), default=0))
-
-
-def error_bar(value: np.ndarray, low: np.ndarray, high: np.ndarray, *, colour: str | None = None) -> dict[str, Any]:
-    """Plotly's ``error_x`` or ``error_y`` from the ends of intervals; none where an end is not known."""
-    look = {"type": "data", "symmetric": False, "thickness": 2, "width": 5, "color": colour}
-    return look | {"array": high - value, "arrayminus": value - low, "visible": bool(np.isfinite(high - low).any())}
 
 
 def forest(
@@ -126,7 +93,8 @@ def forest(
     texts : sequence of str, optional
         Above each marker; may hold tags.
     references : mapping of str to str, optional
-        Up to three more columns, each a mark on its line: column to legend name. A diamond, a tick, an open circle.
+        Up to four more columns, each a mark on its line: column to legend name. A diamond, a tick, an open circle, an
+        open triangle.
     reference_colour : str or sequence of str
         Of the diamonds.
     legend : bool
@@ -151,9 +119,9 @@ def forest(
         )  # fmt: skip
     diamond = {"symbol": "diamond-open", "size": 10, "color": reference_colour, "line": {"width": 2}}
     circle = {"symbol": "circle-open", "size": 14, "color": theme.INK, "line": {"width": 2}}
-    references = references or {}
+    references, triangle = references or {}, circle | {"symbol": "triangle-up-open", "size": 11}
     others = table.reindex(columns=list(references)).astype(float)
-    for (key, title), look in zip(references.items(), (diamond, tick, circle), strict=False):
+    for (key, title), look in zip(references.items(), (diamond, tick, circle, triangle), strict=False):
         figure.add_scatter(
             x=others[key], y=places, mode="markers", name=as_text(title), marker=look, meta=key, legendgroup=key,
             showlegend=legend and bool(others[key].notna().any()),
@@ -162,11 +130,13 @@ def forest(
     dot = {"size": 10, "color": colour, "line": {"width": 2, "color": colour}}
     hollow = np.broadcast_to(np.asarray(open_marker, dtype=bool), len(table))
     ends = zip(labels, value, low, high, strict=True)
+    bar = {"array": high - value, "arrayminus": value - low, "visible": bool(np.isfinite(high - low).any())}
+    bar |= {"thickness": 2, "width": 5, "color": colour if isinstance(colour, str) else theme.INK}
     figure.add_scatter(
         x=value, y=places, mode="markers" if texts is None else "markers+text", text=texts, name=as_text(name),
         textposition="top center", showlegend=legend, cliponaxis=False, meta="value",
         marker=dot | {"symbol": np.where(hollow, "circle-open", "circle")},
-        error_x=error_bar(value, low, high, colour=colour if isinstance(colour, str) else theme.INK),
+        error_x=bar | {"symmetric": False},
         customdata=[f"{label.replace('<br>', ' ')}: {interval_text(*one, digits=4)}" for label, *one in ends],
         hovertemplate="%{customdata}<extra></extra>", **where,
     )  # fmt: skip
@@ -197,7 +167,7 @@ def level(
 def heat(
     figure: go.Figure, values: np.ndarray, *, rows: Sequence[str], columns: Sequence[str],
     scale: Sequence[tuple[float, str]], limits: tuple[float, float], texts: np.ndarray | None = None,
-    hover: np.ndarray | None = None, dark_from: float = np.inf, bar: str = "", **where: Any,
+    hover: np.ndarray | None = None, bar: str = "", **where: Any,
 ) -> None:  # fmt: skip
     """Add a matrix of coloured cells.
 
@@ -212,9 +182,7 @@ def heat(
     limits : (lowest, highest)
         Values at which the colours end.
     texts, hover : (p, q) array of str, optional
-        In each cell, and under the pointer; may hold tags.
-    dark_from : float
-        The value from which a cell's text is white.
+        In each cell, and under the pointer (names and text where there is none); may hold tags.
     bar : str
         Title of the colour bar; none where empty.
     row, col : int, optional
@@ -222,52 +190,37 @@ def heat(
     """
     p, q = values.shape
     shared: dict[str, Any] = {"x": np.arange(q), "y": np.arange(p), "xgap": 2, "ygap": 2, **where}
-    unknown = [[0, UNKNOWN_CELL], [1, UNKNOWN_CELL]]
-    figure.add_heatmap(z=np.zeros((p, q)), colorscale=unknown, showscale=False, hoverinfo="skip", **shared)
+    over = "%{y}, %{x}<br>%{text}<extra></extra>" if hover is None else "%{customdata}<extra></extra>"
+    look = {"texttemplate": None if texts is None else "%{text}", "textfont": {"size": 13}}
+    unknown = {"colorscale": [[0, UNKNOWN_CELL], [1, UNKNOWN_CELL]], "showscale": False, "hoverinfo": "skip"}
+    missing = None if texts is None else np.where(np.isnan(values), texts, "")
+    figure.add_heatmap(z=np.zeros((p, q)), text=missing, **unknown, **look, **shared)
     figure.add_heatmap(
         z=values, zmin=limits[0], zmax=limits[1], colorscale=[list(stop) for stop in scale], customdata=hover,
-        hovertemplate=None if hover is None else "%{customdata}<extra></extra>", showscale=bool(bar), meta="value",
-        hoverongaps=True, colorbar={"title": {"text": bar}, "thickness": 12, "len": 1, "y": 1, "yanchor": "top"},
-        **shared,
+        text=texts, hovertemplate=over, showscale=bool(bar), meta="value", hoverongaps=True, **look, **shared,
+        colorbar={"title": {"text": bar}, "thickness": 12, "len": 1, "y": 1, "yanchor": "top"},
     )  # fmt: skip
-    notes, axes = [], {"xref": figure.data[-1].xaxis or "x", "yref": figure.data[-1].yaxis or "y"}
-    for (y, x), text in np.ndenumerate(np.empty((0, 0)) if texts is None else texts):
-        ink = ON_DARK if values[y, x] >= dark_from else ON_LIGHT
-        notes.append({"x": x, "y": y, "text": str(text), "showarrow": False, "font": {"size": 13, "color": ink}} | axes)
-    figure.layout.annotations = [*figure.layout.annotations, *notes]  # one by one, their cost grows with the square
     figure.update_xaxes(tickvals=np.arange(q), ticktext=list(columns), showgrid=False, zeroline=False, **where)
     rows_from_the_top(figure, rows, **where)
     figure.update_yaxes(range=[p - 0.5, -0.5], **where)
 
 
-def bars(
-    figure: go.Figure, values: Sequence[float] | np.ndarray, *, labels: Sequence[str], colours: str | Sequence[str],
-    texts: Sequence[str] | None = None, outlined: Sequence[bool] = (), horizontal: bool = True, name: str = "",
-    **where: Any,
-) -> None:  # fmt: skip
-    """Add bars, the first at the top (or at the left), each with its figure at its end."""
-    along, across = ("x", "y") if horizontal else ("y", "x")
-    edge = [2 * int(one) for one in outlined] or 0
+def share_bars(figure: go.Figure, drawn: Mapping[str, Any], **where: Any) -> None:
+    """Add bars of shares from 0 to 1, the first at the top, each with its percentage, under their name.
+
+    `drawn` holds ``values, labels, colours, name`` and, where some bars have an outline, ``outlined`` (of bool).
+    """
+    edge = [2 * int(one) for one in drawn.get("outlined", ())] or 0
     figure.add_bar(
-        **{along: values, across: list(labels)}, orientation="h" if horizontal else "v", name=name, text=texts,
-        textposition="none" if texts is None else "outside", constraintext="none", cliponaxis=False, meta="value",
-        marker={"color": colours, "line": {"color": theme.INK, "width": edge}}, showlegend=bool(name),
-        hovertemplate=f"%{{{across}}}: %{{{along}:.3f}}<extra></extra>", **where,
+        x=drawn["values"], y=drawn["labels"], orientation="h", name=drawn["name"], textposition="outside", meta="value",
+        text=[f"{share:.0%}" for share in drawn["values"]], constraintext="none", cliponaxis=False,
+        marker={"color": drawn["colours"], "line": {"color": theme.INK, "width": edge}},
+        hovertemplate="%{y}: %{x:.3f}<extra></extra>", **where,
     )  # fmt: skip
-    if horizontal:
-        figure.update_yaxes(autorange="reversed", showgrid=False, **where)
-
-
-def share_bars(
-    figure: go.Figure, values: Sequence[float] | np.ndarray, *, labels: Sequence[str], colours: Sequence[str],
-    reach: float = 1.32, outlined: Sequence[bool] = (), **where: Any,
-) -> None:  # fmt: skip
-    """Add bars of shares from 0 to 1, each with its percentage; `reach` is the end of the axis."""
-    texts = [f"{share:.0%}" for share in values]
-    bars(figure, values, labels=labels, colours=colours, texts=texts, outlined=outlined, **where)
     axis = {"tickvals": [0, 0.5, 1], "tickformat": ".0%", "tickangle": 0, "tickfont": {"size": SMALLEST}}
-    figure.update_xaxes(range=[0, reach], **axis, **where)
-    figure.update_yaxes(tickfont={"size": SMALLEST}, dtick=1, **where)
+    figure.update_xaxes(range=[0, 1.32], **axis, **where)
+    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": SMALLEST}, dtick=1, **where)
+    heading(figure, drawn["name"], size=12, **where)
 
 
 class Tile(NamedTuple):
@@ -305,26 +258,55 @@ def tile(figure: go.Figure, one: Tile, *, row: int, col: int) -> None:
 
 
 def tiles(
-    columns: Sequence[Sequence[Tile | None]], *, title: str, cell: int, subtitle: str = "", last: float = 1.0
-) -> go.Figure:
+    columns: Sequence[Tile | Sequence[Tile | dict[str, Any] | None]], *, title: str, cell: float, subtitle: str = "",
+    last: float = 1.0,
+) -> go.Figure:  # fmt: skip
     """A figure of tiles: columns from the left, each from the top; `cell` is the width of a column in pixels.
 
-    Cells that are None stay empty. The last column is `last` times as wide.
+    A column that is one tile spans all rows. A dict is drawn by `share_bars`. Cells that are None stay
+    empty. The last column is `last` times as wide.
     """
-    n, count, drawn = len(columns), max(map(len, columns)), [one for column in columns for one in column if one]
-    lines = [one.note.count("<br>") + 1 for one in drawn if one.note and one.picture is not None]
-    first = max((column[0].heading.count("<br>") for column in columns if column and column[0]), default=0)
-    top = (72 if title else 40) + 18 * first + (18 if subtitle else 0)
-    foot = max(12 + 18 * max(lines, default=0), 40 * any(one.picture is None for one in drawn))  # names of the bars
-    body, width = count * (cell - 12) + (count - 1) * (foot + 32), int((n - 1 + last) * cell)
+
+    def height(one: Tile | dict[str, Any] | None) -> float:
+        """Pixels that a cell needs."""
+        if isinstance(one, dict):
+            return 15 * len(one["labels"])
+        return cell - 12 if one is None or one.picture is not None else 17 * (one.note.count("<br>") + 2)
+
+    grid = [[column] if isinstance(column, Tile) else list(column) for column in columns]
+    n, count, drawn = len(grid), max(map(len, grid)), [one for column in grid for one in column if one]
+    pictures = [one for one in drawn if isinstance(one, Tile) and one.picture is not None]
+    lines = [one.note.count("<br>") + 1 for one in pictures if one.note]
+    foot = max(12 + 18 * max(lines, default=0), 40 * (len(pictures) < len(drawn)))  # names of the bars
+    own = [column for column, given in zip(grid, columns, strict=True) if not isinstance(given, Tile)]
+    heights = [max(height(one) for one in row) for row in itertools.zip_longest(*own, fillvalue=Tile(None))]
+    body, width = sum(heights) + (count - 1) * (foot + 32), int((n - 1 + last) * cell)
+    body = max(body, (cell - 12) * (len(own) < n))
+    spans: list[Any] = [{"rowspan": count} if isinstance(column, Tile) else {} for column in columns]
     figure = make_subplots(
-        rows=count, cols=n, column_widths=[1.0] * (n - 1) + [last], horizontal_spacing=12 / width,
+        rows=count, cols=n, specs=[spans, *[[None if one else {} for one in spans]] * (count - 1)],
+        row_heights=heights, column_widths=[1.0] * (n - 1) + [last], horizontal_spacing=12 / width,
         vertical_spacing=(foot + 32) / body if count > 1 else 0,
     )  # fmt: skip
-    for col, panels in enumerate(columns, 1):
+    figure.update_layout(width=width + 24, showlegend=False)
+    for col, panels in enumerate(grid, 1):
+        names = [name for one in panels if isinstance(one, dict) for name in one["labels"]]
         for row, one in enumerate(panels, 1):
-            if one is not None:
+            if isinstance(one, Tile):
                 tile(figure, one, row=row, col=col)
-    return theme.finish(
-        figure, width=width + 24, height=body + top + foot, title=title, subtitle=subtitle, margin=(12, 12, top, foot)
-    )
+            elif one:
+                share_bars(figure, one, row=row, col=col)
+                indent(figure, min(room_for(names, size=SMALLEST), 0.6 * last * cell), row=row, col=col)
+    return theme.finish(figure, width=width + 24, body=body, title=title, subtitle=subtitle, l=12, r=12, b=foot)
+
+
+def indent(figure: go.Figure, pixels: float, *, row: int, col: int) -> None:
+    """Leave room for the labels of an axis within its subplot of a figure with a width."""
+    axis = figure.get_subplot(row, col).xaxis
+    axis.domain = (axis.domain[0] + pixels / figure.layout.width, axis.domain[1])
+
+
+def empty_sheet(text: str, *, title: str, width: int, note: str = "") -> go.Figure:
+    """A figure without data and the sentence that says why."""
+    lines = [f"<b>{wrapped(as_text(text), width - 60, letter=7)}</b>", small(wrapped(as_text(note), width - 40))]
+    return tiles([[Tile(None, note="<br>".join(lines))]], title=title, cell=width - 24)

@@ -13,9 +13,9 @@ from medn_lab.records import Attribution, Clips, Predictions, positions
 from medn_lab.view import images, marks, theme
 from medn_lab.view.answers import score_bars
 from medn_lab.view.attribution import mapped_clip, sanity_lines
-from medn_lab.view.marks import ESTIMATE, SMALLEST, Tile, counted, fitted, heading, room_for, tiles
-from medn_lab.view.rows import clip_moments, clip_row, describe, shown_frames
-from medn_lab.view.theme import as_text
+from medn_lab.view.marks import ESTIMATE, SMALLEST, Tile, counted, tiles
+from medn_lab.view.rows import clip_moments, clip_row, describe
+from medn_lab.view.theme import as_text, room_for, wrapped
 
 APART = 0.95  # a branch separates a pair when at least this share of its controls lie nearer together
 FEWEST_CONTROLS = 20  # with fewer controls a share of .95 cannot be distinguished from all of them
@@ -85,41 +85,29 @@ def plot_pair(
     if len(names) != 2:
         raise ValueError(f"a pair has two clips; {len(names)} were named")
     lines = [f"<b>{letter}</b> {describe(clip_row(clips, name)[1])}" for letter, name in zip("ab", names, strict=True)]
-    pair, scored = None, predictions is not None
+    pair = None
     if pairs is not None:
         here = [{*two} == {*names} for two in zip(pairs["clip_a"], pairs["clip_b"], strict=True)]
         if not any(here):
             raise ValueError(f"{names[0]!r} and {names[1]!r} are not among the {len(pairs)} pairs of this table")
         pair = pairs[here].iloc[0]
     lines += pair_lines(pair, swaps=swaps)
-    cell = min(260, int((width - 24) / (3 + (attribution is not None) + _SCORES * scored)))
+    cell = min(260, int((width - 24) / (3 + (attribution is not None) + _SCORES * (predictions is not None))))
     faces = []
     for name in names:
         moments, (picture, shown) = clip_moments(clips, name), images.magnified_apex(clips, name, magnify, size=PIXELS)
         title, note = ("apex", shown) if picture is None else (shown, moments.describe(moments.peak))
-        faces.append(Tile(picture, title, fitted(note, cell)))
+        faces.append(Tile(picture, title, wrapped(note, cell)))
     a, difference, b = flow_tiles(clips, names, cell=cell)
-    columns = [faces, [a, b], [difference]]
+    columns: list[Any] = [faces, [a, b], difference]
     if attribution is not None:
         columns.append(attribution_tiles(attribution, clips, names, part="frames"))
         lines += [attribution_line(attribution, part="frames"), *sanity_lines(attribution)]
-    columns += [[]] * scored
-    figure = tiles(
-        columns, title="<b>Confusable pair</b>", subtitle="<br>".join(lines), cell=cell, last=_SCORES if scored else 1
-    )
-    middle = figure.get_subplot(1, 3).yaxis
-    half = (middle.domain[1] - middle.domain[0]) / 2
-    middle.domain = (0.5 - half, 0.5 + half)
-    if predictions is None:
-        return figure
-    for row, name in enumerate(names, start=1):
-        where: dict[str, Any] = {"row": row, "col": len(columns)}
-        scores, axis = score_bars(predictions, name), figure.get_subplot(**where).xaxis
-        marks.share_bars(figure, **scores, reach=1.4, **where)
-        labels = min(room_for(scores["labels"], size=SMALLEST), cell) / (figure.layout.width - 24)
-        axis.domain = (axis.domain[0] + labels, 1)
-        heading(figure, f"scores of {'ab'[row - 1]}", **where)
-    return figure
+    if predictions is not None:
+        scores = zip(names, "ab", strict=True)
+        columns.append([score_bars(predictions, name) | {"name": f"scores of {letter}"} for name, letter in scores])
+    last = 1 if predictions is None else _SCORES
+    return tiles(columns, title="<b>Confusable pair</b>", subtitle="<br>".join(lines), cell=cell, last=last)
 
 
 def motion_figure(clips: Clips, clip_ids: Sequence[str]) -> go.Figure:
@@ -138,10 +126,8 @@ def flow_tiles(clips: Clips, clip_ids: Sequence[str], *, cell: int) -> list[Tile
     (one, why_one), (other, why_other) = (images.motion_field(clips, place) for place in places)
     headings = "flow of a", "difference of flows, a − b", "flow of b"
     if one is None or other is None:
-        return [Tile(None, heading, fitted(why_one or why_other, cell)) for heading in headings]
-    shown = [shown_frames(clips, place)[0] for place in places]
-    plain = np.full((*clips.size, 3), 205, dtype=np.uint8)
-    a, b = (images.enlarge(plain if frames is None else frames[0], PIXELS) for frames in shown)
+        return [Tile(None, heading, wrapped(why_one or why_other, cell)) for heading in headings]
+    a, b = (images.enlarge(images.onset_face(clips, name), PIXELS) for name in clip_ids)
     grounds, flows = (a, (0.5 * a + 0.5 * b).astype(np.uint8), b), (one, one - other, other)
     look: dict[str, Any] = {
         "scaled": images.scaled_by_clip(clips.recipe),
@@ -149,7 +135,7 @@ def flow_tiles(clips: Clips, clip_ids: Sequence[str], *, cell: int) -> list[Tile
         "gain": min((images.arrow_grid(flow)[-1] for flow in flows if np.any(flow)), default=1.0),
     }
     drawn = [images.draw_flow(ground, flow, **look) for ground, flow in zip(grounds, flows, strict=True)]
-    return [Tile(face, name, fitted(note, cell)) for name, (face, note) in zip(headings, drawn, strict=True)]
+    return [Tile(face, name, wrapped(note, cell)) for name, (face, note) in zip(headings, drawn, strict=True)]
 
 
 def attribution_tiles(attribution: Attribution, clips: Clips, clip_ids: Sequence[str], *, part: str) -> list[Tile]:
@@ -158,8 +144,7 @@ def attribution_tiles(attribution: Attribution, clips: Clips, clip_ids: Sequence
     rows = positions(attribution.table, list(clip_ids), owner="this attribution")
     heats = [mapped_clip(attribution, int(row)).summed(part) for row in rows]
     for letter, clip_id, heat in zip("ab", clip_ids, heats, strict=True):
-        frames = shown_frames(clips, clip_row(clips, clip_id)[0])[0]
-        face = None if frames is None else frames[0]
+        face = images.onset_face(clips, clip_id)
         picture = images.draw_heat(face, heat, largest=images.full_colour(*heats), size=PIXELS)
         drawn.append(Tile(picture, f"attribution in {letter}", f"{part}: sum {float(heat.sum()):+.1f}"))
     return drawn
@@ -263,13 +248,12 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820) -> go.Figure
     shown["text"] = ""
     for side in "ab":
         label = shown[f"label_{side}"].astype(object).map(as_text)
-        predicted = shown[f"predicted_{side}"].astype(object).map(as_text) if f"predicted_{side}" in shown else label
+        predicted = shown.get(f"predicted_{side}", shown[f"label_{side}"]).astype(object).map(as_text)
         wrong = (", predicted " + predicted).where(predicted != label, "")
         shown["text"] += "<b>" + shown[f"clip_{side}"].map(as_text) + "</b> " + label + wrong + "<br>"
-    shown["text"] += "AU " + shown["action_units"].map(as_text) + " · "
-    shown["text"] += np.where(shown["same_subject"], "one subject", "two subjects")
-    shown["text"] += shown["opposite"].map({True: " · opposite valence<br>rank ", False: "<br>rank "})
-    shown["text"] += shown.index.astype(str)
+    about = shown["same_subject"].map({True: "one subject", False: "two subjects"})
+    about += shown["opposite"].map({True: " · opposite valence<br>rank ", False: "<br>rank "})
+    shown["text"] += "AU " + shown["action_units"].map(as_text) + " · " + about + shown.index.astype(str)
     figure, kind = go.Figure(), go.Scattergl if len(shown) > 1200 else go.Scatter
     for (opposite, verdict), rows in shown.groupby(["opposite", "verdict"]):
         valence = "opposite valence" if opposite else "other emotions"
@@ -287,19 +271,15 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820) -> go.Figure
         figure.add_trace(trace)
     marks.level(figure, 0.5)
     marks.level(figure, 0.5, axis="y")
-    corner = {"x": 1, "xref": "x domain", "yref": "y domain", "xanchor": "right", "font": {"size": SMALLEST}}
-    for y, yanchor, text in ((1, "top", "alike in motion, apart in emotion ↗"), (0, "bottom", "alike in both ↘")):
-        figure.add_annotation(text=text, y=y, yanchor=yanchor, showarrow=False, **corner)
     facts = [counted(len(pairs), "pair") + f", one in {step} drawn" * (step > 1)]
     facts += [f"{pairs['opposite'].sum()} of opposite valence", f"{pairs['same_subject'].sum()} of one subject"]
+    facts += ["top right: alike in motion, apart in emotion"]
     share, ends = "share of all pairs of clips that are", [0.06, np.log10(min(0.5 * float(shown["x"].min()), 0.05))]
     figure.update_xaxes(title_text=f"{share} nearer together in the motion branch", type="log", range=ends)
     figure.update_xaxes(dtick=1, tickformat=".4~%").update_yaxes(dtick=0.25, tickformat=".0%", range=[-0.09, 1.09])
     figure.update_yaxes(title_text=f"{share}<br>nearer together in the emotion branch", zeroline=False)
-    figure.update_layout(legend={"y": -0.13, "yanchor": "top", "x": 0}, hovermode="closest")
-    return theme.finish(
-        figure, width=width, height=600, title=title, subtitle=_subtitle(facts, pairs, width), margin=(78, 20, 74, 98)
-    )
+    figure.update_layout(hovermode="closest")
+    return theme.finish(figure, width=width, body=428, title=title, subtitle=_subtitle(facts, pairs), l=78)
 
 
 def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820) -> go.Figure:
@@ -337,23 +317,19 @@ def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820) -> go.Figure:
     figure = go.Figure()
     for emotion in shown.columns.difference(_SET_COLUMNS, sort=False):
         if shown[emotion].any():
-            numbers = [str(count or "") for count in shown[emotion]]
-            colour = theme.emotion_colour(emotion)
-            marks.bars(figure, shown[emotion], labels=names, colours=colour, texts=numbers, name=as_text(emotion))
-    figure.update_traces(
-        textposition="inside", insidetextanchor="middle", textangle=0,
-        hovertemplate="%{y}: %{x} %{fullData.name}<extra></extra>",
-    )  # fmt: skip
+            figure.add_bar(
+                x=shown[emotion], y=names, orientation="h", marker_color=theme.emotion_colour(emotion),
+                name=as_text(emotion), text=[str(count or "") for count in shown[emotion]], textposition="inside",
+                insidetextanchor="middle", textangle=0, hovertemplate="%{y}: %{x} %{fullData.name}<extra></extra>",
+            )  # fmt: skip
     counts = {"AU set": len(sets), "clip": sets["n_clips"].sum(), "pair": sets["n_pairs"].sum()}
     more = [f"{len(sets) - len(shown)} smaller sets not drawn"] * (len(sets) > len(shown))
-    facts, body = [*(counted(n, what) for what, n in counts.items()), *more], 36 * len(shown) + 10
-    figure.update_yaxes(type="category").update_xaxes(title_text="clips")
+    facts = [*(counted(n, what) for what, n in counts.items()), *more]
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False).update_xaxes(title_text="clips")
     figure.update_layout(barmode="stack", bargap=0.28, uniformtext={"minsize": SMALLEST, "mode": "hide"})
-    figure.update_layout(legend={"y": -44 / body, "yanchor": "top", "x": 0, "traceorder": "normal"})
-    return theme.finish(
-        figure, width=width, height=150 + body, title=title, subtitle=_subtitle(facts, sets, width),
-        margin=(room_for(names), 20, 66, 84),
-    )  # fmt: skip
+    figure.update_layout(legend_traceorder="normal")
+    subtitle = _subtitle(facts, sets)
+    return theme.finish(figure, width=width, body=36 * len(shown), title=title, subtitle=subtitle, l=room_for(names))
 
 
 def plot_pair_separation(table: pd.DataFrame, *, width: int = 820) -> go.Figure:
@@ -396,10 +372,8 @@ def plot_pair_separation(table: pd.DataFrame, *, width: int = 820) -> go.Figure:
     pairs, clips, subjects = (counted(first[f"n_{what}s"], what) for what in ("pair", "clip", "subject"))
     facts = [f"{pairs} compared with {first['n_controls']} of the same AU set and one emotion", clips, subjects]
     facts += [f"{table.attrs['level']:.0%} interval over subjects"] if "level" in table.attrs else []
-    return theme.finish(
-        figure, width=width, height=146 + 62 * len(table), title=title, subtitle=_subtitle(facts, table, width),
-        margin=(room_for(labels), 64, 84, 54),
-    )  # fmt: skip
+    subtitle = _subtitle(facts, table)
+    return theme.finish(figure, width=width, body=62 * len(table), title=title, subtitle=subtitle, r=64)
 
 
 def _nothing(table: pd.DataFrame, *, title: str, width: int) -> go.Figure:
@@ -409,6 +383,6 @@ def _nothing(table: pd.DataFrame, *, title: str, width: int) -> go.Figure:
     return marks.empty_sheet(f"{why[:1].upper()}{why[1:]}.", title=title, width=width, note=rule)
 
 
-def _subtitle(facts: Sequence[str], table: pd.DataFrame, width: int) -> str:
-    """The facts on one line, and the rule by which the pairs were found."""
-    return "<br>".join([" · ".join(facts), *marks.wrapped(str(table.attrs.get("rule", "")), width=width - 40)])
+def _subtitle(facts: Sequence[str], table: pd.DataFrame) -> str:
+    """The facts, and the rule by which the pairs were found."""
+    return "<br>".join(filter(None, [" · ".join(facts), as_text(table.attrs.get("rule", ""))]))

@@ -11,11 +11,13 @@ import base64
 import gzip
 import html
 import json
+import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 import plotly.io as pio
 from plotly.io.base_renderers import MimetypeRenderer
@@ -186,7 +188,10 @@ LOOK = go.layout.Template(
         font={"family": FONT_FAMILY, "size": 12, "color": INK}, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR,
         title={"font": {"size": 14}, "x": 0, "xanchor": "left", "xref": "container", "pad": {"l": 12}},
         colorway=CATEGORY_COLOURS, xaxis=_AXIS, yaxis=_AXIS,
-        legend={"orientation": "h", "bgcolor": CLEAR, "font": {"size": 12}, "itemsizing": "constant"},
+        legend={
+            "orientation": "h", "bgcolor": CLEAR, "font": {"size": 12}, "itemsizing": "constant",
+            "yref": "container", "y": 0, "yanchor": "bottom", "x": 0,
+        },
         hoverlabel={"bgcolor": "#26292E", "bordercolor": "#26292E", "font": {"color": "#F4F4F4", "size": 12}},
         # plotly's bar offers to upload a figure, faces and all, to its makers' server.
         modebar={"bgcolor": CLEAR, "color": "#9A9A9A", "activecolor": RING, "remove": ["sendChartToCloud"]},
@@ -254,24 +259,52 @@ def keep_figures_in_html() -> None:
         pio.renderers.default += f"+{RENDERER}"
 
 
+def room_for(labels: Iterable[str], *, size: int = 12) -> int:
+    """Pixels for labels left of an axis; tags and all but the longest line do not count."""
+    lines = [line for label in labels for line in re.sub(r"<(?!br)[^>]*>", "", label).split("<br>")]
+    return 24 + round(0.55 * size * max(map(len, lines), default=0))
+
+
+def wrapped(text: str, width: float, *, letter: float = 6.4) -> str:
+    """An escaped text, which may hold tags, in lines of at most `width` pixels, with letters of this width."""
+    lines = [""]
+    for word in re.split(r" (?![^<>]*>)|(?=<br>)", text):
+        longer = f"{lines[-1]} {word}".lstrip()
+        fits = not lines[-1] or letter * len(re.sub("<[^>]*>", "", longer)) <= width
+        lines = [*lines[:-1], longer] if fits and not word.startswith("<br>") else [*lines, word.removeprefix("<br>")]
+    return "<br>".join(lines)
+
+
 def finish(
-    figure: go.Figure, *, width: int, height: int, title: str = "", subtitle: str = "",
-    margin: Sequence[int] = (48, 16, 44, 40),
-) -> go.Figure:  # fmt: skip
+    figure: go.Figure, *, width: int, body: float, title: str = "", subtitle: str = "", **margin: float
+) -> go.Figure:
     """Give a figure the shared look, an explicit size so that nothing overflows, and its margins.
 
-    Title and subtitle may hold plotly's tags, so that text from data must be escaped by the caller. The margins are
-    left, right, top and bottom, in pixels; each line of the subtitle after the first makes top margin and figure 17
-    pixels higher. The figure is changed in place and returned.
+    Title and subtitle may hold plotly's tags, so that text from data must be escaped by the caller. `body` is the
+    height of the plots. The margins ``l, r, t, b`` follow from the names of the lines, the title, the subtitle, the
+    headings, the feet of the x axes and the legend where they are not given. The subtitle is wrapped. The figure is
+    changed in place and returned.
     """
     keep_figures_in_html()
-    left, right, top, bottom = margin
-    more = 17 * subtitle.count("<br>")
-    place = {"l": left, "r": right, "t": top + more, "b": bottom}
-    figure.update_layout(template=LOOK, width=width, height=height + more, margin=place)
-    if title:
-        figure.update_layout(title={"text": title, "y": 1 - 22 / (height + more), "yanchor": "bottom"})
-        figure.update_layout(title_subtitle={"text": subtitle or None, "font": {"size": 12, "color": INK}})
+    subtitle = wrapped(subtitle, width - 28)
+    heads = [note.text for note in figure.layout.annotations if note.y == 1 and note.yref != "y"]
+    feet = [24.0]
+    for axis in figure.select_xaxes():
+        heads += axis.ticktext if axis.side == "top" else ()
+        ticks = (room_for(axis.ticktext or ()) - 24) * abs(np.sin(np.radians(axis.tickangle or 0)))
+        feet.append(28 + ticks + 20 * bool(axis.title.text))
+    named = [str(trace.name) for trace in figure.data if trace.name and trace.showlegend is not False]
+    lines = list(figure.layout.yaxis.ticktext or ())
+    in_a_row = max(1, int((width - 28) // (56 + 7 * max(map(len, named), default=0))))  # as wide as the longest name
+    legend = 12 * bool(named) + 24 * -(-len(named) // in_a_row)
+    room = {"l": room_for(lines) if lines else 60, "r": 20, "b": max(feet) + legend}
+    room["t"] = 50 + 17 * (subtitle.count("<br>") + bool(subtitle))
+    room["t"] += 18 * max((1 + head.count("<br>") for head in heads), default=0)
+    room |= margin
+    height = round(body + room["t"] + room["b"])
+    below = {"text": subtitle or None, "font": {"size": 12, "color": INK}}
+    head = {"text": title, "y": 1 - 22 / height, "yanchor": "bottom", "subtitle": below}
+    figure.update_layout(template=LOOK, width=width, height=height, margin=room, title=head)
     # Without a size, or with the one that make_subplots gives its titles:
     figure.update_annotations(font_size=13, selector=lambda note: note.font.size in (None, 16))
     return figure

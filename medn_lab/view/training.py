@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import cycle
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -11,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import History
 from medn_lab.view import theme
-from medn_lab.view.marks import counted, forest, level, need, room_for, rows_from_the_top
+from medn_lab.view.marks import counted, forest, level, need, rows_from_the_top
 from medn_lab.view.theme import as_text
 
 # The fused branch's colour stands for dependence, which is of both branches.
@@ -19,7 +17,7 @@ _CURVES = {
     "loss": ("total loss", theme.GREY),
     "emotion": ("emotion (cross-entropy)", theme.BRANCH_COLOURS["emotion"]),
     "au": ("AUs (binary cross-entropy)", theme.BRANCH_COLOURS["motion"]),
-    "accuracy": ("accuracy, training clips", "#2F7FD0"),
+    "accuracy": ("accuracy", "#2F7FD0"),
     "uf1": ("UF1", theme.BRANCH_COLOURS["fused"]),
     "dependence_linear_cka": ("linear CKA", theme.BRANCH_COLOURS["fused"]),
     "dependence_distance_correlation": ("distance correlation", "#E08214"),
@@ -27,11 +25,6 @@ _CURVES = {
     "leak_aus_from_emotion": ("AUs from the emotion branch", theme.BRANCH_COLOURS["emotion"]),
     "leak_emotion_from_motion": ("emotion from the motion branch", theme.BRANCH_COLOURS["motion"]),
 }
-_COLOURS = {name: colour for name, (_, colour) in _CURVES.items()}
-_VARIANTS = {
-    "motion only": theme.BRANCH_COLOURS["motion"], "emotion only": theme.BRANCH_COLOURS["emotion"], "none": theme.GREY,
-    "orthogonal": "#2F7FD0", "bottleneck": "#7D55CC",
-}  # fmt: skip
 _CEILINGS = {"au_only": "AUs alone", "cue_only": "cue alone", "joint": "both"}
 
 
@@ -78,46 +71,38 @@ def plot_history(history: History, *, width: int = 960) -> go.Figure:
     [1.6, 1.2]
     """
     table, panels = history.table, curve_columns(history.table)
-    rows, height = (2, 640) if panels["dependence"] or panels["leak"] else (1, 360)
+    rows, body = (2, 528) if panels["dependence"] or panels["leak"] else (1, 248)
     titles = (
-        "Loss terms (dashed: validation clips)", "Accuracy" + " and UF1" * ("validation_uf1" in panels["score"]),
+        "Loss terms (dashed: validation clips)", "Accuracy and UF1 (dashed: validation clips)",
         "Dependence of the branches", "Leakage (dotted: what is allowed)",
     )  # fmt: skip
-    gaps = {"horizontal_spacing": 0.09, "vertical_spacing": 110 / height}
+    gaps = {"horizontal_spacing": 0.09, "vertical_spacing": 90 / body}
     figure = make_subplots(rows=rows, cols=2, subplot_titles=titles[: 2 * rows], **gaps)
     for place, columns in enumerate(list(panels.values())[: 2 * rows]):
-        key, (row, col) = f"legend{place + 1 if place else ''}", (place // 2 + 1, place % 2 + 1)
+        where = {"row": place // 2 + 1, "col": place % 2 + 1}
         bases = [name.removeprefix("validation_").removesuffix("_allowed") for name in columns]
-        unnamed = [base for base in dict.fromkeys(bases) if base not in _CURVES]
-        colours = _COLOURS | dict(zip(unnamed, cycle(theme.CATEGORY_COLOURS[1:]), strict=False))
         for name, base in zip(columns, bases, strict=True):
             # A curve of validation clips, or of what is allowed, has the colour of its curve and another line.
             second, allowed = name.startswith("validation_"), name.endswith("_allowed")
-            title = _CURVES[base][0] if base in _CURVES else as_text(base.replace("_", " "))
-            title = f"{title.removesuffix(', training clips')}, validation clips" if second else title
+            other = as_text(base.replace("_", " ")), theme.category_style(1 + bases.index(base))[0]
+            title, colour = _CURVES.get(base, other)
             figure.add_scatter(
-                x=table["epoch"], y=table[name], name="allowed: " * allowed + title, meta=name, connectgaps=True,
-                mode="lines" if allowed else "lines+markers", hovertemplate="%{y:.3f}", row=row, col=col, legend=key,
-                showlegend=not allowed and not (second and base in columns and "accuracy" not in base),
-                line={"color": colours[base], "width": 3 if name == "loss" else 2},
+                x=table["epoch"], y=table[name], name=title + ", validation" * second, meta=name, connectgaps=True,
+                mode="lines" if allowed else "lines+markers", hovertemplate="%{y:.3f}", **where,
+                showlegend=not allowed and not (second and base in columns),
+                line={"color": colour, "width": 3 if name == "loss" else 2},
                 line_dash="dash" if second else "dot" if allowed else "solid", marker_size=6,
                 marker_symbol="circle-open" if second else "circle",
             )  # fmt: skip
-        # Losses and dependence fall and accuracies rise: each legend stands in the corner that stays empty.
-        plot, edge = figure.get_subplot(row, col), 0 if place == 1 else 1
-        corner = {"x": plot.xaxis.domain[1], "y": plot.yaxis.domain[edge], "yanchor": ("bottom", "top")[edge]}
-        legend = {"orientation": "v", "itemsizing": "trace", "bgcolor": theme.CLEAR, "xanchor": "right", **corner}
-        figure.update_layout({key: legend})
     figure.update_xaxes(title_text="epoch", rangemode="tozero", dtick=1 if len(history) <= 12 else None)
     figure.update_yaxes(title_text="loss", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title_text="share of clips, or UF1", range=[0, 1.02], tickformat=".0%", row=1, col=2)
     if rows == 2:
         figure.update_yaxes(title_text="0 independent, 1 a copy", range=[-0.1, 1.04], row=2, col=1)
-        ticks = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]  # above 1 is room for the legend
-        figure.update_yaxes(title_text="AUC (0.5 is chance)", range=[0.38, 1.22], tickvals=ticks, row=2, col=2)
+        figure.update_yaxes(title_text="AUC (0.5 is chance)", range=[0.38, 1.02], row=2, col=2)
     title = f"<b>Training</b> · {as_text(summary(history))}"
-    figure.update_layout(hovermode="x unified")
-    return theme.finish(figure, width=width, height=height, title=title, margin=(56, 20, 64, 48))
+    figure.update_layout(hovermode="x unified", legend_itemsizing="trace")
+    return theme.finish(figure, width=width, body=body, title=title)
 
 
 def summary(history: History) -> str:
@@ -173,8 +158,8 @@ def plot_variants(
     for place, (variant, rows) in enumerate(groups):
         shown = rows[columns].set_axis(["value", "low", "high"], axis=1).assign(reason=" ")
         label = [one if by == "variant" else f"{as_text(variant)}, {one}" for one in map(as_text, rows[by])]
-        colour, name = _VARIANTS.get(str(variant), theme.category_style(place)[0]), str(variant)
-        forest(figure, shown, labels=label, name=name, colour=colour, legend=len(groups) > 1)
+        colour, several = theme.category_style(place)[0], len(groups) > 1
+        forest(figure, shown, labels=label, name=str(variant), colour=colour, legend=several)
         on_its_line = rows[by].map(as_text).map(lines.index).to_numpy()
         figure.data[-1].y = on_its_line + 0.7 * ((place + 0.5) / len(groups) - 0.5)
     ends = [*(ceilings or {}).values(), *table[columns].to_numpy(dtype=float).ravel()]
@@ -182,10 +167,7 @@ def plot_variants(
         level(figure, value, text=f"{_CEILINGS.get(name, name)} {value:.2f}", dash="dot")
     figure.update_xaxes(title_text=names, range=[max(np.nanmin(ends), 0.0) - 0.02, min(np.nanmax(ends), 1.0) + 0.02])
     rows_from_the_top(figure, lines)
-    body = 4 + 18 * len(table) + 14 * len(lines)
-    figure.update_layout(legend={"y": -46 / body, "yanchor": "top"})
     return theme.finish(
-        figure, width=width, height=body + 156,
-        margin=(max(room_for(lines), 80), 30, 72, 84 if len(groups) > 1 else 48),
+        figure, width=width, body=4 + 18 * len(table) + 14 * len(lines), r=30,
         title=f"<b>{names[:1].upper()}{names[1:]}</b> on unseen subjects, mean and 95 % interval over seeds",
     )  # fmt: skip
