@@ -14,15 +14,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 
 import medn_lab as medn
-from medn_lab.diagnose import (
-    aligned_umap,
-    map_stability,
-    neighbour_overlap,
-    sample_clips,
-    trustworthiness,
-    umap,
-    warm_umap,
-)
+from medn_lab.diagnose import aligned_umap, map_stability, neighbour_overlap, sample_clips, umap
 from medn_lab.records import BranchFeatures, Embedding
 from medn_lab.view.maps import params_line
 
@@ -48,7 +40,7 @@ def test_clusters_in_feature_space_are_clusters_on_the_map(method):
 
 @compiles
 def test_warming_ends_and_a_map_leaves_the_threads_of_torch_alone():
-    thread = warm_umap()
+    thread = medn.diagnose.warm_umap()
     thread.join(timeout=300)
     assert not thread.is_alive()
     before = torch.get_num_threads()
@@ -63,16 +55,16 @@ def test_warming_ends_and_a_map_leaves_the_threads_of_torch_alone():
 
 
 @compiles
-def test_another_process_makes_the_same_map_also_from_its_record_alone(tmp_path):
-    features = clustered(60)
+def test_a_fresh_process_makes_the_same_map_from_its_record_alone(shipped, tmp_path):
+    features = medn.extract_features(shipped, medn.synthetic_clips(n_subjects=2, clips_per_subject=5, seed=3))
+    made, other = (umap(features, n_neighbors=4, seed=seed) for seed in (2, 3))
+    made.save(tmp_path / "map")
     features.save(tmp_path / "features")
-    clips = medn.synthetic_clips(n_subjects=2, clips_per_subject=5, seed=3)
-    umap(medn.extract_features(medn.load_pretrained(), clips), n_neighbors=4, seed=2).save(tmp_path / "record")
     script = (
-        "import sys, medn_lab as medn; from medn_lab.records import BranchFeatures, Embedding\n"
-        "from medn_lab.diagnose import umap\n"
-        "umap(BranchFeatures.load(sys.argv[1] + '/features'), seed=3).save(sys.argv[1] + '/map')\n"
-        "found = medn.rerun(Embedding.load(sys.argv[1] + '/record'), progress=False)\n"
+        "import sys, medn_lab as medn\n"
+        "read = medn.records.BranchFeatures.load(sys.argv[1] + '/features')\n"
+        "medn.diagnose.umap(read, n_neighbors=4, branches=['motion'])\n"
+        "found = medn.rerun(medn.records.Embedding.load(sys.argv[1] + '/map'), progress=False)\n"
         "from umap.utils import fast_knn_indices\n"
         "assert fast_knn_indices.stats.cache_hits, 'UMAP was compiled again'\n"
         "import torch\n"
@@ -81,13 +73,9 @@ def test_another_process_makes_the_same_map_also_from_its_record_alone(tmp_path)
     )
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, env=one_thread)
-    here, there, other = umap(features, seed=3), Embedding.load(tmp_path / "map"), umap(features, seed=4)
-    for name, xy in here.maps.items():
-        np.testing.assert_array_equal(xy, there.maps[name])
-    assert here.trustworthiness == there.trustworthiness
-    assert not np.array_equal(here.motion_xy, other.motion_xy)
-    made = {"method": "umap", "n_neighbors": 15, "min_dist": 0.1, "metric": "euclidean", "seed": 3, "n_clips": 60}
-    assert made.items() <= here.params.items()
+    assert not np.array_equal(made.motion_xy, other.motion_xy)
+    params = {"method": "umap", "n_neighbors": 4, "min_dist": 0.1, "metric": "euclidean", "seed": 2, "n_clips": 10}
+    assert params.items() <= made.params.items()
 
 
 @compiles
@@ -166,12 +154,12 @@ def shifts(maps):
 @pytest.mark.parametrize("method", [pytest.param("aligned_umap", marks=compiles), "pca"])
 def test_maps_laid_over_each_other_keep_the_clips_that_stayed_and_move_those_that_moved(checkpoints, method):
     features, moved = checkpoints
-    maps = aligned_umap(features, method=method)
+    maps = aligned_umap(features, method=method, branches=["motion", "fused"] if method == "pca" else ["motion"])
     assert maps["late"].table["clip_id"].tolist() == maps["early"].table["clip_id"].tolist()
     assert (maps["early"].params["aligned_to"], maps["early"].params["shift"]["motion"]) == ("early", 0.0)
     moves, late = shifts(maps), features["late"].select(maps["late"].table["clip_id"])
     assert maps["late"].params["shift"]["motion"] == pytest.approx(np.median(moves), abs=1e-3)
-    assert maps["late"].trustworthiness["motion"] == trustworthiness(late.motion, maps["late"].motion_xy)
+    assert maps["late"].trustworthiness["motion"] == medn.diagnose.trustworthiness(late.motion, maps["late"].motion_xy)
     if method == "pca":  # the maps are linear, so what stayed lies where it lay
         assert np.median(moves[~moved]) < np.median(moves[moved])
         np.testing.assert_allclose(maps["late"].fused_xy, umap(features["early"], method="pca").fused_xy, atol=1e-4)
