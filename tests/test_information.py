@@ -5,17 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from planted_branches import AUS, STATES, planted
+from planted_branches import AUS, planted
 from scipy.stats import norm
-from sklearn.linear_model import RidgeCV
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import LeaveOneGroupOut
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from slow_cases import mostly_slow
 
 from medn_lab.diagnose import conditional_leakage, leakage, usable_information
-from medn_lab.diagnose.probing import PENALTIES, READERS, subject_folds
+from medn_lab.diagnose.probing import READERS, held_out_scores, subject_folds
 from medn_lab.records import BranchFeatures
 
 
@@ -64,18 +60,14 @@ def test_the_value_is_the_auc_of_a_ridge_among_clips_of_one_cue_and_fold():
     features = planted(inside=1.0, seed=2)
     table, target = features.table, features.table["AU6"].to_numpy()
     means = pd.DataFrame(features.emotion).groupby(table["cue"].to_numpy()).transform("mean").to_numpy()
-    rest = features.emotion - means
     folds = subject_folds(table["subject"].to_numpy(), n_folds=5, seed=0)
-    areas, weights = [], []
-    for fold in range(5):
-        train, test = folds != fold, folds == fold
-        groups = LeaveOneGroupOut().split(rest[train], groups=table["subject"][train])
-        ridge = RidgeCV(PENALTIES * train.sum(), cv=list(groups), scoring="neg_mean_squared_error")
-        scores = make_pipeline(StandardScaler(), ridge).fit(rest[train], target[train]).predict(rest[test])
-        for state in STATES:
-            here = (table["cue"][test] == state).to_numpy()
-            areas.append(roc_auc_score(target[test][here], scores[here]))
-            weights.append(target[test][here].sum() * (1 - target[test][here]).sum())
+    who = {"units": table["subject"].to_numpy(), "kind": "ridge"}
+    scores = held_out_scores(features.emotion - means, target[:, None], folds=folds, **who)[:, 0]
+    compared = pd.DataFrame({"fold": folds, "cue": table["cue"], "target": target, "score": scores}).groupby(
+        ["fold", "cue"]
+    )
+    areas = [roc_auc_score(one["target"], one["score"]) for _, one in compared]
+    weights = [one["target"].sum() * (1 - one["target"]).sum() for _, one in compared]
     assert conditional(features).loc["AU6", "value"] == pytest.approx(np.average(areas, weights=weights), abs=1e-9)
 
 
@@ -90,11 +82,12 @@ def test_the_cue_in_a_motion_branch_is_found_given_the_au_set():
 @pytest.mark.slow
 def test_at_most_one_in_twenty_families_is_found_where_nothing_is_inside():
     alone, family = [], []
-    for draw in range(150):
-        rows = conditional(planted(n_subjects=5, clips=20, seed=draw), n_exchanges=19, seed=draw).drop(index="AUs")
+    for draw in range(120):
+        features, how = planted(n_subjects=5, clips=20, seed=draw), {"n_exchanges": 19, "n_resamples": 0, "seed": draw}
+        rows = conditional(features, **how).drop(index="AUs")
         alone.append(rows["p"].min() <= 0.05)
         family.append(rows["p_family"].min() <= 0.05)
-    error = np.sqrt(0.05 * 0.95 / 150)
+    error = np.sqrt(0.05 * 0.95 / 120)
     assert np.mean(family) == pytest.approx(0.05, abs=3 * error)
     assert np.mean(alone) > 0.05 + 2 * error  # three tests, not corrected
 

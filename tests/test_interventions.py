@@ -270,12 +270,12 @@ def test_the_direction_is_that_of_the_branchs_own_factor_and_changed_answers_are
 
 @pytest.mark.slow
 def test_an_interval_over_subjects_holds_the_shift_of_other_subjects():
-    rng, held, n = np.random.default_rng(0), 0, 200
+    rng, held, n = np.random.default_rng(0), 0, 120
     for _ in range(n):
-        features = planted(rng.normal(size=(400, 3)), np.empty((400, 0)), n_subjects=8)
-        by_subject = rng.uniform(0.5, 1.5, size=8)[np.arange(400) % 8]
+        features = planted(rng.normal(size=(160, 3)), np.empty((160, 0)), n_subjects=8)
+        by_subject = rng.uniform(0.5, 1.5, size=8)[np.arange(160) % 8]
         new = replace(features, emotion=features.emotion + np.array([[1.0, 0, 0]]) * by_subject[:, None])
-        low, high = shift_of(features, new, n_resamples=200).loc["emotion", ["low", "high"]]
+        low, high = shift_of(features, new, n_resamples=100).loc["emotion", ["low", "high"]]
         held += low <= np.sqrt((1 + 1 / 12) / 3) <= high
     assert held / n == pytest.approx(0.95, abs=0.04)
 

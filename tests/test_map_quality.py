@@ -19,12 +19,6 @@ def rotated(x):
     return 3 * x @ np.linalg.qr(draw(x.shape[1], x.shape[1]))[0] + 7
 
 
-def heaps(sizes, d):
-    """Rows that coincide, so many a heap, and the number of each row's heap."""
-    heap = np.repeat(np.arange(len(sizes)), sizes)
-    return draw(len(sizes), d)[heap], heap
-
-
 def test_trustworthiness_is_that_of_scikit_learn_and_continuity_the_other_way_round():
     for (n, k), metric in product([(30, 1), (30, 14), (211, 5)], ["euclidean", "cosine", "correlation"]):
         x = draw(n, 9)
@@ -66,17 +60,14 @@ def test_a_torn_line_costs_continuity_and_a_folded_one_trustworthiness():
 
 
 def test_heaps_of_equal_clips_may_lie_in_any_order_but_not_in_two_places():
-    x, heap = heaps([60, 40, 20], 5)
+    heap = np.repeat([0, 1, 2], [60, 40, 20])
+    x = draw(3, 5)[heap]
     whole = 100 * np.eye(3)[heap][:, :2] + draw(120, 2)  # each heap a cloud
     for measure in (trustworthiness, continuity):
         assert measure(x, whole) == measure(whole, x) == 1.0  # though the five nearest in x are any of many
     torn = whole + 1000 * (np.arange(120) % 2)[:, None]
-    assert trustworthiness(x, torn) == 1.0  # what it shows as near is near
-    assert continuity(x, torn) < 0.75  # but half of each heap is elsewhere
-    scores = [continuity(x, draw(120, 2, seed=i)) for i in range(20)]
-    assert np.mean(scores) == pytest.approx(chance_trustworthiness(120), abs=0.1)
+    assert continuity(x, torn) < 0.75 < trustworthiness(x, torn) == 1.0  # half of each heap is elsewhere
     order, other = np.random.default_rng(0).permutation(120), draw(120, 4)
-    assert neighbour_overlap(x, rotated(x), n_neighbors=10) == pytest.approx(1.0)
     overlap = neighbour_overlap(x, other, n_neighbors=10)  # whichever of equal clips come first
     assert neighbour_overlap(x[order], other[order], n_neighbors=10) == pytest.approx(overlap, abs=1e-12)
     shares = [neighbour_overlap(x, draw(120, 4, seed=i), n_neighbors=10) for i in range(40)]
@@ -110,10 +101,11 @@ def test_what_does_not_fit_is_refused():
             measure(a, b, **options)
 
 
-@pytest.mark.slow
-def test_of_many_clips_a_sample_is_judged_among_all():
-    x = np.random.default_rng(3).normal(size=(5500, 6))
+def test_of_many_clips_a_sample_is_judged_among_all(monkeypatch):
+    monkeypatch.setattr("medn_lab.diagnose.neighbours._JUDGED_WHOLE", 1000)
+    monkeypatch.setattr("medn_lab.diagnose.neighbours._SAMPLE", 500)
+    x = draw(2000, 6)
     found = trustworthiness(x, x[:, :2], n_neighbors=10)
     whole = sklearn_trustworthiness(x, x[:, :2], n_neighbors=10)
     assert found != whole
-    assert found == pytest.approx(whole, abs=0.01)
+    assert found == pytest.approx(whole, abs=0.015)
