@@ -52,13 +52,6 @@ def test_chance_is_the_mean_over_maps_drawn_at_random():
         assert chance_trustworthiness(n, n_neighbors=k) == pytest.approx(np.mean(scores), abs=4 * np.std(scores) / 14)
 
 
-def test_a_torn_line_costs_continuity_and_a_folded_one_trustworthiness():
-    line = np.linspace(0, 1, 60)[:, None]
-    ring = np.hstack([np.cos(2 * np.pi * line[:-1]), np.sin(2 * np.pi * line[:-1])])
-    assert continuity(ring, line[:-1]) < trustworthiness(ring, line[:-1])  # the ring cut open
-    assert trustworthiness(line, np.abs(line - 0.5)) < 0.8 < continuity(line, np.abs(line - 0.5))
-
-
 def test_heaps_of_equal_clips_may_lie_in_any_order_but_not_in_two_places():
     heap = np.repeat([0, 1, 2], [60, 40, 20])
     x = draw(3, 5)[heap]
