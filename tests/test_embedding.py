@@ -94,9 +94,7 @@ def test_what_does_not_fit_is_refused():
         (umap, {"method": "tsne"}, "no method 'tsne'; there are umap, pca"),
         (umap, {"branches": ("emotion",)}, "no emotion branch to map; there are motion, fused"),
         (umap, {"layers": {"stem": np.zeros((19, 3))}}, "layer 'stem' has 19 rows but there are 20 clips"),
-        (umap, {"layers": {"stem": np.zeros((20, 3, 4))}}, r"stem features: .*\(20, 3, 4\)"),
         (umap, {"layers": {"stem": pd.DataFrame(np.zeros((20, 3)))}}, "stem features: 20 of 20 clips"),
-        (map_stability, {"seeds": (1,)}, "at least 2 different seeds"),
         (map_stability, {"seeds": (2, 2)}, "at least 2 different seeds"),
     ):
         with pytest.raises(ValueError, match=facts):
