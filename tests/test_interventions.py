@@ -178,28 +178,18 @@ def test_only_the_factor_differs_in_table_and_truth(drawn, changed, change):
     assert (new.frames[:, 0] == drawn.frames[:, 0]).all() == (change != "person")
 
 
-def test_a_cue_changes_pixels_where_it_lies_an_au_moves_where_aus_move_and_as_far_as_its_intensity():
-    quiet = medn.synthetic_clips(n_subjects=1, clips_per_subject=5, n_frames=4, noise=0, seed=11, n_jobs=1)
-    cue, au, new = (counterfactual_clips(quiet, change=one, n_jobs=1) for one in ("cue", "au", "intensity"))
-    where = np.stack([quiet.truth.cue_region(name) for name in quiet.table["clip_id"]])
-    apart = np.abs(cue.frames.astype(int) - quiet.frames).max(axis=(1, 4))
-    assert apart[where].mean() > 2
-    assert (apart[:, -12:] == 0).all()  # below the chin
-    assert np.abs(cue.flow - quiet.flow).max() < 0.12
-    fields, grown = (one.truth.displacement.astype(float) for one in (quiet, new))
-    for place, (name, own) in enumerate(zip(quiet.table["clip_id"], quiet.table["action_units"], strict=True)):
-        both = [f"AU{n}" for one in (own, au.table["action_units"][place]) for n in one.split("+")]
-        inside = np.any([quiet.truth.au_mask(name, one) for one in both], axis=0)
-        moved = np.linalg.norm(au.truth.displacement[place] - fields[place], axis=-1)
-        assert moved[inside].max() > 5 * moved[~inside].max()
-        if "+" not in own:
-            old, other = (one.truth.table["peak_px128"][place] for one in (quiet, new))
-            scale = (fields[place] * grown[place]).sum() / (fields[place] ** 2).sum()
-            assert scale == pytest.approx(other / old, rel=0.01)
-            low, high = medn.synthme.actions.PEAK_PIXELS[new.table["changed_to"][place][-1]]
-            assert low <= other <= high
+def test_an_intensity_moves_as_far_as_it_says_and_a_head_that_is_still_cannot_be_changed():
+    still = medn.synthetic_clips(n_subjects=1, clips_per_subject=5, n_frames=2, noise=0, seed=11, n_jobs=1)
+    new = counterfactual_clips(still, change="intensity", n_jobs=1)
+    alone = ~still.table["action_units"].str.contains("+", regex=False)
+    before, after = (one.truth.displacement.astype(float)[alone] for one in (still, new))
+    old, peaks = (one.truth.table["peak_px128"][alone] for one in (still, new))
+    scale = (before * after).sum(axis=(1, 2, 3)) / (before**2).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(scale, peaks / old, rtol=0.01)
+    ranges = np.array([medn.synthme.actions.PEAK_PIXELS[level[-1]] for level in new.table["changed_to"][alone]])
+    assert ((ranges[:, 0] <= peaks) & (peaks <= ranges[:, 1])).all()
     with pytest.raises(ValueError, match="head"):
-        counterfactual_clips(quiet, change="head")
+        counterfactual_clips(still, change="head")
 
 
 def test_one_au_is_switched_another_person_is_new_and_the_label_is_the_tables(drawn, changed):
