@@ -64,6 +64,7 @@ def test_what_the_coder_wrote_survives_the_reader_prepare_the_disk_and_predictio
     unknown = table[["AU4", "AU12"]].isna()
     assert (unknown.any(axis=1) == unknown.all(axis=1)).all()
     assert np.flatnonzero(unknown.all(axis=1)).tolist() == [2, 4, 7, 9, 11]
+    assert "4 clips with AUs in doubt" in repr(index)
     noted = index.problems[index.problems["field"] == "action_units"]
     assert noted["clip_id"].tolist() == table["clip_id"].iloc[[2, 4, 7, 9, 11, 12]].tolist()
     assert noted["kept"].all()
@@ -77,7 +78,9 @@ def test_what_the_coder_wrote_survives_the_reader_prepare_the_disk_and_predictio
     for one in (prepared.table, again.table, stored.to_frame()):
         pd.testing.assert_frame_equal(one[columns], index.table[columns], check_dtype=False)
         assert texts_of(one, keep_side=True) == texts_of(index.table, keep_side=True)
-    loose = prepare(read_casme2(root, **rule | {"alternatives": "first"}), tmp_path / "set", **SMALL)  # keeps the flow
+    loose = prepare(
+        read_casme2(root, **rule | {"alternatives": "first"}), tmp_path / "set", **SMALL
+    )  # the set's flow is kept
     assert (texts_of(prepared.table)[2], texts_of(loose.table)[2]) == (None, "12")
     np.testing.assert_array_equal(loose.flow, prepared.flow)
 
@@ -87,16 +90,21 @@ def index_of(ids, texts, dataset="d"):
     return ClipIndex(pd.concat([table, au_codings(texts), au_table(texts)], axis=1))
 
 
-def test_two_codings_differ_in_sets_sides_doubt_and_clips():
+def test_two_codings_differ_in_sets_sides_and_doubt():
     old = ["L12", "12", "12 or 14", "4", "4+ref(7)", "(1+2) or 4", "12 or 14", "12 or 14", "4+(12 or 14)", "4?+12"]
     new = ["12", "L12", "12", "R4", "4+ref(7)", "1 or (2+4)", "12?+14?", "14 or 12", "4+(14 or 12)", "12+4?"]
-    found = compare_codings(index_of("abcdefghijk", [*old, "4"]), index_of("abcdefghij", new))
+    found = compare_codings(index_of("abcdefghij", old), index_of("abcdefghij", new))
     sided = "action_units_sided"
     assert found[["clip_id", "field", "a", "b"]].values.tolist() == [
         ["a", sided, "L12", "12"], ["b", sided, "12", "L12"], ["c", "action_units", "12 or 14", "12"],
         ["d", sided, "4", "R4"], ["f", "action_units", "1+2 or 4", "1 or 2+4"],
-        ["g", "action_units", "12 or 14", "12?+14?"], ["k", "clip", "there", "not there"],
+        ["g", "action_units", "12 or 14", "12?+14?"],
     ]  # fmt: skip
+
+
+def test_codings_of_other_clips_are_listed():
+    found = compare_codings(index_of("ab", ["4", "4"]), index_of("a", ["4"]))
+    assert found.values.tolist() == [["b", "clip", "there", "not there"]]
 
 
 def test_joined_indexes_keep_doubt_as_doubt():
