@@ -68,13 +68,13 @@ def test_the_card_states_the_figures_that_the_weights_reach_and_how_far_the_bran
 @pytest.mark.slow
 def test_no_reader_finds_an_au_in_the_shipped_code(maker):
     """Persons that neither the training nor the card has seen."""
-    clips = medn.synthetic_clips(**{**maker.READ, "n_subjects": 40, "clips_per_subject": 20, "seed": 7})
+    clips = medn.synthetic_clips(**{**maker.READ, "seed": 7})
     found = maker.readers_of(maker.read_features(medn.load_pretrained(), clips))
     assert len(found) == 5
     for kind, row in found.items():
-        # At most .003 was found; a ridge finds .14 in the model without a bottleneck.
         assert row["excess"] < 0.03, kind
-        # The largest of 16 AUs lies up to .09 above its own mean by chance; it is .27 without a bottleneck.
+        # The largest of 16 AUs lies some .05 above its own mean by chance; AU23 and AU24 move the chin, where the
+        # brightness cue is, and three readers find a little of them.
         assert row["worst_excess"] < 0.16, kind
 
 
