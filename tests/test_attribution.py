@@ -42,15 +42,11 @@ def model(clips):
     return tiny_model(clips)
 
 
-@pytest.fixture(scope="module")
-def linear():
-    return LinearReader()
-
-
-@pytest.fixture(scope="module")
-def weights(linear):
-    frames, flow = linear.of_frames.detach(), linear.of_flow.detach()
-    return {"frames": frames.permute(0, 2, 3, 1).numpy(), "flow": flow.permute(1, 2, 0).numpy()}
+LINEAR = LinearReader()
+WEIGHTS = {
+    "frames": LINEAR.of_frames.detach().permute(0, 2, 3, 1).numpy(),
+    "flow": LINEAR.of_flow.detach().permute(1, 2, 0).numpy(),
+}
 
 
 def bottleneck(clips, **config):
@@ -69,7 +65,7 @@ def of_patches(values):
     return heat.reshape(len(heat), 4, 8, 4, 8).sum(axis=(2, 4))
 
 
-def test_a_new_method_is_known_by_its_name_to_everything_that_takes_methods(linear, weights, clips):
+def test_a_new_method_is_known_by_its_name_to_everything_that_takes_methods(clips):
     @diagnose.attribution_method(complete=True)
     def slope_times_change(score, inputs, fixed, *, scale: float = 1.0):
         """The slope at the clip times the change since the baseline."""
@@ -79,12 +75,12 @@ def test_a_new_method_is_known_by_its_name_to_everything_that_takes_methods(line
         return tuple(scale * slope * (value - base) for value, base, slope in departures)
 
     try:
-        found = slope_times_change(linear, clips, target="happiness")
-        np.testing.assert_allclose(found.flow, clips.flow * weights["flow"], rtol=1e-3, atol=1e-5)
+        found = slope_times_change(LINEAR, clips, target="happiness")
+        np.testing.assert_allclose(found.flow, clips.flow * WEIGHTS["flow"], rtol=1e-3, atol=1e-5)
         assert (found.method, found.params) == ("slope_times_change", {"scale": 1.0})
-        table = compare_attributions(linear, clips, target="happiness", methods=["slope_times_change"], n_draws=1)
+        table = compare_attributions(LINEAR, clips, target="happiness", methods=["slope_times_change"], n_draws=1)
         assert table["spearman"].max() < 0.5
-        make = diagnose.Attributor(linear, clips, params={"slope_times_change": {"scale": 2.0}}, n_checked=2)
+        make = diagnose.Attributor(LINEAR, clips, params={"slope_times_change": {"scale": 2.0}}, n_checked=2)
         checked = make.check(clips.table["clip_id"][0], target="happiness", method="slope_times_change")
         np.testing.assert_allclose(checked.flow[0], 2 * found.flow[0], rtol=1e-5)
     finally:
@@ -98,13 +94,13 @@ def test_a_new_method_is_known_by_its_name_to_everything_that_takes_methods(line
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "grad_cam"])
-def test_a_map_has_its_closed_form(linear, weights, clips, method):
+def test_a_map_has_its_closed_form(clips, method):
     """On a linear network what each method must give is known to the last digit."""
-    found = getattr(diagnose, method)(linear, clips, target="happiness - others", **EXACT.get(method, {}))
+    found = getattr(diagnose, method)(LINEAR, clips, target="happiness - others", **EXACT.get(method, {}))
     # What a patch or a frame has is the sum of its products.
     summed = {"occlusion": of_patches, "frame_ablation": lambda values: values.sum(axis=(2, 3, 4))}
     for name, change in (("frames", change_of(clips)), ("flow", clips.flow)):
-        values, weight = getattr(found, name), weights[name]
+        values, weight = getattr(found, name), WEIGHTS[name]
         if values is None:
             assert (method, name) == ("frame_ablation", "flow")
             continue
@@ -305,9 +301,8 @@ def test_completeness_has_its_closed_form():
 
 
 def test_slopes_of_a_linear_network_predict_it_exactly_hold_still_and_differ_from_their_control(clips):
-    reader = LinearReader()
     slopes, change = (
-        check_attribution(method(reader, clips, target="happiness"), model=reader, clips=clips).sanity
+        check_attribution(method(LINEAR, clips, target="happiness"), model=LINEAR, clips=clips).sanity
         for method in (saliency, diagnose.bare_change)
     )
     assert max(slopes["infidelity"], slopes["sensitivity"]) < 1e-4 < 0.5 < slopes["random_infidelity_low"]
@@ -382,11 +377,11 @@ def test_a_map_that_never_looked_at_the_model_is_marked_and_slopes_of_a_linear_n
     found = randomisation_check(model, clips, target="happiness", method="bare_change", n_draws=1)
     assert found["survives"].tolist() == [True, True]
     np.testing.assert_allclose(found[["spearman", "spearman_absolute"]], 1, atol=1e-6)
-    found = randomisation_check(LinearReader(), clips, target="happiness", method="saliency", n_draws=2)
+    found = randomisation_check(LINEAR, clips, target="happiness", method="saliency", n_draws=2)
     assert not found["survives"].any()
     # 1024 independent pixels: the rank correlation has a standard deviation of 1/32.
     assert found[["spearman", "spearman_absolute"]].abs().to_numpy().max() < 0.13
-    found = randomisation_check(LinearReader(), clips, target="happiness", method="frame_ablation", n_draws=1)
+    found = randomisation_check(LINEAR, clips, target="happiness", method="frame_ablation", n_draws=1)
     assert list(found["input"]) == ["frames"]  # time is compared as time
     assert abs(found["spearman"].iloc[0]) < 1
 
