@@ -28,7 +28,7 @@ def as_predictions(subjects, true, answered, *, scale=1.0):
     return Predictions(logits, table.assign(label=np.array(CLASSES)[true]), CLASSES)
 
 
-@pytest.mark.parametrize(("mean", "rounds"), mostly_slow([(1.4, 6), (0.5, 40), (1.4, 40), (3.5, 40)]))
+@pytest.mark.parametrize(("mean", "rounds"), mostly_slow([(1.4, 6), (0.5, 40), (3.5, 40)]))
 def test_intervals_of_accuracy_uf1_and_uar_cover_from_five_persons_on(mean, rounds):
     rng = np.random.default_rng(0)
 

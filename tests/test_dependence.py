@@ -168,25 +168,25 @@ def test_p_is_uniform_inside_subjects_or_emotions_where_these_alone_couple_the_b
 @pytest.mark.parametrize(("groups", "clips"), [(1, 200), (4, 80)])
 def test_shifts_keep_the_level_where_independent_branches_drift_and_exchange_does_not(groups, clips):
     rejected = {"exchange": [], "shift": []}
-    for draw in range(150):
+    for draw in range(100):
         rng = np.random.default_rng(draw)
         pair = [drifting(rng, groups=groups, clips=clips) for _ in range(2)]
         for scheme, found in rejected.items():
             how = {"scheme": scheme, "groups": np.repeat(np.arange(groups), clips), "n_permutations": 39}
             found.append(permutation_test(branch_correlation, *pair, seed=draw, **how).p_value <= 0.05)
     assert np.mean(rejected["exchange"]) > 0.4
-    assert abs(np.mean(rejected["shift"]) - 0.05) < 3 * np.sqrt(0.05 * 0.95 / 150)
+    assert abs(np.mean(rejected["shift"]) - 0.05) < 3 * np.sqrt(0.05 * 0.95 / 100)
 
 
 @pytest.mark.slow
 def test_at_most_one_in_twenty_families_is_found_where_nothing_depends():
     alone, family = [], []
-    for draw in range(300):
+    for draw in range(200):
         x, y = noise(40, 4, seed=draw), noise(40, 4, seed=1000 + draw)
         tests = [permutation_test(measure, x, y, n_permutations=19, seed=draw) for measure in MEASURES]
         alone.append(min(test.p_value for test in tests) <= 0.05)
         family.append(diagnose.family_wise_p(tests).min() <= 0.05)
-    assert np.mean(family) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 300))
+    assert np.mean(family) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 200))
     assert np.mean(alone) > 0.1
 
 

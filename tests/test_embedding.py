@@ -152,9 +152,8 @@ def checkpoints():
 @pytest.mark.parametrize("method", [pytest.param("aligned_umap", marks=compiles), "pca"])
 def test_maps_laid_over_each_other_keep_the_clips_that_stayed_and_move_those_that_moved(checkpoints, method):
     features, moved = checkpoints
-    maps = medn.diagnose.aligned_umap(
-        features, method=method, branches=["motion", "fused"] if method == "pca" else ["motion"]
-    )
+    branches = ["motion", "fused"] if method == "pca" else ["motion"]
+    maps = medn.diagnose.aligned_umap(features, method=method, branches=branches)
     assert maps["late"].table["clip_id"].tolist() == maps["early"].table["clip_id"].tolist()
     assert (maps["early"].params["aligned_to"], maps["early"].params["shift"]["motion"]) == ("early", 0.0)
     one, other = (each.motion_xy for each in maps.values())
@@ -250,9 +249,8 @@ def test_a_map_drawn_anyhow_stays_in_range_and_a_turned_copy_is_perfect(seed, n)
 def test_chance_is_the_mean_over_maps_drawn_at_random():
     for n, k in ((13, 5), (5, 2), (40, 19)):
         scores = [trustworthiness(draw(n, 3, seed=i), draw(n, 2, seed=10**6 + i), n_neighbors=k) for i in range(200)]
-        assert medn.diagnose.chance_trustworthiness(n, n_neighbors=k) == pytest.approx(
-            np.mean(scores), abs=4 * np.std(scores) / 14
-        )
+        chance = medn.diagnose.chance_trustworthiness(n, n_neighbors=k)
+        assert chance == pytest.approx(np.mean(scores), abs=4 * np.std(scores) / 14)
 
 
 def test_heaps_of_equal_clips_may_lie_in_any_order_but_not_in_two_places():
