@@ -179,7 +179,7 @@ def test_only_the_factor_differs_in_table_and_truth(drawn, changed, change):
 
 
 def test_an_intensity_moves_as_far_as_it_says_and_a_head_that_is_still_cannot_be_changed():
-    still = medn.synthetic_clips(n_subjects=1, clips_per_subject=5, n_frames=2, noise=0, seed=11, n_jobs=1)
+    still = medn.synthetic_clips(n_subjects=1, clips_per_subject=9, n_frames=2, noise=0, seed=11, n_jobs=1)
     new = counterfactual_clips(still, change="intensity", n_jobs=1)
     alone = ~still.table["action_units"].str.contains("+", regex=False)
     before, after = (one.truth.displacement.astype(float)[alone] for one in (still, new))
