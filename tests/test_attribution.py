@@ -424,7 +424,7 @@ def test_every_weight_is_drawn_anew_also_by_the_seed_of_the_network(clips):
 @pytest.mark.slow
 def test_of_the_shipped_model_maps_lie_on_what_was_planted(shipped):
     drawn = medn.synthetic_clips(n_subjects=3, clips_per_subject=12, seed=1, n_jobs=1)
-    how = {"methods": ["integrated_gradients", "bare_change"], "params": {"integrated_gradients": {"n_steps": 8}}}
+    how = {"methods": ["integrated_gradients", "bare_change"], "params": {"integrated_gradients": {"n_steps": 4}}}
     flushed = drawn.where(cue="flush").where(label="disgust")
     for target, clips, of in (("AU12", drawn.where(AU12=1.0), "flow"), ("disgust", flushed, "frames")):
         table = compare_attributions(shipped, clips, target=target, truth=drawn.truth, n_draws=2, **how)
