@@ -37,128 +37,130 @@ def make(model, clips):
     return Attributor(model, clips, params={"integrated_gradients": STEPS}, n_checked=3)
 
 
-class TestOnDemand:
-    def test_a_map_is_that_of_its_method(self, make, model, clips):
-        clip_id = clips.table["clip_id"][5]
-        for method, options in (("integrated_gradients", STEPS), ("grad_cam", {}), ("frame_ablation", {})):
-            own = getattr(diagnose, method)(model, clips.select([clip_id]), target="happiness", **options)
-            found = make(clip_id, target="happiness", method=method)
-            np.testing.assert_allclose(found.frames, own.frames, rtol=1e-4, atol=1e-7)
-            assert found.sanity.keys() >= own.sanity.keys()
-
-    def test_a_map_is_made_once_and_a_limited_number_is_remembered(self, model, clips, monkeypatch):
-        monkeypatch.setattr("medn_lab.diagnose.attribution_pairs.REMEMBERED", 2)
-        make, how, ids = Attributor(model, clips), {"target": "gate", "method": "bare_change"}, clips.table["clip_id"]
-        first, second = (make(clip_id, **how) for clip_id in ids[:2])
-        assert make(ids[0], **how) is first
-        make(ids[2], **how)  # and the one that was shown longest ago is forgotten
-        assert make(ids[0], **how) is first
-        assert make(ids[1], **how) is not second
-
-    def test_a_check_adds_the_slow_figures_once_for_a_target_and_method(self, make, model, clips, monkeypatch):
-        clip_id, how = clips.table["clip_id"][0], {"target": "happiness", "method": "saliency"}
-        checked = make.check(clip_id, **how)
-        one = clips.select([clip_id])
-        own = diagnose.check_attribution(diagnose.saliency(model, one, target="happiness"), model=model, clips=one)
-        table = clips.table[clips.table["clip_id"] != clip_id]
-        others = table[table["label"] == "happiness"].drop_duplicates("subject")["clip_id"][:2]  # of different persons
-        random = diagnose.randomisation_check(model, clips.select([clip_id, *others]), n_draws=1, **how)
-        alike = random.set_index("input")[["spearman", "spearman_absolute"]].max(axis=1)
-        expected = {name: own.sanity[name] for name in ("infidelity", "sensitivity")}
-        expected |= {"randomised_frames": alike["frames"], "randomised_flow": alike["flow"]}
-        expected |= {"randomised_threshold": 0.5, "randomised_clips": 3}
-        assert {name: checked.sanity[name] for name in expected} == pytest.approx(expected, rel=1e-2, abs=1e-3)
-        assert make(clip_id, **how) is checked
-        drawn_again = lambda *_, **__: pytest.fail("drawn again")  # noqa: E731
-        monkeypatch.setattr("medn_lab.diagnose.attribution_pairs.randomisation_check", drawn_again)
-        again = make.check(clips.table["clip_id"][3], **how).sanity
-        assert again["randomised_frames"] == checked.sanity["randomised_frames"]
-
-    def test_the_planted_mass_is_measured_with_its_area(self):
-        clips = synthetic_clips(n_subjects=1, clips_per_subject=3, seed=2, n_jobs=1)
-        make = Attributor(MEDN(MEDNConfig(dim=32), seed=1), clips)
-        row = clips.table[clips.table["cue"] != "still"].iloc[0]
-        au = next(au for au in clips.aus if row[au] == 1)
-        found, of_au = (make(row["clip_id"], target=target, method="saliency") for target in ("happiness", au))
-        for maps, of, region in ((found, "frames", "cue"), (found, "flow", "AUs"), (of_au, "flow", au)):
-            mass = diagnose.planted_mass(maps, truth=clips.truth, region=region, of=of)
-            figures = (maps.sanity[f"planted_{of}"], maps.sanity[f"area_{of}"])
-            assert figures == pytest.approx((mass["share"][0], mass["chance"][0]))
-        assert "planted_frames" not in make(row["clip_id"], target="happiness", method="frame_ablation").sanity
-        assert make.kept(row["clip_id"]).cover is not None
-
-    def test_a_model_or_clips_of_one_input_have_their_methods_alone_and_others_are_refused(self, make, model, clips):
-        clip_id = clips.table["clip_id"][0]
-        for one in (Attributor(model_of("motion"), clips), Attributor(model, replace(clips, frames=None))):
-            assert one(clip_id, target="AU12", method="saliency").frames is None
-            assert "frame_ablation" not in one.methods
-            assert one.kept(clip_id) is None
-        same = clips.table.loc[clips.table["label"] == clips.table["label"][0], "clip_id"].iloc[1]
-        for call, facts in (
-            (lambda: make(clip_id, target="joy", method="magic"), "'magic'"),
-            (lambda: make(clip_id, partner=same), "both are"),
-            (lambda: Attributor(model, clips, params={"magic": {}}), "'magic'"),
-        ):
-            with pytest.raises(ValueError, match=facts):
-                call()
+def test_a_map_is_that_of_its_method(make, model, clips):
+    clip_id = clips.table["clip_id"][5]
+    for method, options in (("integrated_gradients", STEPS), ("grad_cam", {}), ("frame_ablation", {})):
+        own = getattr(diagnose, method)(model, clips.select([clip_id]), target="happiness", **options)
+        found = make(clip_id, target="happiness", method=method)
+        np.testing.assert_allclose(found.frames, own.frames, rtol=1e-4, atol=1e-7)
+        assert found.sanity.keys() >= own.sanity.keys()
 
 
-class TestAPair:
-    def test_the_maps_add_up_to_how_far_apart_the_model_puts_the_clips(self, clips):
-        # Dense, so that stillness looks the same on every face and the baselines fall out of the difference.
-        pair = ["tiny0_s00_c00", "tiny0_s01_c01"]
-        found = attribute_pair(model_of(keep_rates=(1.0,)), clips, clip_a=pair[0], clip_b=pair[1])
-        labels = clips.table.set_index("clip_id")["label"]
-        assert found.target == f"{labels[pair[0]]} - {labels[pair[1]]}"
-        assert found.table["clip_id"].tolist() == pair
-        assert found.baseline_scores[0] == pytest.approx(found.baseline_scores[1], abs=1e-3)
-        apart = float((found.scores - found.baseline_scores) @ [1, -1])
-        assert found.totals[0] - found.totals[1] == pytest.approx(apart, abs=0.05 * abs(apart) + 1e-3)
-
-    def test_every_function_of_two_ids_gives_what_the_functions_of_clips_give(self, make, model, clips):
-        swap, attribute = pair_swapper(model, clips), pair_attributor(model, clips, method="saliency")
-        assert swap(*PAIR).equals(swap_branches(model, clips, clip_a=PAIR[0], clip_b=PAIR[1]))
-        own = attribute_pair(model, clips, clip_a=PAIR[0], clip_b=PAIR[1], method="saliency")
-        for found in (attribute(*PAIR), make(PAIR[0], partner=PAIR[1], method="saliency")):
-            np.testing.assert_array_equal(found.frames, own.frames)
-        assert make(PAIR[0], partner=PAIR[1], method="saliency", target="whatever") is found
+def test_a_map_is_made_once_and_a_limited_number_is_remembered(model, clips, monkeypatch):
+    monkeypatch.setattr("medn_lab.diagnose.attribution_pairs.REMEMBERED", 2)
+    make, how, ids = Attributor(model, clips), {"target": "gate", "method": "bare_change"}, clips.table["clip_id"]
+    first, second = (make(clip_id, **how) for clip_id in ids[:2])
+    assert make(ids[0], **how) is first
+    make(ids[2], **how)  # and the one that was shown longest ago is forgotten
+    assert make(ids[0], **how) is first
+    assert make(ids[1], **how) is not second
 
 
-class TestSwappedBranches:
-    def test_unmixed_and_mixed_rows_are_the_models_scores_of_such_clips(self, model, clips):
-        found = swap_branches(model, clips, clip_a=PAIR[0], clip_b=PAIR[1])
-        assert found[["frames_of", "flow_of"]].agg("".join, axis=1).tolist() == ["aa", "ab", "ba", "bb"]
-        assert found.attrs["label_a"] == "happiness"
-        own = predict(model, clips.select(PAIR))
-        unmixed = found.iloc[[0, 3]]
-        assert unmixed["margin"].to_numpy() == pytest.approx(own.logits[:, 0] - own.logits[:, 1], abs=1e-5)
-        assert unmixed[["p_happiness", "p_others"]].to_numpy() == pytest.approx(own.probabilities, abs=1e-5)
-        assert unmixed["predicted"].tolist() == own.predicted.tolist()
-        mixed = predict(model, replace(clips.select(PAIR), flow=clips.select(PAIR[::-1]).flow)).logits
-        assert found["margin"].iloc[1:3].to_numpy() == pytest.approx(mixed[:, 0] - mixed[:, 1], abs=1e-5)
-        back = swap_branches(model, clips, clip_a=PAIR[1], clip_b=PAIR[0])
-        whole = found["margin"].iloc[0] - found["margin"].iloc[3]
-        assert found.attrs["motion"] + found.attrs["emotion"] == pytest.approx(whole, abs=1e-6)
-        assert back.attrs["motion"] == pytest.approx(found.attrs["motion"], abs=1e-5)
+def test_a_check_adds_the_slow_figures_once_for_a_target_and_method(make, model, clips):
+    clip_id, how = clips.table["clip_id"][0], {"target": "happiness", "method": "saliency"}
+    checked = make.check(clip_id, **how)
+    one = clips.select([clip_id])
+    own = diagnose.check_attribution(diagnose.saliency(model, one, target="happiness"), model=model, clips=one)
+    table = clips.table[clips.table["clip_id"] != clip_id]
+    others = table[table["label"] == "happiness"].drop_duplicates("subject")["clip_id"][:2]  # of different persons
+    random = diagnose.randomisation_check(model, clips.select([clip_id, *others]), n_draws=1, **how)
+    alike = random.set_index("input")[["spearman", "spearman_absolute"]].max(axis=1)
+    expected = {name: own.sanity[name] for name in ("infidelity", "sensitivity")}
+    expected |= {"randomised_frames": alike["frames"], "randomised_flow": alike["flow"]}
+    expected |= {"randomised_threshold": 0.5, "randomised_clips": 3}
+    assert {name: checked.sanity[name] for name in expected} == pytest.approx(expected, rel=1e-2, abs=1e-3)
+    assert make(clip_id, **how) is checked
+    again = make.check(clips.table["clip_id"][3], **how).sanity  # of the same three clips
+    assert again["randomised_frames"] == checked.sanity["randomised_frames"]
 
-    def test_a_branch_that_the_head_does_not_read_adds_nothing_and_the_mode_stays(self, clips):
-        model = model_of(fusion="sum").train()
-        # The sum of a motion feature that is always zero and the emotion feature: only the frames are read.
-        with torch.no_grad():
-            for value in model.motion_branch.parameters():
-                value.zero_()
-        found = swap_branches(model, clips, clip_a=PAIR[0], clip_b=PAIR[1])
-        assert found.attrs["motion"] == pytest.approx(0, abs=1e-6)
-        assert abs(found.attrs["emotion"]) > 1e-4
-        assert model.training
 
-    def test_what_cannot_be_swapped_is_refused(self, model, clips):
-        unlabelled = clips.with_table(clips.table.assign(label=[None, *clips.table["label"].iloc[1:]]))
-        for network, given, facts in (
-            (model_of("motion"), clips, "motion branch alone"),
-            (model, replace(clips, flow=None), "no flow"),
-            (model, unlabelled, "1 of 2 clips"),
-            (model, clips.with_table(clips.table.replace({"label": {"others": "awe"}})), "awe"),
-        ):
-            with pytest.raises(ValueError, match=facts):
-                swap_branches(network, given, clip_a=PAIR[0], clip_b=PAIR[1])
+def test_the_planted_mass_is_measured_with_its_area():
+    clips = synthetic_clips(n_subjects=1, clips_per_subject=3, seed=2, n_jobs=1)
+    make = Attributor(MEDN(MEDNConfig(dim=32), seed=1), clips)
+    row = clips.table[clips.table["cue"] != "still"].iloc[0]
+    au = next(au for au in clips.aus if row[au] == 1)
+    found, of_au = (make(row["clip_id"], target=target, method="saliency") for target in ("happiness", au))
+    for maps, of, region in ((found, "frames", "cue"), (found, "flow", "AUs"), (of_au, "flow", au)):
+        mass = diagnose.planted_mass(maps, truth=clips.truth, region=region, of=of)
+        figures = (maps.sanity[f"planted_{of}"], maps.sanity[f"area_{of}"])
+        assert figures == pytest.approx((mass["share"][0], mass["chance"][0]))
+    assert "planted_frames" not in make(row["clip_id"], target="happiness", method="frame_ablation").sanity
+    assert make.kept(row["clip_id"]).cover is not None
+
+
+def test_a_model_or_clips_of_one_input_have_their_methods_alone_and_others_are_refused(make, model, clips):
+    clip_id = clips.table["clip_id"][0]
+    for one in (Attributor(model_of("motion"), clips), Attributor(model, replace(clips, frames=None))):
+        assert one(clip_id, target="AU12", method="saliency").frames is None
+        assert "frame_ablation" not in one.methods
+        assert one.kept(clip_id) is None
+    same = clips.table.loc[clips.table["label"] == clips.table["label"][0], "clip_id"].iloc[1]
+    for call, facts in (
+        (lambda: make(clip_id, target="joy", method="magic"), "'magic'"),
+        (lambda: make(clip_id, partner=same), "both are"),
+        (lambda: Attributor(model, clips, params={"magic": {}}), "'magic'"),
+    ):
+        with pytest.raises(ValueError, match=facts):
+            call()
+
+
+def test_the_maps_add_up_to_how_far_apart_the_model_puts_the_clips(clips):
+    # Dense, so that stillness looks the same on every face and the baselines fall out of the difference.
+    pair = ["tiny0_s00_c00", "tiny0_s01_c01"]
+    found = attribute_pair(model_of(keep_rates=(1.0,)), clips, clip_a=pair[0], clip_b=pair[1])
+    labels = clips.table.set_index("clip_id")["label"]
+    assert found.target == f"{labels[pair[0]]} - {labels[pair[1]]}"
+    assert found.table["clip_id"].tolist() == pair
+    assert found.baseline_scores[0] == pytest.approx(found.baseline_scores[1], abs=1e-3)
+    apart = float((found.scores - found.baseline_scores) @ [1, -1])
+    assert found.totals[0] - found.totals[1] == pytest.approx(apart, abs=0.05 * abs(apart) + 1e-3)
+
+
+def test_every_function_of_two_ids_gives_what_the_functions_of_clips_give(make, model, clips):
+    swap, attribute = pair_swapper(model, clips), pair_attributor(model, clips, method="saliency")
+    assert swap(*PAIR).equals(swap_branches(model, clips, clip_a=PAIR[0], clip_b=PAIR[1]))
+    own = attribute_pair(model, clips, clip_a=PAIR[0], clip_b=PAIR[1], method="saliency")
+    for found in (attribute(*PAIR), make(PAIR[0], partner=PAIR[1], method="saliency")):
+        np.testing.assert_array_equal(found.frames, own.frames)
+    assert make(PAIR[0], partner=PAIR[1], method="saliency", target="whatever") is found
+
+
+def test_unmixed_and_mixed_rows_are_the_models_scores_of_such_clips(model, clips):
+    found = swap_branches(model, clips, clip_a=PAIR[0], clip_b=PAIR[1])
+    assert found[["frames_of", "flow_of"]].agg("".join, axis=1).tolist() == ["aa", "ab", "ba", "bb"]
+    assert found.attrs["label_a"] == "happiness"
+    own = predict(model, clips.select(PAIR))
+    unmixed = found.iloc[[0, 3]]
+    assert unmixed["margin"].to_numpy() == pytest.approx(own.logits[:, 0] - own.logits[:, 1], abs=1e-5)
+    assert unmixed[["p_happiness", "p_others"]].to_numpy() == pytest.approx(own.probabilities, abs=1e-5)
+    assert unmixed["predicted"].tolist() == own.predicted.tolist()
+    mixed = predict(model, replace(clips.select(PAIR), flow=clips.select(PAIR[::-1]).flow)).logits
+    assert found["margin"].iloc[1:3].to_numpy() == pytest.approx(mixed[:, 0] - mixed[:, 1], abs=1e-5)
+    back = swap_branches(model, clips, clip_a=PAIR[1], clip_b=PAIR[0])
+    whole = found["margin"].iloc[0] - found["margin"].iloc[3]
+    assert found.attrs["motion"] + found.attrs["emotion"] == pytest.approx(whole, abs=1e-6)
+    assert back.attrs["motion"] == pytest.approx(found.attrs["motion"], abs=1e-5)
+
+
+def test_a_branch_that_the_head_does_not_read_adds_nothing_and_the_mode_stays(clips):
+    model = model_of(fusion="sum").train()
+    # The sum of a motion feature that is always zero and the emotion feature: only the frames are read.
+    with torch.no_grad():
+        for value in model.motion_branch.parameters():
+            value.zero_()
+    found = swap_branches(model, clips, clip_a=PAIR[0], clip_b=PAIR[1])
+    assert found.attrs["motion"] == pytest.approx(0, abs=1e-6)
+    assert abs(found.attrs["emotion"]) > 1e-4
+    assert model.training
+
+
+def test_what_cannot_be_swapped_is_refused(model, clips):
+    unlabelled = clips.with_table(clips.table.assign(label=[None, *clips.table["label"].iloc[1:]]))
+    for network, given, facts in (
+        (model_of("motion"), clips, "motion branch alone"),
+        (model, replace(clips, flow=None), "no flow"),
+        (model, unlabelled, "1 of 2 clips"),
+        (model, clips.with_table(clips.table.replace({"label": {"others": "awe"}})), "awe"),
+    ):
+        with pytest.raises(ValueError, match=facts):
+            swap_branches(network, given, clip_a=PAIR[0], clip_b=PAIR[1])

@@ -28,7 +28,7 @@ def as_predictions(subjects, true, answered, *, scale=1.0):
     return Predictions(logits, table.assign(label=np.array(CLASSES)[true]), CLASSES)
 
 
-@pytest.mark.parametrize(("mean", "rounds"), mostly_slow([(1.4, 6), (0.5, 40), (1.4, 40), (3.5, 40)]))
+@pytest.mark.parametrize(("mean", "rounds"), mostly_slow([(1.4, 6), (0.5, 40), (3.5, 40)]))
 def test_intervals_of_accuracy_uf1_and_uar_cover_from_five_persons_on(mean, rounds):
     rng = np.random.default_rng(0)
 
@@ -108,9 +108,6 @@ def cue_alone(rng, n, *, clips=16):
 
 @pytest.mark.parametrize("rounds", mostly_slow([4, 16]))
 def test_the_interval_of_an_excess_that_is_none_holds_0(rounds):
-    ratio = GIVEN_AU12[1] / GIVEN_AU12[0]
-    wins = (ratio[:, None] > ratio[None]) + 0.5 * (ratio[:, None] == ratio[None])
-    assert GIVEN_AU12[1] @ wins @ GIVEN_AU12[0] == pytest.approx(AUC_OF_AU12)
     hits = {}
     for n in (8, 12, 24):
         rng = np.random.default_rng(n)

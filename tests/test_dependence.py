@@ -12,15 +12,7 @@ from scipy.stats import kstest
 from slow_cases import mostly_slow
 
 from medn_lab import diagnose
-from medn_lab.diagnose import (
-    branch_correlation,
-    family_wise_p,
-    hsic,
-    linear_cka,
-    partial_out,
-    permutation_test,
-    similarity,
-)
+from medn_lab.diagnose import branch_correlation, hsic, linear_cka, partial_out, permutation_test, similarity
 from medn_lab.records import BranchFeatures
 
 # Twelve clips without chance, so that another program can be given the same.
@@ -64,16 +56,13 @@ def test_values_are_those_of_dcor_hyppo_numpy_and_closed_forms():
     assert diagnose.absolute_cosine(x, y) == pytest.approx((1 + 0 + 1 + np.sqrt(0.5)) / 4)
 
 
-def test_canonical_correlations_are_those_of_covariances_with_a_ridge_and_shrink_a_match_as_stated():
+def test_canonical_correlations_are_those_of_covariances_with_a_ridge():
     covariance, roots = np.cov(np.hstack([X, Y]).T), []
     for rows in (slice(0, 3), slice(3, 5)):
         own = covariance[rows, rows]
         roots.append(np.linalg.inv(sqrtm(own + 0.1 * np.diag(own).mean() * np.eye(len(own))).real))
     expected = np.linalg.svd(roots[0] @ covariance[:3, 3:] @ roots[1], compute_uv=False)
     assert diagnose.canonical_correlations(X, Y) == pytest.approx(expected)
-    # Two directions with variances 4 and 1, mean 2.5: s / (s + penalty) with s = 1.6 and .4.
-    x = np.linalg.qr(noise(30, 2) - noise(30, 2).mean(axis=0))[0] * [2.0, 1.0]
-    assert diagnose.canonical_correlations(x, x) == pytest.approx([1.6 / 1.7, 0.4 / 0.5])
 
 
 def test_a_bent_dependence_is_found_by_distances_and_kernels_alone_and_a_cosine_of_0_is_not_independence():
@@ -158,7 +147,9 @@ def drifting(rng, *, groups, clips):
     return found.reshape(-1, 3)
 
 
-@pytest.mark.parametrize(("measure", "given"), mostly_slow(itertools.product(MEASURES, (False, True))))
+@pytest.mark.parametrize(
+    ("measure", "given"), mostly_slow(itertools.product((linear_cka, diagnose.absolute_cosine), (False, True)))
+)
 def test_p_is_uniform_inside_subjects_or_emotions_where_these_alone_couple_the_branches(measure, given):
     inside, over_all = [], []
     groups = np.repeat(np.arange(4), 6)
@@ -179,25 +170,25 @@ def test_p_is_uniform_inside_subjects_or_emotions_where_these_alone_couple_the_b
 @pytest.mark.parametrize(("groups", "clips"), [(1, 200), (4, 80)])
 def test_shifts_keep_the_level_where_independent_branches_drift_and_exchange_does_not(groups, clips):
     rejected = {"exchange": [], "shift": []}
-    for draw in range(150):
+    for draw in range(100):
         rng = np.random.default_rng(draw)
         pair = [drifting(rng, groups=groups, clips=clips) for _ in range(2)]
         for scheme, found in rejected.items():
             how = {"scheme": scheme, "groups": np.repeat(np.arange(groups), clips), "n_permutations": 39}
             found.append(permutation_test(branch_correlation, *pair, seed=draw, **how).p_value <= 0.05)
     assert np.mean(rejected["exchange"]) > 0.4
-    assert abs(np.mean(rejected["shift"]) - 0.05) < 3 * np.sqrt(0.05 * 0.95 / 150)
+    assert abs(np.mean(rejected["shift"]) - 0.05) < 3 * np.sqrt(0.05 * 0.95 / 100)
 
 
 @pytest.mark.slow
 def test_at_most_one_in_twenty_families_is_found_where_nothing_depends():
     alone, family = [], []
-    for draw in range(300):
+    for draw in range(200):
         x, y = noise(40, 4, seed=draw), noise(40, 4, seed=1000 + draw)
         tests = [permutation_test(measure, x, y, n_permutations=19, seed=draw) for measure in MEASURES]
         alone.append(min(test.p_value for test in tests) <= 0.05)
-        family.append(family_wise_p(tests).min() <= 0.05)
-    assert np.mean(family) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 300))
+        family.append(diagnose.family_wise_p(tests).min() <= 0.05)
+    assert np.mean(family) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 200))
     assert np.mean(alone) > 0.1
 
 
@@ -218,7 +209,7 @@ def test_the_prepared_measure_gives_what_calling_the_measure_gives(measure):
     assert prepared.p_value == plain.p_value == (1 + (plain.null >= plain.value).sum()) / 26
     expected = {"null_mean": plain.null.mean(), "null_95": np.quantile(plain.null, 0.95)}
     assert {name: plain.figures[name] for name in expected} == pytest.approx(expected)
-    assert family_wise_p([prepared]).tolist() == [prepared.p_value]
+    assert diagnose.family_wise_p([prepared]).tolist() == [prepared.p_value]
     assert (test(measure, seed=4).null != prepared.null).any()
 
 
@@ -255,11 +246,13 @@ def test_the_p_of_a_family_is_the_share_of_the_largest_standardised_statistic():
     tests = [permutation_test(one, noise(30, 3), noise(30, 3, seed=1), n_permutations=99) for one in MEASURES]
     every = np.array([[test.value, *test.null] for test in tests])
     standard = (every - every.mean(axis=1, keepdims=True)) / every.std(axis=1, keepdims=True)
-    p = family_wise_p(tests)
+    p = diagnose.family_wise_p(tests)
     assert p == pytest.approx([(standard.max(axis=0) >= one).mean() for one in standard[:, 0]])
     assert (p >= [test.p_value for test in tests]).all()
     test = tests[0]  # copies, scales and tests without a value change nothing
     scaled = replace(test, value=1 + 8 * test.value, null=1 + 8 * test.null)
     dead = permutation_test(hsic, np.ones((30, 2)), noise(30, 3), n_permutations=99)
-    assert family_wise_p([dead, test, test, scaled]) == pytest.approx([np.nan, *[test.p_value] * 3], nan_ok=True)
-    assert np.isnan(family_wise_p([dead])).all()
+    assert diagnose.family_wise_p([dead, test, test, scaled]) == pytest.approx(
+        [np.nan, *[test.p_value] * 3], nan_ok=True
+    )
+    assert np.isnan(diagnose.family_wise_p([dead])).all()

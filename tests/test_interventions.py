@@ -48,7 +48,6 @@ def test_it_is_the_closed_form_of_the_paper_and_erasing_twice_changes_nothing_mo
     erased = erase(features)
     np.testing.assert_allclose(erased.emotion, features.emotion - x @ projection.T, atol=1e-9)
     assert np.abs(covariance(features)).max() > 0.1 > 1e-8 > np.abs(covariance(erased)).max()
-    np.testing.assert_allclose(erase(erased).emotion, erased.emotion, atol=1e-12)
     assert erase(erased).source["erased"]["rank"] == 0
 
 
@@ -78,14 +77,6 @@ class PlantedEmotion(nn.Module):
         return SEVitOutput(feature, feature[:, None], feature.new_ones(len(feature), 1), feature[:, :1], ())
 
 
-class PlantedMotion(nn.Module):
-    """A motion branch that sees nothing."""
-
-    def forward(self, flow: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        empty = flow.new_zeros(len(flow), 16)
-        return empty, empty[:, None], empty[:, :2]
-
-
 def network_that_reads(place: int) -> tuple[MEDN, Clips]:
     """Clips whose emotion feature holds AU12 in dimension 0 and the cue in dimension 1, and a network that answers by
     one of the two, which is the label."""
@@ -93,15 +84,17 @@ def network_that_reads(place: int) -> tuple[MEDN, Clips]:
     held = rng.integers(0, 2, size=(n, 2))
     frames = rng.integers(0, 256, size=(n, 2, 32, 32, 3)).astype(np.uint8)
     frames[:, -1, 0, :2, 0] = 60 + 120 * held + rng.integers(0, 20, size=(n, 2))
-    table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(n)], "subject": [f"s{k % 12}" for k in range(n)]})
-    table = table.assign(AU12=1.0 * held[:, 0], AU4=1.0 * rng.integers(0, 2, n))
-    table = table.assign(cue=np.array(["still", "flush"])[held[:, 1]], label=np.array(["a", "b"])[held[:, place]])
+    named = {"cue": np.array(["still", "flush"])[held[:, 1]], "label": np.array(["a", "b"])[held[:, place]]}
+    aus = np.column_stack([rng.integers(0, 2, n), held[:, 0]]).astype(float)
+    table = planted(np.zeros((n, 1)), aus, n_subjects=12, **named).table
     clips = Clips(frames, np.zeros((n, 32, 32, 2), np.float32), table)
     model = MEDN(MEDNConfig.for_clips(clips, dim=16, fusion="sum", decoupling="none")).eval()
-    model.emotion_branch, model.motion_branch, model.head = PlantedEmotion(), PlantedMotion(), nn.Linear(16, 2)
-    weight = torch.zeros(2, 16)
-    weight[:, place] = torch.tensor([-1.0, 1.0])
-    model.head.load_state_dict({"weight": weight, "bias": torch.tensor([1.0, -1.0]) * 130 / 255})
+    model.emotion_branch, model.head = PlantedEmotion(), nn.Linear(16, 2)
+    with torch.no_grad():
+        for value in (*model.motion_branch.parameters(), *model.head.parameters()):  # the motion branch adds nothing
+            value.zero_()
+        model.head.weight[:, place] = torch.tensor([-1.0, 1.0])
+        model.head.bias[:] = torch.tensor([1.0, -1.0]) * 130 / 255
     return model, clips
 
 
@@ -113,8 +106,7 @@ def test_a_network_that_answers_by_the_aus_falls_to_chance_and_random_directions
     assert row["excess_high"] < -0.2
     assert row["p"] == pytest.approx(1 / 21)
     assert row["left"] == pytest.approx(0, abs=0.1)
-    assert row["change"] == pytest.approx(-row["flipped"])
-    assert row["change_low"] <= row["change"] <= row["change_high"]
+    assert row["change_low"] <= row["change"] == pytest.approx(-row["flipped"])
     assert (row["n_clips"], row["n_subjects"], row["width"], row["n_fitted"]) == (240, 12, 16, 180)
     same, other = (erasure_effect(model, clips, n_directions=[1], n_draws=20, seed=seed) for seed in (0, 1))
     assert same["random_change"].iloc[0] == row["random_change"] != other["random_change"].iloc[0]
@@ -186,28 +178,18 @@ def test_only_the_factor_differs_in_table_and_truth(drawn, changed, change):
     assert (new.frames[:, 0] == drawn.frames[:, 0]).all() == (change != "person")
 
 
-def test_a_cue_changes_pixels_where_it_lies_an_au_moves_where_aus_move_and_as_far_as_its_intensity():
-    quiet = medn.synthetic_clips(n_subjects=1, clips_per_subject=5, n_frames=4, noise=0, seed=11, n_jobs=1)
-    cue, au, new = (counterfactual_clips(quiet, change=one, n_jobs=1) for one in ("cue", "au", "intensity"))
-    where = np.stack([quiet.truth.cue_region(name) for name in quiet.table["clip_id"]])
-    apart = np.abs(cue.frames.astype(int) - quiet.frames).max(axis=(1, 4))
-    assert apart[where].mean() > 2
-    assert (apart[:, -12:] == 0).all()  # below the chin
-    assert np.abs(cue.flow - quiet.flow).max() < 0.12
-    fields, grown = (one.truth.displacement.astype(float) for one in (quiet, new))
-    for place, (name, own) in enumerate(zip(quiet.table["clip_id"], quiet.table["action_units"], strict=True)):
-        both = [f"AU{n}" for one in (own, au.table["action_units"][place]) for n in one.split("+")]
-        inside = np.any([quiet.truth.au_mask(name, one) for one in both], axis=0)
-        moved = np.linalg.norm(au.truth.displacement[place] - fields[place], axis=-1)
-        assert moved[inside].max() > 5 * moved[~inside].max()
-        if "+" not in own:
-            old, other = (one.truth.table["peak_px128"][place] for one in (quiet, new))
-            scale = (fields[place] * grown[place]).sum() / (fields[place] ** 2).sum()
-            assert scale == pytest.approx(other / old, rel=0.01)
-            low, high = medn.synthme.actions.PEAK_PIXELS[new.table["changed_to"][place][-1]]
-            assert low <= other <= high
+def test_an_intensity_moves_as_far_as_it_says_and_a_head_that_is_still_cannot_be_changed():
+    still = medn.synthetic_clips(n_subjects=1, clips_per_subject=9, n_frames=2, noise=0, seed=11, n_jobs=1)
+    new = counterfactual_clips(still, change="intensity", n_jobs=1)
+    alone = ~still.table["action_units"].str.contains("+", regex=False)
+    before, after = (one.truth.displacement.astype(float)[alone] for one in (still, new))
+    old, peaks = (one.truth.table["peak_px128"][alone] for one in (still, new))
+    scale = (before * after).sum(axis=(1, 2, 3)) / (before**2).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(scale, peaks / old, rtol=0.01)
+    ranges = np.array([medn.synthme.actions.PEAK_PIXELS[level[-1]] for level in new.table["changed_to"][alone]])
+    assert ((ranges[:, 0] <= peaks) & (peaks <= ranges[:, 1])).all()
     with pytest.raises(ValueError, match="head"):
-        counterfactual_clips(quiet, change="head")
+        counterfactual_clips(still, change="head")
 
 
 def test_one_au_is_switched_another_person_is_new_and_the_label_is_the_tables(drawn, changed):
@@ -229,8 +211,6 @@ def test_one_au_is_switched_another_person_is_new_and_the_label_is_the_tables(dr
     new, whole = counterfactual_clips(some, change="cue", n_jobs=1), changed["cue"].select(some.table["clip_id"])
     pd.testing.assert_frame_equal(new.table, whole.table)
     np.testing.assert_array_equal(new.frames, whole.frames)
-    other, seen = counterfactual_clips(some, change="intensity", seed=5, n_jobs=1), changed["intensity"]
-    assert list(other.table["changed_to"]) != list(seen.select(some.table["clip_id"]).table["changed_to"])
 
 
 def shift_of(before: BranchFeatures, after: BranchFeatures, **options: object) -> pd.DataFrame:
@@ -270,12 +250,12 @@ def test_the_direction_is_that_of_the_branchs_own_factor_and_changed_answers_are
 
 @pytest.mark.slow
 def test_an_interval_over_subjects_holds_the_shift_of_other_subjects():
-    rng, held, n = np.random.default_rng(0), 0, 200
+    rng, held, n = np.random.default_rng(0), 0, 120
     for _ in range(n):
-        features = planted(rng.normal(size=(400, 3)), np.empty((400, 0)), n_subjects=8)
-        by_subject = rng.uniform(0.5, 1.5, size=8)[np.arange(400) % 8]
+        features = planted(rng.normal(size=(160, 3)), np.empty((160, 0)), n_subjects=8)
+        by_subject = rng.uniform(0.5, 1.5, size=8)[np.arange(160) % 8]
         new = replace(features, emotion=features.emotion + np.array([[1.0, 0, 0]]) * by_subject[:, None])
-        low, high = shift_of(features, new, n_resamples=200).loc["emotion", ["low", "high"]]
+        low, high = shift_of(features, new, n_resamples=100).loc["emotion", ["low", "high"]]
         held += low <= np.sqrt((1 + 1 / 12) / 3) <= high
     assert held / n == pytest.approx(0.95, abs=0.04)
 
@@ -286,8 +266,7 @@ def test_one_clip_needs_a_reference_a_constant_branch_has_a_reason_and_other_cli
     row = shift_of(one, replace(one, emotion=one.emotion + 1), reference=features).loc["emotion"]
     assert row["value"] == pytest.approx(np.sqrt(6 / features.emotion.var(axis=0, ddof=1).sum()))
     assert np.isnan(row["low"])
-    row = shift_of(still, still).loc["emotion"]
-    assert (np.isnan(row["value"]), "constant" in row["reason"]) == (True, True)
+    assert "constant" in shift_of(still, still).loc["emotion", "reason"]
     for before, after, fact in ((features, still, "width"), (one, features, "not in"), (features, one, "one clip")):
         with pytest.raises(ValueError, match=fact):
             shift_of(before, after)
@@ -303,18 +282,7 @@ def scores(motion: dict[str, float], emotion: dict[str, float]) -> pd.DataFrame:
     return dci(features, changed).set_index(["score", "branch", "factor"]).sort_index()
 
 
-def test_branches_that_move_with_one_factor_each_have_1_those_that_move_alike_0_and_an_unmoved_one_none():
-    apart, alike = scores({"au": 1, "cue": 0}, {"au": 0, "cue": 2}), scores(*[{"au": 1, "cue": 1}] * 2)
-    for score in ("disentanglement", "completeness"):
-        np.testing.assert_allclose(apart.loc[score, "value"], 1)
-        np.testing.assert_allclose(alike.loc[score, "value"], 0, atol=1e-12)
-    found = scores({"au": 1, "cue": 0}, {"au": 0, "cue": 0})
-    assert np.isnan(found["value"]["disentanglement", "emotion", "all"])
-    assert found["value"]["disentanglement", "all", "all"] == pytest.approx(1)  # what is not moved has no weight
-    assert found.loc[found["value"].isna(), "reason"].str.len().min() > 0
-
-
-def test_scores_and_weights_between_are_those_of_the_paper():
+def test_scores_and_weights_between_are_those_of_the_paper_and_an_unmoved_branch_has_none():
     found = scores({"au": 3, "cue": 1}, {"au": 1, "cue": 2})["value"]
     importance = found["importance"].unstack()
     assert importance.loc["motion", "au"] / importance.loc["motion", "cue"] == pytest.approx(9)
@@ -325,6 +293,10 @@ def test_scores_and_weights_between_are_those_of_the_paper():
     weights = importance.sum(axis=1)
     total = (weights["motion"] * of_motion + weights["emotion"] * of_emotion) / weights.sum()
     assert found["disentanglement", "all", "all"] == pytest.approx(total)
+    found = scores({"au": 1, "cue": 0}, {"au": 0, "cue": 0})
+    assert np.isnan(found["value"]["disentanglement", "emotion", "all"])
+    assert found["value"]["disentanglement", "all", "all"] == pytest.approx(1)  # what is not moved has no weight
+    assert found.loc[found["value"].isna(), "reason"].str.len().min() > 0
 
 
 def test_informativeness_is_the_auc_of_a_factor_from_both_branches_together():

@@ -157,7 +157,6 @@ def test_it_holds_every_figure_and_how_it_was_made_and_fetches_nothing(report, t
         f"{leak['value']:.3f}", "inside subject and emotion (given emotion)", "inside subject and cue (given cue)",
         f"{leak['allowed']:.3f} {leak['excess']:+.3f} [".replace("-", "−"),
         f"{cka['p']:.3f} {cka['p_family']:.3f}", f"{inside['p']:.3f} {inside['p_family']:.3f}",
-        f"{inside['value']:.3f} [{inside['low']:.3f}, {inside['high']:.3f}]",
         f"{bits['excess']:+.3f} [".replace("-", "−"),
         report.reader_order, "96 clips of 6 subjects",
     ):  # fmt: skip
