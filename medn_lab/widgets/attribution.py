@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-import time
 from typing import Any
 
 import ipywidgets as widgets
@@ -15,10 +14,9 @@ from medn_lab.records import Attribution, Clips, positions
 from medn_lab.view.attribution import sanity_rows, verdict
 from medn_lab.view.rows import clip_moments, clip_row, describe, label_column
 from medn_lab.widgets.clip_view import ClipView
-from medn_lab.widgets.panel import Later, WrittenPanel, control, note, validates
+from medn_lab.widgets.panel import Later, WrittenPanel, clip_chooser, note, validates
 from medn_lab.widgets.selection import clips_to_compare
 
-_MOST_LISTED = 2000  # a clip that is not listed can be typed
 _NO_EMOTION = re.compile(r"AU\d+|gate|norm of .*|.* from (motion|emotion)")
 _SHOWN = ("clip_id", "target", "method", "partner")
 _KEY = ["clip_id", "target", "method"]
@@ -97,12 +95,10 @@ class AttributionViewer(WrittenPanel):
         self._clips, self._attribute = clips, attribute
         self._drawn: dict[str, str] = {}
         self._compared = ""  # the clip whose partners are listed
-        self._soon = Later(self._choose, seconds=_SOON, pause=False)
-        self._heading, self._message = widgets.HTML(), widgets.HTML()
-        self._checks = widgets.HTML(layout={"min_width": "280px"})
+        self._soon = Later(self._choose, seconds=_SOON)
+        self._heading, self._message, self._checks = (widgets.HTML() for _ in range(3))
         self.view = ClipView(clips, size=360)
-        side = {"flex": "1 1 280px", "max_width": "460px", "margin": "0 0 0 14px"}
-        below = widgets.HBox([self.view, widgets.VBox([self._checks], layout=side)])
+        below = widgets.HBox([self.view, self._checks])
         super().__init__([widgets.HBox(self._controls()), self._heading, self._message, below])
         self.observe(self._on_change, _SHOWN)
         emotion, usual = row.get(label_column(clips.table) or ""), "integrated_gradients"
@@ -155,10 +151,9 @@ class AttributionViewer(WrittenPanel):
             The map with its checks.
         """
         self._say("Checking this map: deleted squares, noise, random weights ...")
-        begun = time.perf_counter()
         found = self._attribute.check(**self._wanted())
         self._put(found)
-        self._say(f"Checked in {time.perf_counter() - begun:.1f} s.")
+        self._say("This map is checked.")
         return found
 
     def _page(self) -> dict[str, Any]:
@@ -177,19 +172,17 @@ class AttributionViewer(WrittenPanel):
         targets, methods = self._attribute.targets, self._attribute.methods
         emotions = [name for name in targets if not _NO_EMOTION.fullmatch(name)]
         differences = [f"{a} - {b}" for a in emotions for b in emotions if a != b]
-        names = tuple(map(str, self._clips.table["clip_id"][:_MOST_LISTED]))
-        typed = {"placeholder": "type or choose", "continuous_update": False}
         titles = [(name.replace("_", " "), name) for name in methods]
         self._choices = {
-            "clip_id": control(widgets.Combobox, "Clip", width="220px", options=names, **typed),
-            "target": control(widgets.Dropdown, "Target", width="280px", options=[*targets, *differences]),
-            "method": control(widgets.Dropdown, "Method", width="220px", options=titles),
-            "partner": control(widgets.Dropdown, "Compare with", width="340px", options=[("no other clip", "")]),
+            "clip_id": clip_chooser("Clip", self._clips.table),
+            "target": widgets.Dropdown(description="Target", options=[*targets, *differences]),
+            "method": widgets.Dropdown(description="Method", options=titles),
+            "partner": widgets.Dropdown(description="Compare with", options=[("no other clip", "")]),
         }
         for name, one in self._choices.items():
             one.observe(lambda _, name=name: self._soon() if name in self._chosen() else None, "value")
         hint = "Measure infidelity, sensitivity and the map of random weights; takes some seconds"
-        self._check = self._button("Check", "check", hint, self.check, width="92px", disabled=True)
+        self._check = self._button("Check", "check", hint, self.check, disabled=True)
         return [*self._choices.values(), self._check]
 
     def _values(self) -> dict[str, str | None]:
@@ -269,7 +262,7 @@ class AttributionViewer(WrittenPanel):
         of_flow = found.target if truth is not None and found.target in truth.aus else "AUs"
         checks = "".join(
             f"<tr title='{html.escape(reading, quote=True)}'><td class='medn-left'>{html.escape(name)}</td>"
-            f"<td class='medn-left' style='white-space:normal'>{value}</td></tr>"
+            f"<td class='medn-left medn-wrapped'>{value}</td></tr>"
             for name, value, reading in sanity_rows(found, region_of_flow=of_flow)
         )
         sentence, warn = verdict(found)

@@ -10,6 +10,7 @@
 const MARGIN = 4, TOP = 24; // pixels around a map, whose axes have no unit
 const NEAR = 12; // pixels between the pointer and a point that it touches
 const STILL = 4; // pixels that a click may move
+const REST = 160; // milliseconds that the pointer rests on a point before the clip is sent
 const LIT_DIMS = 0.16;
 const GAP = 8;
 const HIGHEST = 322; // pixels of a map
@@ -64,7 +65,7 @@ function render({ model, el }) {
   el.classList.add("medn-maps");
   const bar = element("div", "medn-maps-bar", el), row = element("div", "medn-maps-row", el);
   const legend = element("div", "medn-legend", el), tip = element("div", "medn-tip", el, { hidden: true });
-  let xy, styleOf, kept, lit, hidden, n, stamps = {}, version = 0, frame = 0, hovered = -1, tool = "lasso";
+  let xy, styleOf, kept, lit, hidden, n, stamps = {}, version = 0, frame = 0, hovered = -1, resting = 0, tool = "lasso";
   let outline = null; // while it is drawn
   const look = model.get("look");
   const send = (name, value) => {
@@ -163,7 +164,8 @@ function render({ model, el }) {
     if (k !== hovered) {
       hovered = k;
       soon();
-      send("hovered", k);
+      clearTimeout(resting);
+      resting = setTimeout(() => send("hovered", k), REST);
     }
     tip.textContent = model.get("texts")[k] ?? "";
     tip.hidden = !tip.textContent;
@@ -200,7 +202,10 @@ function render({ model, el }) {
   const reset = map => { map.view = look.home[map.place]; soon(); };
   const clear = () => light([]);
   // Counted, so that a second click on a point is heard.
-  const click = k => { if (k >= 0) send("clicked", [k, model.get("clicked")[1] + 1]); };
+  const click = k => {
+    clearTimeout(resting); // the clip is sent already
+    if (k >= 0) send("clicked", [k, model.get("clicked")[1] + 1]);
+  };
   /** Hover the next point that is shown. */
   const walk = step => map => {
     for (let tried = 1, k = hovered; tried <= n; tried++) {
@@ -347,6 +352,7 @@ function render({ model, el }) {
 
   return () => {
     watcher.disconnect();
+    clearTimeout(resting);
     cancelAnimationFrame(frame);
     for (const [name, act] of events) model.off(`change:${name}`, act);
     el.replaceChildren();

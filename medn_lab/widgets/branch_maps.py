@@ -34,7 +34,7 @@ class BranchMaps(anywidget.AnyWidget):
     lit : bytes
         The selected rows as int32; set by a lasso (shift adds, alt takes away) and from here.
     hovered : int
-        The row under the pointer, -1 where there is none.
+        The row on which the pointer rests, -1 where there is none.
     clicked : list of int
         The row that was clicked last, and how many clicks there were.
     hidden : list of str

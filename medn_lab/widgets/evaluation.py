@@ -18,7 +18,7 @@ from medn_lab.view.evaluation import plot_evaluation
 from medn_lab.view.marks import counted
 from medn_lab.view.rows import au_set_texts, persons
 from medn_lab.widgets.clip_view import ClipPair
-from medn_lab.widgets.panel import LiveFigure, Panel, control, note, table_html, validates
+from medn_lab.widgets.panel import LiveFigure, Panel, note, table_html, validates
 
 MOST_LISTED = 400  # clips in the list; a browser is slow with many more
 _TABLES = {
@@ -109,23 +109,21 @@ class EvaluationPanel(Panel):
         self._figure.on_click(self._on_cell)
         true, predicted = ([("all", ""), *zip(names, names, strict=True)] for names in self._classes.values())
         choices = {
-            "true": control(widgets.Dropdown, "true", width="200px", options=true),
-            "predicted": control(widgets.Dropdown, "predicted", width="220px", options=predicted),
-            "mistakes": control(widgets.ToggleButton, "mistakes only", width="130px", icon="times"),
+            "true": widgets.Dropdown(description="true", options=true),
+            "predicted": widgets.Dropdown(description="predicted", options=predicted),
+            "mistakes": widgets.ToggleButton(description="mistakes only", icon="times"),
         }
         self._message, self._head = widgets.HTML(), widgets.HTML()
-        self._list = widgets.Select(rows=12, layout={"width": "calc(100% - 6px)"}, tooltip="The clip that plays")
+        self._list = widgets.Select(rows=12, tooltip="The clip that plays")
         self._list.add_class("medn-listed")
         steps = [
-            self._button("", f"step-{way}", f"The {what} clip of the list", partial(self._step, by), width="40px")
+            self._button("", f"step-{way}", f"The {what} clip of the list", partial(self._step, by))
             for way, what, by in (("backward", "previous", -1), ("forward", "next", 1))
         ]
-        look = {"flex": "1 1 400px", "min_width": "300px"}
-        left = widgets.VBox([self._head, self._list, widgets.HBox(steps)], layout=look)
-        self._pair.widget.layout.flex, self._pair.cards[1].layout.display = "2 1 620px", "none"
+        left = widgets.VBox([self._head, self._list, widgets.HBox(steps)])
         names = list(_TABLES)
-        tables = control(widgets.ToggleButtons, options=names, tooltips=names, style={"button_width": "80px"})
-        self._table = widgets.HTML(layout={"max_height": "252px", "overflow": "auto", "margin": "4px 0"})
+        tables = widgets.ToggleButtons(options=names, tooltips=names)
+        self._table = widgets.HTML()
         bound = [self._bind(name, one) for name, one in choices.items()]
         self._bind(
             "clip_id", self._list,
@@ -134,7 +132,7 @@ class EvaluationPanel(Panel):
         )  # fmt: skip
         super().__init__([
             self._figure, widgets.HBox(bound), self._message,
-            widgets.HBox([left, self._pair.widget], layout={"width": "100%"}), tables, self._table,
+            widgets.HBox([left, self._pair.widget]), tables, self._table,
             widgets.HTML("".join(map(note, summary.notes))),
         ])  # fmt: skip
         self.observe(lambda _: self._choose(), list(choices))

@@ -18,13 +18,11 @@ from medn_lab.view.rows import colour_choices, colouring, hover_texts, label_col
 from medn_lab.widgets import selection
 from medn_lab.widgets.branch_maps import BranchMaps, categories
 from medn_lab.widgets.clip_view import ClipPair
-from medn_lab.widgets.panel import Later, WrittenPanel, control, note, state_of, validates
+from medn_lab.widgets.panel import Later, WrittenPanel, clip_chooser, note, state_of, validates
 
-_DWELL = 0.16  # seconds that the pointer rests on a point before its clip plays
 _BREATH = 0.4  # seconds before the first measure: a page that draws thousands of points needs the processor more
 _BETWEEN = 0.02  # seconds between two measures, in which messages of the page are taken up
 _MOST_MAPS = 3
-_MOST_NAMES = 2000
 _NO_MEASURE = "Give measure=medn.diagnose.selection_measures(features) to see dependence and leakage here."
 _HINTS = "The clip under the pointer plays here.", "“Confusable partner”: the same AU set, another emotion."
 
@@ -125,14 +123,13 @@ class BranchExplorer(WrittenPanel):
         self._measured = widgets.HTML(note(_NO_MEASURE))
         self._found = {"every": pd.DataFrame(), "own": pd.DataFrame()}
         self._all_left: Iterator[bool] = iter(())
-        self._show_soon = Later(self.show, seconds=_DWELL)
         self._begin, self._go_on = (Later(self._step, seconds=seconds) for seconds in (_BREATH, _BETWEEN))
         column, classes = label_column(table), table.attrs.get("classes")
         strange = table[column][~table[column].isin(classes)].dropna().unique() if classes and column else []
         why = f"The predictions have no class {', '.join(map(str, strange))}: these clips are neither right nor wrong."
         why = why if len(strange) else "" if len(table) else "There are no clips on these maps."
         foot = widgets.HTML(note(why, warn=True) + note(f"{params_line(embedding)}. {CAUTION}"))
-        controls = widgets.HBox(self._controls(), layout={"align_items": "center"})
+        controls = widgets.HBox(self._controls())
         super().__init__([controls, self.branch_maps, self._selected, self._pair.widget, self._measured, foot])
         self.set_trait("selection", table.iloc[:0])
         self.observe(lambda _: self._recolour(), "colour_by")
@@ -170,7 +167,6 @@ class BranchExplorer(WrittenPanel):
         ValueError
             If it is not on the maps, or hidden by the filter.
         """
-        self._show_soon.close()
         self._visible(clip_id)
         self.clip_id, self.partner_id = str(clip_id), ""
 
@@ -235,14 +231,14 @@ class BranchExplorer(WrittenPanel):
 
     def _controls(self) -> list[widgets.Widget]:
         options = [(title, name) for name, title in self._choices.items()]
-        colours = control(widgets.Dropdown, "Colour by", options=options, tooltip="What the colours of the points show")
-        self._category = control(widgets.Dropdown, "Select", width="180px", tooltip="Select all clips of a category")
+        colours = widgets.Dropdown(
+            description="Colour by", options=options, tooltip="What the colours of the points show"
+        )
+        self._category = widgets.Dropdown(description="Select", tooltip="Select all clips of a category")
         self._category.observe(self._on_category, "value")
-        typed = {"placeholder": "type or choose", "continuous_update": False, "ensure_option": False}
-        names = tuple(map(str, self._ids[:_MOST_NAMES]))
-        named = control(widgets.Combobox, "Clip", options=names, width="200px", **typed)
+        named = clip_chooser("Clip", self._table)
         hint = "A click on a point also plays its confusable partner next to it"
-        self._at_click = control(widgets.Checkbox, "partner on click", indent=False, tooltip=hint)
+        self._at_click = widgets.Checkbox(description="partner on click", indent=False, tooltip=hint)
 
         return [
             self._bind("colour_by", colours), self._category, self._bind("clip_id", named),
@@ -254,9 +250,8 @@ class BranchExplorer(WrittenPanel):
         ]  # fmt: skip
 
     def _on_hover(self, row: int) -> None:
-        self._show_soon.close()
         if row >= 0 and self._ids[row] != self.clip_id:
-            self._show_soon(self._ids[row])
+            self._try(lambda: self.show(self._ids[row]))
 
     def _on_click(self, row: int) -> None:
         self._try(lambda: self.show(self._ids[row]))
@@ -336,7 +331,6 @@ class BranchExplorer(WrittenPanel):
         """Show the clips that pass the filters and whose category the legend has not switched off."""
         passed = selection.passing(self._masks, self.filters)
         kept = self._kept = passed & ~np.isin(self._colours.values, self.branch_maps.hidden)
-        self._show_soon.close()
         self.branch_maps.keep(passed)
         rows = self.branch_maps.rows
         self.branch_maps.light(rows[kept[rows]])

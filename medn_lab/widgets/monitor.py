@@ -13,7 +13,7 @@ import traitlets
 
 from medn_lab.records import History
 from medn_lab.view.training import plot_history, summary
-from medn_lab.widgets.panel import LiveFigure, Panel, control
+from medn_lab.widgets.panel import LiveFigure, Panel
 
 _RESUMABLE = ("stopped", "interrupted")
 
@@ -59,11 +59,11 @@ class TrainingMonitor(Panel):
         waiting = History(pd.DataFrame({"epoch": [], "loss": [], "accuracy": []}), status="waiting")
         self._figure = LiveFigure(plot_history(waiting).update_layout(width=None))
         hint = "End the training after this epoch; the model is kept"
-        self._stop = self._button("Stop after this epoch", "stop", hint, self.stop, width="190px", disabled=True)
+        self._stop = self._button("Stop after this epoch", "stop", hint, self.stop, disabled=True)
         hint = "Continue the same training to its planned last epoch"
-        self._resume = self._button("Resume", "play", hint, self._resume_in_main_thread, width="110px", disabled=True)
-        self._bar = control(widgets.IntProgress, width="150px", min=0, max=max(1, epochs or 1))
-        self._message = widgets.HTML(layout={"flex": "1 1 300px", "margin": "0 0 0 10px"})
+        self._resume = self._button("Resume", "play", hint, self._resume_in_main_thread, disabled=True)
+        self._bar = widgets.IntProgress(min=0, max=max(1, epochs or 1))
+        self._message = widgets.HTML()
         super().__init__([widgets.HBox([self._stop, self._resume, self._bar, self._message]), self._figure])
         self._say("Waiting for a training: give this to fit as a callback.")
 

@@ -15,7 +15,7 @@ from medn_lab.records import BranchFeatures, Embedding, au_columns, au_doubt, au
 from medn_lab.view.decoupling import MEASURES
 from medn_lab.view.marks import counted
 from medn_lab.view.rows import au_set_names, label_column, persons, rightness
-from medn_lab.widgets.panel import Panel, control, emotion_chip, note, table_html
+from medn_lab.widgets.panel import Panel, emotion_chip, note, table_html
 
 # Of each filter of clips or of pairs the label of its control.
 _LABELS = {
@@ -114,10 +114,10 @@ def filter_controls(panel: Panel, masks: Mapping[str, pd.DataFrame]) -> list[wid
     def bound(name: str, mask: pd.DataFrame) -> Any:
         none: Any = ""
         if True in mask:
-            none, one = False, control(widgets.Checkbox, _LABELS[name], indent=False, margin="2px 10px")
+            none, one = False, widgets.Checkbox(description=_LABELS[name], indent=False)
         else:
             options = [("all", ""), *((f"{value} ({n})", value) for value, n in mask.sum().items())]
-            one = control(widgets.Dropdown, _LABELS[name], options=options, width="190px")
+            one = widgets.Dropdown(description=_LABELS[name], options=options)
         return panel._bind(
             "filters", one, to_control=lambda filters: filters.get(name, none),
             to_trait=lambda value: {key: own for key, own in {**panel.filters, name: value}.items() if own},

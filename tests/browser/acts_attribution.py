@@ -59,7 +59,7 @@ def ask_a_clip_for_other_maps(lab: LabPage) -> None:
         viewer.get_by_label("Method").select_option(label="saliency")
     viewer.get_by_text("not a property of this method").wait_for()
     viewer.get_by_role("button", name="Check").click()
-    viewer.get_by_text("Checked in").wait_for(timeout=4 * PATIENCE_MS)
+    viewer.get_by_text("This map is checked").wait_for(timeout=4 * PATIENCE_MS)
     expect(viewer).not_to_contain_text("not measured")
     lab.screenshot("attribution-checked")
 
