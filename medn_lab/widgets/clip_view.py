@@ -21,7 +21,6 @@ from medn_lab.widgets.panel import Later, WrittenPanel, clip_chooser, clip_headi
 
 _HERE = Path(__file__).parent
 _PARTS = {"frames": "this frame", "all frames": "all frames after the onset", "flow": "the flow, onset to apex"}
-_CHOICES = {"keep_rate": "keep_rates", "attributed": "parts"}
 _OF_KEPT = "The positions of the face that the emotion branch kept, one keep rate at a time"
 _OF_ATTRIBUTION = "What the target depends on; the colours are explained below the faces"
 PAGE_FACE = 128  # pixels: the longer side of a face of the viewing copy in a written page
@@ -83,7 +82,7 @@ class ClipView(anywidget.AnyWidget):
     playing = traitlets.Bool(False).tag(sync=True)
     loop = traitlets.Bool(True).tag(sync=True)
     speed = traitlets.Enum([1 / part for part in (1, 2, 4, 8, 16, 32)], 0.125).tag(sync=True)
-    magnify = traitlets.Float(1.0).tag(sync=True)
+    magnify = traitlets.Float(1.0, min=1.0, max=images.MOST).tag(sync=True)
     overlay = traitlets.Unicode("none").tag(sync=True)
     keep_rate = traitlets.Float(1.0).tag(sync=True)
     attributed = traitlets.Unicode("frames").tag(sync=True)
@@ -114,20 +113,21 @@ class ClipView(anywidget.AnyWidget):
         self._ids = set() if clips is None else set(clips.table["clip_id"])
         self._kept, self._attribution = kept, attribution
         flows = clips is not None and len(clips) > 0 and images.motion_field(clips, 0)[0] is not None
-        overlays = [
-            (clips is not None and clips.frames is not None, "none", "none", "The face alone"),
-            (flows, "arrows", "flow arrows", "Direction and length of the motion"),
-            (flows, "magnitude", "flow length", "Length of the motion"),
-            (kept is not None, "kept", "kept tokens", _OF_KEPT),
-            (attribution is not None, "attribution", "attribution", _OF_ATTRIBUTION),
-        ]
-        there = [name for is_there, name, *_ in overlays if is_there]
         rates = [] if kept is None else [float(rate) for rate in kept.keep_rates]
         heats = {} if attribution is None else {"frames": attribution.frames, "flow": attribution.flow}
         parts = [part for part in _PARTS if heats.get(part.removeprefix("all ")) is not None]
+        overlays: list[tuple[str, str, str, dict[str, Any]]] = []
+        if clips is not None and clips.frames is not None:
+            overlays.append(("none", "none", "The face alone", {}))
+        if flows:
+            overlays.append(("arrows", "flow arrows", "Direction and length of the motion", {}))
+            overlays.append(("magnitude", "flow length", "Length of the motion", {}))
+        overlays += [("kept", f"kept tokens: {rate:g}", _OF_KEPT, {"keep_rate": rate}) for rate in rates]
+        overlays += [("attribution", f"attribution: {part}", _OF_ATTRIBUTION, {"attributed": part}) for part in parts]
+        there = [name for name, *_ in overlays]
         first = next((name for name in ("none", "magnitude", *there) if name in there), "none")
         with self.hold_sync():
-            self.overlays = [words for is_there, *words in overlays if is_there]
+            self.overlays = overlays
             self.keep_rates, self.parts = rates, parts
             self.overlay = self.overlay if self.overlay in there else first
             self.keep_rate = self.keep_rate if self.keep_rate in rates else (*rates, 1.0)[0]
@@ -185,18 +185,15 @@ class ClipView(anywidget.AnyWidget):
         moments, interval = _timing(clips, clip_id)
         return {"face": face, "moments": moments, "interval": interval}
 
-    @validates("frame", "magnify", "overlay", "keep_rate", "attributed")
+    @validates("frame", "overlay", "keep_rate", "attributed")
     def _check(self, name: str, value: Any) -> Any:
-        if name in ("frame", "magnify"):
-            low, high = (1, self.most) if name == "magnify" else (0, max(len(self.moments) - 1, 0))
-            if not low <= value <= high:
-                raise ValueError(f"{name} must lie between {low:g} and {high:g} here; it cannot be {value:g}")
-            return value
-        there = [key for key, *_ in self.overlays] if name == "overlay" else getattr(self, _CHOICES[name])
-        there = there or [self.trait_defaults(name)]
-        if value not in there:
+        known = {
+            "frame": range(max(len(self.moments), 1)), "overlay": [key for key, *_ in self.overlays] or ["none"],
+            "keep_rate": self.keep_rates or [1.0], "attributed": self.parts or ["frames"],
+        }[name]  # fmt: skip
+        if value not in known:
             more = "; give kept=medn.diagnose.kept_tokens(model, clips)" if value == "kept" else ""
-            raise ValueError(f"there is no {name} {value!r} here; there are {', '.join(map(str, there))}{more}")
+            raise ValueError(f"there is no {name} {value!r} here; there are {', '.join(map(str, known))}{more}")
         return value
 
     def _faces(
@@ -462,4 +459,3 @@ class ClipPair:
                 text = clip_headings(self._rows.loc[[clip_id]])[0] + score_rows(self._predictions, clip_id)
             card.value = f"<div class='medn-card'>{note(name)}{text}</div>"
         self.view.show(*clip_ids)
-        self.view.layout.display = "" if clip_ids else "none"

@@ -91,8 +91,7 @@ class DecouplingPanel(Panel):
 
         def tick_box(name: str) -> Any:
             def ticked(on: bool) -> list[str]:
-                """A model that comes back is the last one."""
-                return [one for one in self.models if on or one != name] + [name] * (on and name not in self.models)
+                return [one for one in reports.models if (on if one == name else one in self.models)]
 
             box = widgets.Checkbox(description=name, indent=False, tooltip=f"Show {name}")
             return self._bind("models", box, to_control=lambda models: name in models, to_trait=ticked)

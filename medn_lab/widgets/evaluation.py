@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import traitlets
 
-from medn_lab.records import Clips, EvaluationSummary, Predictions, positions
+from medn_lab.records import Clips, EvaluationSummary, positions
 from medn_lab.view import theme
 from medn_lab.view.answers import UNLABELLED, confusion_cells
 from medn_lab.view.evaluation import plot_evaluation
@@ -43,8 +43,8 @@ class EvaluationPanel(Panel):
 
     Parameters
     ----------
-    summary : EvaluationSummary or Predictions
-        ``medn.evaluate.evaluation_summary(predictions)``; Predictions alone have no scores, tables and intervals.
+    summary : EvaluationSummary
+        ``medn.evaluate.evaluation_summary(predictions)``.
     clips : Clips or None
         What plays.
     magnify : float
@@ -69,8 +69,9 @@ class EvaluationPanel(Panel):
 
     Examples
     --------
+    >>> from medn_lab.records import Predictions
     >>> table = pd.DataFrame({"clip_id": list("abcd"), "subject": list("1122"), "label": list("xyxy")})
-    >>> panel = EvaluationPanel(Predictions(np.eye(2)[[0, 1, 0, 0]], table, ("x", "y")))
+    >>> panel = EvaluationPanel(EvaluationSummary(Predictions(np.eye(2)[[0, 1, 0, 0]], table, ("x", "y"))))
     >>> panel.select("y", "x")["clip_id"].tolist()
     ['d']
     """
@@ -82,11 +83,7 @@ class EvaluationPanel(Panel):
     clip_id = traitlets.Unicode("")
     _chosen: tuple[str, str, bool] | None = None
 
-    def __init__(
-        self, summary: EvaluationSummary | Predictions, *, clips: Clips | None = None, magnify: float = 6.0
-    ) -> None:
-        missing = "No scores: give medn.evaluate.evaluation_summary(predictions)."
-        summary = EvaluationSummary(summary, notes=(missing,)) if isinstance(summary, Predictions) else summary
+    def __init__(self, summary: EvaluationSummary, *, clips: Clips | None = None, magnify: float = 6.0) -> None:
         predictions = summary.predictions
         if not len(predictions):
             raise ValueError("there are no clips to show: the predictions are empty")
@@ -113,14 +110,14 @@ class EvaluationPanel(Panel):
             "predicted": widgets.Dropdown(description="predicted", options=predicted),
             "mistakes": widgets.ToggleButton(description="mistakes only", icon="times"),
         }
-        self._message, self._head = widgets.HTML(), widgets.HTML()
+        self._message = widgets.HTML()
         self._list = widgets.Select(rows=12, tooltip="The clip that plays")
         self._list.add_class("medn-listed")
         steps = [
             self._button("", f"step-{way}", f"The {what} clip of the list", partial(self._step, by))
             for way, what, by in (("backward", "previous", -1), ("forward", "next", 1))
         ]
-        left = widgets.VBox([self._head, self._list, widgets.HBox(steps)])
+        left = widgets.VBox([self._message, self._list, widgets.HBox(steps)])
         names = list(_TABLES)
         tables = widgets.ToggleButtons(options=names, tooltips=names)
         self._table = widgets.HTML()
@@ -131,7 +128,7 @@ class EvaluationPanel(Panel):
             to_trait=lambda name: name or (self.clip_id if self._list.options else ""),
         )  # fmt: skip
         super().__init__([
-            self._figure, widgets.HBox(bound), self._message,
+            self._figure, widgets.HBox(bound),
             widgets.HBox([left, self._pair.widget]), tables, self._table,
             widgets.HTML("".join(map(note, summary.notes))),
         ])  # fmt: skip
@@ -196,10 +193,10 @@ class EvaluationPanel(Panel):
         if subjects := rows["subject"].nunique():
             parts.append(counted(subjects, "subject"))
         parts += [html.escape(f"{name}: {n}") for name, n in rows.sort_index()["au_set"].value_counts().head(4).items()]
-        self._message.value = f"<div class='medn-line'>{' · '.join(parts)}</div>"
         listed = rows.head(MOST_LISTED)
         more = f"the first {MOST_LISTED} of {len(rows):,} clips: " if len(rows) > MOST_LISTED else ""
-        self._head.value = note(f"{more}clip · scores of label and prediction · AUs")
+        columns = note(f"{more}clip · scores of label and prediction · AUs")
+        self._message.value = f"<div class='medn-line'>{' · '.join(parts)}</div>{columns}"
         self._list.options = [
             (f"{clip} · {label:.0%} {predicted:.0%} · {aus}".replace("nan%", "–"), clip)
             for clip, aus, label, predicted in listed.drop(columns="subject").itertuples(index=False)

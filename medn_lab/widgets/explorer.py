@@ -16,7 +16,7 @@ from medn_lab.view import theme
 from medn_lab.view.maps import CAUTION, joined_table, map_names, params_line
 from medn_lab.view.rows import colour_choices, colouring, hover_texts, label_column
 from medn_lab.widgets import selection
-from medn_lab.widgets.branch_maps import BranchMaps, categories
+from medn_lab.widgets.branch_maps import BranchMaps, painted
 from medn_lab.widgets.clip_view import ClipPair
 from medn_lab.widgets.panel import Later, WrittenPanel, clip_chooser, note, state_of, validates
 
@@ -202,49 +202,33 @@ class BranchExplorer(WrittenPanel):
         return self.partner_id
 
     def _page(self) -> dict[str, Any]:
-        colourings = {}
-        for key in self._choices:
-            colours = colouring(self._table, key)
-            styles, style_of = categories(colours)
-            colourings[key] = {"title": colours.title, "styles": styles, "style_of": style_of}
         data = {
             "maps": state_of(self.branch_maps) | {"rings": [], "lit": b"", "hidden": []},
-            "rings": [theme.RING, theme.PARTNER_RING], "colour_by": self.colour_by, "colourings": colourings,
+            "rings": [theme.RING, theme.PARTNER_RING], "colour_by": self.colour_by,
+            "colourings": {key: painted(colouring(self._table, key)) for key in self._choices},
             "partners": selection.all_partners(self._groups, self._places).tolist(),
         }  # fmt: skip
+        source, datasets = self._embedding.source, self._table.get("dataset", pd.Series(dtype=str)).astype(str).unique()
+        made = {"weights": source.get("sha256"), "recipe": source.get("recipe")}
+        known = [f"{name} {value}" for name, value in made.items() if value]
         every = self._found["every"]
         measured = {"Dependence and leakage of all clips": selection.titled(every)} if "kind" in every else {}
         return {
             "view": self._pair.view, "table": self._table, "predictions": self._predictions, "data": data,
-            "about": self._about(), "caution": CAUTION, "tables": measured,
+            "about": "; ".join([*datasets, str(self._embedding), *known]), "caution": CAUTION, "tables": measured,
         }  # fmt: skip
-
-    def _about(self) -> str:
-        """Data set, model, weights, recipe and versions, as far as the records hold them."""
-        source, run = self._embedding.source, self._embedding.source.get("run") or {}
-        recipe = ", ".join(f"{name} {value}" for name, value in (source.get("recipe") or {}).items())
-        known = {"model": source.get("name"), "weights": source.get("sha256"), "recipe:": recipe}
-        datasets = ", ".join(self._table["dataset"].astype(str).unique()) if "dataset" in self._table else ""
-        parts = [datasets, f"{len(self._table)} clips", params_line(self._embedding)]
-        parts += [f"{name} {value}" for name, value in {**known, **run.get("versions", {})}.items() if value]
-        return "; ".join(filter(None, parts))
 
     def _controls(self) -> list[widgets.Widget]:
         options = [(title, name) for name, title in self._choices.items()]
-        colours = widgets.Dropdown(
-            description="Colour by", options=options, tooltip="What the colours of the points show"
-        )
-        self._category = widgets.Dropdown(description="Select", tooltip="Select all clips of a category")
-        self._category.observe(self._on_category, "value")
+        colours = widgets.Dropdown(description="Colour by", options=options, tooltip="What the colours show")
         named = clip_chooser("Clip", self._table)
         hint = "A click on a point also plays its confusable partner next to it"
         self._at_click = widgets.Checkbox(description="partner on click", indent=False, tooltip=hint)
 
         return [
-            self._bind("colour_by", colours), self._category, self._bind("clip_id", named),
+            self._bind("colour_by", colours), self._bind("clip_id", named),
             self._button("Same AUs", "link", "Select all clips with the AU set of this clip", self.select_same_aus),
             self._button("Confusable partner", "exchange", _HINTS[1], self.show_partner),
-            self._button("Clear", "times", "Select nothing", self.clear),
             *selection.filter_controls(self, self._masks),
             self._button("Show all", "eye", "Remove all filters", self.show_all), self._at_click,
         ]  # fmt: skip
@@ -258,20 +242,11 @@ class BranchExplorer(WrittenPanel):
         if self._at_click.value:
             self._try(self.show_partner)
 
-    def _on_category(self, change: traitlets.Bunch) -> None:
-        if change.new:
-            self.branch_maps.light(self._rows_of(change.new))
-
-    def _rows_of(self, group: str) -> np.ndarray:
-        return np.flatnonzero((self._colours.values == group) & self._kept)
-
     def _on_lit(self) -> None:
         rows = self.branch_maps.rows
         if not self._kept[rows].all():  # a lasso round clips that are hidden
             self.branch_maps.light(rows[self._kept[rows]])
             return
-        if not np.array_equal(rows, self._rows_of(self._category.value)):
-            self._category.value = ""
         self._describe()
         self._follow(self._ids[rows])
         self.set_trait("selection", self._table.iloc[rows].copy())
@@ -318,7 +293,7 @@ class BranchExplorer(WrittenPanel):
             self.partner_id = ""  # this draws
             return
         names = [name for name in (self.clip_id, self.partner_id) if name]
-        self.branch_maps.ring([int(self._visible(name)[0]) for name in names])
+        self.branch_maps.ring([int(row) for name in names for row in self._visible(name)])
         self._say("")
         self._pair.show(*names)
 
@@ -331,13 +306,10 @@ class BranchExplorer(WrittenPanel):
         """Show the clips that pass the filters and whose category the legend has not switched off."""
         passed = selection.passing(self._masks, self.filters)
         kept = self._kept = passed & ~np.isin(self._colours.values, self.branch_maps.hidden)
-        self.branch_maps.keep(passed)
+        self.branch_maps.kept = passed.astype(np.uint8).tobytes()
         rows = self.branch_maps.rows
         self.branch_maps.light(rows[kept[rows]])
         self._describe()
-        counts = pd.Series(self._colours.values[kept]).value_counts()
-        groups = [(f"{name} ({counts[name]})", name) for name in self._colours.styles if name in counts]
-        self._category.options = [("–", ""), *groups]
         for trait in ("clip_id", "partner_id"):
             if getattr(self, trait) in self._ids[~kept]:
                 setattr(self, trait, "")

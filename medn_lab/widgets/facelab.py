@@ -110,8 +110,7 @@ class FaceLab(Panel):
         self.view = ClipView(None, size=300, magnify=magnify, playing=True)
         self.pair_view = ClipView(None, size=256, magnify=magnify, playing=True)
         self._message, self._between, self._table, self._shifted = (widgets.HTML() for _ in range(4))
-        self._figure, self.pair_view.layout.display = LiveFigure(go.Figure()), "none"
-        self.state = dict(state or {})
+        self._figure, self.state = LiveFigure(go.Figure()), dict(state or {})
         below = [self._figure, self._table, self._shifted, self._between, self.pair_view, widgets.HTML(note(_ALONE))]
         super().__init__([self._buttons(), self._sliders(), *below])
         self.observe(lambda _: self._soon(), "state")
@@ -132,9 +131,7 @@ class FaceLab(Panel):
         text = f"<b>A and B</b> have {'the same AUs' if same else 'different AUs'}"
         if same and labels.notna().all() and labels.nunique() == 2:
             text += f" and mean {' and '.join(map(emotion_chip, labels))}: a <b>confusable pair</b>"
-        alone = note("Keep a second clip to compare the two.")
-        self._between.value = f"<div class='medn-line'>{text}.</div>" if len(pair) == 2 else alone
-        self.pair_view.layout.display = ""
+        self._between.value = f"<div class='medn-line'>{text}.</div>" if len(pair) == 2 else ""
         self._list_clips()
 
     def recall(self, slot: str) -> None:
@@ -262,7 +259,6 @@ class FaceLab(Panel):
         for part in whole:
             _one_of(part, _USUAL, "a part of a state")
         for part, nothing in _NOTHING.items():
-            whole[part] = {f"AU{str(au).upper().removeprefix('AU')}": one for au, one in whole[part].items()}
             for au, one in whole[part].items():
                 sides = tuple(SIDES.values()) if au in self._studio.one_sided else ("both",)
                 _one_of(au, self._studio.aus, "an AU of this face")

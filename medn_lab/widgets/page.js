@@ -65,8 +65,7 @@ function showMaps(page, view) {
   };
 
   const colour = () => {
-    const { title, ...look } = page.colourings[at("colour").value];
-    give(maps, { hidden: [], legend_title: title, ...look });
+    give(maps, { hidden: [], ...page.colourings[at("colour").value] });
   };
   const passes = (clip, id) => !at(id).value || clip[id] === at(id).value;
   const filter = () => {
@@ -75,7 +74,7 @@ function showMaps(page, view) {
     maps.set("lit", new DataView(Int32Array.from(lit().filter(row => kept[row])).buffer));
     if (chosen >= 0 && !kept[chosen]) choose(-1);
   };
-  fill(at("colour"), Object.entries(page.colourings).map(([key, { title }]) => [title, key]));
+  fill(at("colour"), Object.entries(page.colourings).map(([key, look]) => [look.legend_title, key]));
   for (const id of ["aus", "subject"]) {
     fill(at(id), [["all", ""], ...counts(clips.map(clip => clip[id])).map(([value, n]) => [`${value} (${n})`, value])]);
     at(id).addEventListener("change", filter);

@@ -24,7 +24,6 @@ from medn_lab.widgets.panel import LiveFigure, WrittenPanel, note, validates
 from medn_lab.widgets.selection import filter_controls, pair_masks, passing
 
 _NEEDED = ["clip_a", "clip_b", "action_units", "label_a", "label_b"]
-_NO_PAIR = ("", "")
 _NO_MAP = "To see where the difference comes from, give attribute=medn.diagnose.pair_attributor(model, clips)."
 _NO_SWAP = "To see which branch the difference comes from, give swap=medn.diagnose.pair_swapper(model, clips)."
 
@@ -61,7 +60,7 @@ class PairBrowser(WrittenPanel):
     Attributes
     ----------
     pair : (str, str)
-        The two clip ids, empty where there are no pairs. Set it to show a pair, observe it to follow.
+        The two clip ids. Set it to show a pair, observe it to follow.
     filters : dict
         The value of each filter that is on; a trait. ``au_set``: an AU set as the pairs write it, such as ``"6+12"``;
         ``emotion``: of one clip, or of both as ``"disgust / happiness"``; ``subjects``: ``"same"`` or ``"different"``;
@@ -71,7 +70,7 @@ class PairBrowser(WrittenPanel):
         Whether the attribution of the difference is computed and drawn, for every pair: of the frames, or of the flow
         where the frames have none.
     selection : DataFrame
-        The pair's row of the table, one row (none without a pair): a read-only trait for the next cell.
+        The pair's row of the table, one row: a read-only trait for the next cell.
     bookmarks : DataFrame
         The marked pairs with their ``note``, in the order in which they were marked; a read-only trait.
     stage : ClipView
@@ -80,7 +79,7 @@ class PairBrowser(WrittenPanel):
     Raises
     ------
     ValueError
-        If a column of the pairs is missing.
+        If there are no pairs, or a column is missing.
 
     See Also
     --------
@@ -98,7 +97,7 @@ class PairBrowser(WrittenPanel):
     [['a', 'b', 'one-sided']]
     """
 
-    pair = traitlets.Tuple(traitlets.Unicode(), traitlets.Unicode(), default_value=_NO_PAIR)
+    pair = traitlets.Tuple(traitlets.Unicode(), traitlets.Unicode(), default_value=("", ""))
     filters: Any = traitlets.Dict()
     attributed = traitlets.Bool(False)
     selection = traitlets.Instance(pd.DataFrame, args=(), read_only=True)
@@ -115,6 +114,9 @@ class PairBrowser(WrittenPanel):
         labelled = pairs[["label_a", "label_b"]].notna().all(axis=1)
         left_out = int((~labelled).sum())
         self._left_out = f"; {left_out} without a label on both sides left out" if left_out else ""
+        if not labelled.any():
+            none = "none here, because no two clips share an AU set and differ in emotion"
+            raise ValueError(f"No confusable pairs: {pairs.attrs.get('none') or none}{self._left_out}.")
         table = self._table = pairs[labelled & ~pairs.duplicated(["clip_a", "clip_b"])]
         self._names = list(table[["clip_a", "clip_b"]].astype(str).itertuples(index=False, name=None))
         self._place_of = {frozenset(two): place for place, two in reversed([*enumerate(self._names)])}
@@ -136,11 +138,8 @@ class PairBrowser(WrittenPanel):
             *self._controls(), self._message, self._both.widget, self._verdicts,
             widgets.HBox(list(self._figures.values())), self._explained, self._bind("attributed", wanted),
         ]  # fmt: skip
-        super().__init__(shown if len(table) else [self._message])
+        super().__init__(shown)
         self.set_trait("bookmarks", self._table.iloc[:0].assign(note=""))
-        if not len(table):
-            self._try(self._place)  # which states why there are no pairs
-            return
         self.observe(lambda _: self._choose(), "filters")
         self.observe(lambda _: self._show_pair(), "pair")
         self.observe(lambda _: self._show_motion(), "attributed")
@@ -186,11 +185,6 @@ class PairBrowser(WrittenPanel):
         Returns
         -------
         tuple of str
-
-        Raises
-        ------
-        ValueError
-            If there are no pairs.
         """
         self.pair = self._names[self._rows[(self._at() + steps) % len(self._rows)]]
         return self.pair
@@ -201,20 +195,13 @@ class PairBrowser(WrittenPanel):
         return self._table.iloc[self._rows]
 
     def bookmark(self, *, note: str | None = "") -> None:
-        """Mark the pair that is shown with this note, or change its note; None takes the mark away.
-
-        Raises
-        ------
-        ValueError
-            If no pair is shown.
-        """
+        """Mark the pair that is shown with this note, or change its note; None takes the mark away."""
         place = self._place()
         self._notes = {row: own for row, own in {**self._notes, place: note}.items() if own is not None}
         self.set_trait("bookmarks", self._table.iloc[list(self._notes)].assign(note=list(self._notes.values())))
         self._show_position()
 
     def _page(self) -> dict[str, Any]:
-        self._place()
         items = []
         for row in self.pairs.to_dict("records"):
             emotions, both = (f"{row[f'{what}_a']} / {row[f'{what}_b']}" for what in ("label", "clip"))
@@ -234,7 +221,7 @@ class PairBrowser(WrittenPanel):
             require(self._attribute if value else True, otherwise=f"no attributor was given. {_NO_MAP}")
         elif name == "filters":
             passing(self._masks, value)
-        elif self._names or value != _NO_PAIR:
+        else:
             place = self._place_of.get(frozenset(value))
             if place is None:
                 a, b = value
@@ -245,10 +232,7 @@ class PairBrowser(WrittenPanel):
         return value
 
     def _place(self) -> int:
-        """The row of the pair that is shown; ValueError where there is none."""
-        if not self._names:
-            none = "none here, because no two clips share an AU set and differ in emotion"
-            raise ValueError(f"No confusable pairs: {self._table.attrs.get('none') or none}{self._left_out}.")
+        """The row of the pair that is shown."""
         return self._place_of[frozenset(self.pair)]
 
     def _choose(self) -> None:

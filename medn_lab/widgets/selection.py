@@ -29,7 +29,6 @@ _MEASURE_TITLES = {
     "allowed": "allowed", "better": "better",
 }  # fmt: skip
 _MOST_SETS = 5
-_MOST_PARTNERS = 200
 _READING = (
     "Leakage: AUC of a probe on held-out subjects. Allowed: AUC of the branch's own factor. Chance: clips exchanged "
     "or labels shuffled within each subject. A selection on a map is no random sample: these values are not a test."
@@ -205,19 +204,6 @@ def all_partners(groups: pd.DataFrame, places: np.ndarray) -> np.ndarray:
     return found
 
 
-def clips_to_compare(table: pd.DataFrame, clip_id: str) -> list[tuple[str, str]]:
-    """Clips of another emotion as (text, clip_id), those with the same AU set first; none if its own is not known."""
-    groups = partner_groups(table)
-    own = groups[groups["clip_id"] == clip_id].iloc[0]
-    others = groups[groups["emotion"].notna() & (groups["emotion"] != own["emotion"]) & (own["emotion"] is not None)]
-    listed = others.assign(same=others["aus"].eq(own["aus"]) & bool(own["aus"]))
-    listed = listed.sort_values("same", ascending=False, kind="stable").head(_MOST_PARTNERS)
-    return [
-        (f"{name} · {label}{' · same AUs' * same}", name)
-        for name, label, same in listed[["clip_id", "emotion", "same"]].to_numpy()
-    ]
-
-
 def partner_places(embedding: Embedding, features: BranchFeatures | None, names: list[str]) -> tuple[np.ndarray, str]:
     """Where each clip lies for the search of partners, in standard deviations, and the name of that space."""
     if features is not None and features.motion is not None:
@@ -234,8 +220,8 @@ def describe_selection(table: pd.DataFrame, *, of: int) -> str:
     """Which of so many clips are selected: whose, which emotions, and the emotions of the most frequent AU sets."""
     if not len(table):
         return (
-            "<div class='medn-line medn-quiet'>Nothing is selected: draw a lasso in a map, or choose a category under "
-            "<i>Select</i>. Move the pointer to a point, or click it, to see the clip.</div>"
+            "<div class='medn-line medn-quiet'>Nothing is selected: draw a lasso in a map, or click a category below "
+            "the maps with the ctrl key. Move the pointer to a point, or click it, to see the clip.</div>"
         )
     column = label_column(table)
     labels = table[column].astype(object) if column else pd.Series(None, table.index, object)

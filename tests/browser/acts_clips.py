@@ -53,12 +53,13 @@ def watch_what_the_network_keeps(lab: LabPage) -> None:
     """The player of ``08_confusable_pairs``: kept tokens at two keep rates, then the attribution in red and blue."""
     player = lab.scroll_to_class("medn-clip-player")
     face = player.locator(FACE)
-    player.get_by_role("button", name="kept tokens").click()
+    rates = player.get_by_role("button", name="kept tokens")
+    rates.first.click()
     expect(face).to_have_attribute("data-overlay", "kept")
     with another_picture(face):
-        player.locator(".medn-which").select_option(index=1)
+        rates.nth(1).click()
     with another_picture(face):
-        player.get_by_role("button", name="attribution").click()
+        player.get_by_role("button", name="attribution: frames").click()
     with another_picture(face):
         player.locator(".medn-frames").press("ArrowRight")
     player.get_by_text("red raises it").wait_for()
