@@ -224,7 +224,7 @@ def test_the_measures_of_all_clips_and_of_the_selection_are_shown(tmp_path):
     leak = every.query("branch == 'emotion' and target == 'AUs'")["value"].iloc[0]
     assert cells == [f"{leak:.3f}"]
     assert all(
-        fact in page for fact in ("by mine.v1", "weights c0ffee", "recipe {&#39;size&#39;: 64}", "torch 2.13", "sample")
+        fact in page for fact in ("by mine.v1", "sha256 c0ffee", "recipe {&#39;size&#39;: 64}", "torch 2.13", "sample")
     )
     shown = measures_html(every, pd.DataFrame(), selected=7)  # the values of a selection that is being computed
     assert "Computing for 7 selected clips" in shown

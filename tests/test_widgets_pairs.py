@@ -82,11 +82,12 @@ def test_each_filter_leaves_the_pairs_that_pandas_leaves_in_the_order_of_the_tab
     assert browser.filters == {"au_set": "12"}
 
 
-def test_verdicts_gate_faces_and_flows_are_those_of_the_pair(pairs):
-    full = PairBrowser(pairs, clips=CLIPS, **RECORDS)
+def test_verdicts_faces_and_flows_are_those_of_the_pair(pairs):
+    predictions = RECORDS["predictions"]
+    full = PairBrowser(pairs, clips=CLIPS, predictions=predictions)
     full.filters = {"au_set": "12"}
     row = full.selection.iloc[0]
-    for part in (f"{row['n_controls']} controls", "emotion branch", row["verdict"], "mean gate", *full.pair):
+    for part in (f"{row['n_controls']} controls", "emotion branch", row["verdict"], *full.pair):
         assert part in text(full)
     assert len(pictures(figures(full)[0])) == 3
     a, b = CLIPS.select(full.pair).flow
@@ -99,7 +100,7 @@ def test_verdicts_gate_faces_and_flows_are_those_of_the_pair(pairs):
     assert first["largest"] == pytest.approx(max(longest[0], longest[2]), rel=1e-5)
     gone = pairs["clip_b"].iloc[0]
     some = [name for name in CLIPS.table["clip_id"] if name != gone]
-    lacking = PairBrowser(pairs, clips=CLIPS.select(some), **{name: own.select(some) for name, own in RECORDS.items()})
+    lacking = PairBrowser(pairs, clips=CLIPS.select(some), predictions=predictions.select(some))
     assert f"{gone} is not among the clips" in lacking.stage.notes[0]
     for part in ("emotion scores", "not among the predictions", f"such as &#x27;{gone}&#x27;"):
         assert part in text(lacking)

@@ -92,7 +92,7 @@ class AttributionViewer(WrittenPanel):
         self._clips, self._attribute = clips, attribute
         self._drawn: dict[str, str] = {}
         self._heading, self._message, self._checks = (widgets.HTML() for _ in range(3))
-        self.view = ClipView(clips, size=360)
+        self.view = ClipView(clips, size=300)
         hint = "Measure infidelity, sensitivity and the map of random weights; takes some seconds"
         self._check = self._button("Check", "check", hint, self.check)
         self.observe(self._on_change, _SHOWN)
@@ -100,9 +100,18 @@ class AttributionViewer(WrittenPanel):
         target = target or (emotion if emotion in attribute.targets else attribute.targets[0])
         method = method or (usual if usual in attribute.methods else attribute.methods[0])
         self.show(first, target=target, method=method)
-        controls = [self._bind(name, one) for name, one in self._controls().items()]
+        emotions = [name for name in attribute.targets if not _NO_EMOTION.fullmatch(name)]
+        differences = [f"{a} - {b}" for a in emotions for b in emotions if a != b]
+        titles = [(name.replace("_", " "), name) for name in attribute.methods]
+        controls = {
+            "clip_id": clip_chooser("Clip", clips.table),
+            "target": widgets.Dropdown(description="Target", options=[*attribute.targets, *differences]),
+            "method": widgets.Dropdown(description="Method", options=titles),
+            "partner": clip_chooser("Compare with", clips.table),
+        }
+        bound = [self._bind(name, one) for name, one in controls.items()]
         below = widgets.HBox([self.view, self._checks])
-        super().__init__([widgets.HBox([*controls, self._check]), self._heading, self._message, below])
+        super().__init__([widgets.HBox([*bound, self._check]), self._heading, self._message, below])
         self.view.overlay = "attribution"
         if clips.frames is not None:
             self.view.frame = clip_moments(clips, first).apex or 0  # the map of the onset is empty
@@ -157,24 +166,11 @@ class AttributionViewer(WrittenPanel):
     def _page(self) -> dict[str, Any]:
         found = self.attribution
         table = self._clips.select(found.table["clip_id"]).table
-        text = f"{found.target} by {found.method.replace('_', ' ')}"
         return {
             "view": self.view, "table": table, "about": found,
-            "data": {"items": [(text, *table["clip_id"])]},
+            "data": {"items": [(f"{found.target} by {found.method.replace('_', ' ')}", *table["clip_id"])]},
             "tables": {"Sanity checks": self._sanity(), "Maps that were shown": self.selection},
         }  # fmt: skip
-
-    def _controls(self) -> dict[str, Any]:
-        targets, methods = self._attribute.targets, self._attribute.methods
-        emotions = [name for name in targets if not _NO_EMOTION.fullmatch(name)]
-        differences = [f"{a} - {b}" for a in emotions for b in emotions if a != b]
-        titles = [(name.replace("_", " "), name) for name in methods]
-        return {
-            "clip_id": clip_chooser("Clip", self._clips.table),
-            "target": widgets.Dropdown(description="Target", options=[*targets, *differences]),
-            "method": widgets.Dropdown(description="Method", options=titles),
-            "partner": clip_chooser("Compare with", self._clips.table),
-        }
 
     @validates(*_SHOWN)
     def _can_be_shown(self, name: str, value: str) -> str:

@@ -170,6 +170,8 @@ function render({ model, el }) {
     out.data.set(out.data.map((value, k) => onset[k] + factor * (value - onset[k])));
   };
 
+  /** The cell of a grid over the face in which a pixel lies. */
+  const cellAt = (x, y, out, width, height) => (y * height / out.height | 0) * width + (x * width / out.width | 0);
   const grey = (data, k) => (data[k] + data[k + 1] + data[k + 2]) / 3;
   const mix = (data, k, ground, colour, cover) => {
     for (let c = 0; c < 3; c++) data[k + c] = ground * (1 - cover) + colour[c] * cover;
@@ -189,15 +191,13 @@ function render({ model, el }) {
     kept({ out }, { grid, mask }) {
       const kept = typed(Uint8Array, mask);
       eachPixel(out, (x, y, k) => {
-        const cell = (y * grid / out.height | 0) * grid + (x * grid / out.width | 0);
-        if (!kept[cell]) out.data.fill(14 + 0.32 * grey(out.data, k), k, k + 3);
+        if (!kept[cellAt(x, y, out, grid, grid)]) out.data.fill(14 + 0.32 * grey(out.data, k), k, k + 3);
       });
     },
     attribution({ out }, { data, width, height }, place) {
       const values = typed(Int8Array, data), first = values.length > width * height ? place * width * height : 0;
       eachPixel(out, (x, y, k) => {
-        const cell = (y * height / out.height | 0) * width + (x * width / out.width | 0);
-        const share = values[first + cell] / 127;
+        const share = values[first + cellAt(x, y, out, width, height)] / 127;
         mix(out.data, k, 60 + 0.72 * grey(out.data, k), share >= 0 ? FOR : AGAINST, 0.9 * Math.abs(share) ** 0.7);
       });
     },

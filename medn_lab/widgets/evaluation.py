@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
@@ -36,8 +35,8 @@ _TABLES = {
 class EvaluationPanel(Panel):
     """Read an evaluation: click a cell of the confusion matrix and see its clips with their scores.
 
-    Click a cell: its clips are listed, the highest score first, and the first plays next to its scores. *Next* and
-    *previous* step through the list. Two lists, *true* and *predicted*, do what a click on a cell does, also for a
+    Click a cell: its clips are listed, the highest score first, and the first plays next to its scores. The arrow keys
+    step through the list. Two lists, *true* and *predicted*, do what a click on a cell does, also for a
     whole row or column; *mistakes only* leaves out the diagonal. The figure holds the scores with their intervals, the
     AU-only floor and the ceilings; below are the tables of subjects, AUs and folds.
 
@@ -98,8 +97,7 @@ class EvaluationPanel(Panel):
             "label": [chances[k, place[name]] if name in place else np.nan for k, name in enumerate(known)],
             "predicted": chances.max(axis=1),
         }).sort_values(["predicted", "clip_id"], ascending=[False, True])  # fmt: skip
-        hints = ("There are no clips in this cell.", "")
-        self._pair = ClipPair(predictions.table, clips=clips, predictions=predictions, magnify=magnify, hints=hints)
+        self._pair = ClipPair(predictions.table, clips=clips, predictions=predictions, magnify=magnify)
         figure = plot_evaluation(summary).update_layout(width=None)
         figure.add_shape(type="rect", name="chosen", xref="x", yref="y", line={"color": theme.RING, "width": 3})
         self._figure = LiveFigure(figure)
@@ -110,17 +108,12 @@ class EvaluationPanel(Panel):
             "predicted": widgets.Dropdown(description="predicted", options=predicted),
             "mistakes": widgets.ToggleButton(description="mistakes only", icon="times"),
         }
-        self._message = widgets.HTML()
+        self._message, self._table = widgets.HTML(), widgets.HTML()
         self._list = widgets.Select(rows=12, tooltip="The clip that plays")
         self._list.add_class("medn-listed")
-        steps = [
-            self._button("", f"step-{way}", f"The {what} clip of the list", partial(self._step, by))
-            for way, what, by in (("backward", "previous", -1), ("forward", "next", 1))
-        ]
-        left = widgets.VBox([self._message, self._list, widgets.HBox(steps)])
+        left = widgets.VBox([self._message, self._list])
         names = list(_TABLES)
         tables = widgets.ToggleButtons(options=names, tooltips=names)
-        self._table = widgets.HTML()
         bound = [self._bind(name, one) for name, one in choices.items()]
         self._bind(
             "clip_id", self._list,
@@ -128,8 +121,7 @@ class EvaluationPanel(Panel):
             to_trait=lambda name: name or (self.clip_id if self._list.options else ""),
         )  # fmt: skip
         super().__init__([
-            self._figure, widgets.HBox(bound),
-            widgets.HBox([left, self._pair.widget]), tables, self._table,
+            self._figure, widgets.HBox(bound), widgets.HBox([left, self._pair.widget]), tables, self._table,
             widgets.HTML("".join(map(note, summary.notes))),
         ])  # fmt: skip
         self.observe(lambda _: self._choose(), list(choices))
@@ -204,11 +196,6 @@ class EvaluationPanel(Panel):
         self._list.index = 0 if len(listed) else None
         self.clip_id = listed["clip_id"].iloc[0] if len(listed) else ""
         self.set_trait("selection", self._frame[inside])
-
-    def _step(self, by: int) -> None:
-        place = (-1 if self._list.index is None else self._list.index) + by
-        if 0 <= place < len(self._list.options):
-            self._list.index = place
 
     def _draw_table(self, name: str) -> None:
         table = getattr(self._summary, name.lower())

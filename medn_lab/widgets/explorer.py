@@ -209,8 +209,7 @@ class BranchExplorer(WrittenPanel):
             "partners": selection.all_partners(self._groups, self._places).tolist(),
         }  # fmt: skip
         source, datasets = self._embedding.source, self._table.get("dataset", pd.Series(dtype=str)).astype(str).unique()
-        made = {"weights": source.get("sha256"), "recipe": source.get("recipe")}
-        known = [f"{name} {value}" for name, value in made.items() if value]
+        known = [f"{name} {source[name]}" for name in ("sha256", "recipe") if source.get(name)]
         every = self._found["every"]
         measured = {"Dependence and leakage of all clips": selection.titled(every)} if "kind" in every else {}
         return {
@@ -221,12 +220,11 @@ class BranchExplorer(WrittenPanel):
     def _controls(self) -> list[widgets.Widget]:
         options = [(title, name) for name, title in self._choices.items()]
         colours = widgets.Dropdown(description="Colour by", options=options, tooltip="What the colours show")
-        named = clip_chooser("Clip", self._table)
         hint = "A click on a point also plays its confusable partner next to it"
         self._at_click = widgets.Checkbox(description="partner on click", indent=False, tooltip=hint)
 
         return [
-            self._bind("colour_by", colours), self._bind("clip_id", named),
+            self._bind("colour_by", colours), self._bind("clip_id", clip_chooser("Clip", self._table)),
             self._button("Same AUs", "link", "Select all clips with the AU set of this clip", self.select_same_aus),
             self._button("Confusable partner", "exchange", _HINTS[1], self.show_partner),
             *selection.filter_controls(self, self._masks),
@@ -261,32 +259,33 @@ class BranchExplorer(WrittenPanel):
         """Measure these clips, and all clips as far as that is not done; an earlier selection is given up."""
         if self._measure is None:
             return
-        self._chosen = clip_ids
+        self._chosen, self._found["own"] = clip_ids, pd.DataFrame()
         self._left = chain(self._measuring("own", clip_ids), self._all_left)
+        self._show_measures()
         self._go_on.close()
-        self._show_measures(own=pd.DataFrame())
         self._begin()
 
     def _measuring(self, name: str, clip_ids: np.ndarray) -> Iterator[bool]:
-        """Measure these clips and show it, step by step."""
+        """Measure these clips, step by step."""
         try:
             for found in self._measure.steps(clip_ids) if len(clip_ids) else ():
-                yield self._show_measures(**{name: found})
+                self._found[name] = found
+                yield True
         except ValueError as problem:  # shown on the page, for nobody sees an exception there
-            self._show_measures(**{name: pd.DataFrame([{"reason": str(problem)}])})
+            self._found[name] = pd.DataFrame([{"reason": str(problem)}])
+            yield True
 
     def _step(self) -> None:
         if next(self._left, False):
+            self._show_measures()
             self._go_on()
 
-    def _show_measures(self, **found: pd.DataFrame) -> bool:
-        self._found |= found
+    def _show_measures(self) -> None:
         every, own = self._found["every"], self._found["own"]
         self._measured.value = selection.measures_html(every, own, selected=len(self._chosen))
         rows = own if len(self._chosen) else every
         if "kind" in rows:
             self.set_trait("measures", rows)
-        return True
 
     def _show_clips(self, change: traitlets.Bunch) -> None:
         if change.name == "clip_id" and self.partner_id:

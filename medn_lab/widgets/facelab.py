@@ -101,8 +101,7 @@ class FaceLab(Panel):
         shift: Callable[..., pd.DataFrame] | None = None, state: Mapping[str, Any] | None = None,
         magnify: float = 8.0,
     ) -> None:  # fmt: skip
-        self._studio = draw
-        self._answer, self._shift = answer, shift
+        self._studio, self._answer, self._shift = draw, answer, shift
         self._drawn: dict[str, Any] | None = None
         self._kept: dict[str, tuple[Clips, dict[str, Any], LivePrediction]] = {}
         self._soon = Later(self._update, seconds=SOON)
@@ -240,7 +239,6 @@ class FaceLab(Panel):
             hint = "The person's own side: L is on the right of the picture" if free else "On the midline: both sides"
             side = widgets.Dropdown(options=list(SIDES.items()), disabled=not free, tooltip=hint)
             rows.append(widgets.HBox([of_state("aus", amount, au), of_state("sides", side, au)]))
-        half = -(-len(rows) // 2)
         cues = list(self._studio.cues)
         cue = widgets.ToggleButtons(description="cue", options=cues, tooltips=cues)
         look = {"min": 0.0, "max": STRONGEST, "step": 0.25, "readout_format": ".2f"}
@@ -248,8 +246,7 @@ class FaceLab(Panel):
             of_state(name, widgets.FloatSlider(description=title, tooltip=hint, **look))
             for name, (title, hint) in LEVELS.items()
         ]
-        sliders = widgets.HBox([widgets.VBox(rows[:half]), widgets.VBox(rows[half:])])
-        left = widgets.VBox([sliders, of_state("cue", cue), *levels, self._message])
+        left = widgets.VBox([widgets.Box(rows), of_state("cue", cue), *levels, self._message])
         return widgets.HBox([left, self.view])
 
     @validates("state")

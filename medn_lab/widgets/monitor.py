@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
+from contextlib import suppress
 from typing import Any
 
 import ipywidgets as widgets
@@ -93,10 +94,8 @@ class TrainingMonitor(Panel):
     def on_fit_start(self, run: Any) -> None:
         """Begin to watch, or go on; called by ``fit``."""
         self._run = run
-        try:
+        with suppress(RuntimeError):  # outside of a notebook
             self._loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self._loop = None
         self._stop.disabled, self._resume.disabled = False, True
         # A click must reach the cell that trains. ipykernel sends what a widget says to the thread that wrote to the
         # widget last, which has no time; without that mark it goes to the side thread that Lab opens for widgets.

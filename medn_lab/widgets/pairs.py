@@ -14,7 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import traitlets
 
-from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions, positions, require
+from medn_lab.records import Attribution, Clips, Predictions, require
 from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.marks import counted, need
 from medn_lab.view.pair import attribution_figure, attribution_line, motion_figure, pair_lines
@@ -46,8 +46,6 @@ class PairBrowser(WrittenPanel):
         What plays; joined by clip_id.
     predictions : Predictions or None
         Adds the scores; joined by clip_id.
-    features : BranchFeatures or None
-        Adds the gate; joined by clip_id.
     attribute : callable or None
         Takes two clip ids and returns the Attribution of their difference: ``medn.diagnose.pair_attributor(model,
         clips)``. Called only when the attribution is wanted; the last 32 are kept.
@@ -106,7 +104,7 @@ class PairBrowser(WrittenPanel):
 
     def __init__(
         self, pairs: pd.DataFrame, *, clips: Clips | None = None, predictions: Predictions | None = None,
-        features: BranchFeatures | None = None, attribute: Callable[[str, str], Attribution] | None = None,
+        attribute: Callable[[str, str], Attribution] | None = None,
         swap: Callable[[str, str], pd.DataFrame] | None = None, magnify: float = 8.0,
     ) -> None:  # fmt: skip
         if len(pairs) or not set(_NEEDED) <= set(pairs.columns):
@@ -120,7 +118,7 @@ class PairBrowser(WrittenPanel):
         table = self._table = pairs[labelled & ~pairs.duplicated(["clip_a", "clip_b"])]
         self._names = list(table[["clip_a", "clip_b"]].astype(str).itertuples(index=False, name=None))
         self._place_of = {frozenset(two): place for place, two in reversed([*enumerate(self._names)])}
-        self._clips, self._predictions, self._features = clips, predictions, features
+        self._clips, self._predictions = clips, predictions
         self._masks, self._notes, self._rows = pair_masks(table), dict[int, str](), np.array([], dtype=int)
         self._attribute, self._swap = attribute and lru_cache(32)(attribute), swap and lru_cache(32)(swap)
         about = clips.table if clips is not None else None if predictions is None else predictions.table
@@ -134,11 +132,10 @@ class PairBrowser(WrittenPanel):
         self._figures = {name: LiveFigure(go.Figure()) for name in ("motion", "attribution")}
         what = {"tooltip": "What the difference between the two clips comes from", "disabled": attribute is None}
         wanted = widgets.ToggleButton(description="attribute the difference", icon="fire", **what)
-        shown = [
+        super().__init__([
             *self._controls(), self._message, self._both.widget, self._verdicts,
             widgets.HBox(list(self._figures.values())), self._explained, self._bind("attributed", wanted),
-        ]  # fmt: skip
-        super().__init__(shown)
+        ])  # fmt: skip
         self.set_trait("bookmarks", self._table.iloc[:0].assign(note=""))
         self.observe(lambda _: self._choose(), "filters")
         self.observe(lambda _: self._show_pair(), "pair")
@@ -274,11 +271,6 @@ class PairBrowser(WrittenPanel):
         self.set_trait("selection", selection)
         none = ["No verdicts: give the table of medn.diagnose.rank_pairs, which has them."]
         lines = pair_lines(selection.iloc[0]) or none
-        features = self._features
-        if features is not None and features.gate is not None and set(self.pair) <= set(features.table["clip_id"]):
-            rows = positions(features.table, list(self.pair), owner="these features")
-            a, b = features.gate[rows].mean(axis=1)
-            lines.append(f"mean gate {a:.2f} in a, {b:.2f} in b (1: motion branch, 0: emotion branch)")
         if self._swap is not None:
             try:
                 lines += pair_lines(None, swaps=self._swap(*self.pair))

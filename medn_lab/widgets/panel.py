@@ -94,10 +94,9 @@ def _bars(title: str, *, labels: Iterable[str], values: Any = (), colours: Itera
 
 def clip_chooser(description: str, table: pd.DataFrame) -> widgets.Combobox:
     """A field for the id of a clip: typed, or chosen among the first, as long lists are slow."""
-    return widgets.Combobox(
-        description=description, options=tuple(map(str, table["clip_id"][:_MOST_NAMES])), continuous_update=False,
-        placeholder="type or choose", tooltip=f"Any of {len(table)} clips",
-    )  # fmt: skip
+    names = tuple(map(str, table["clip_id"][:_MOST_NAMES]))
+    typed = {"continuous_update": False, "placeholder": "type or choose"}
+    return widgets.Combobox(description=description, options=names, **typed)
 
 
 class Refused(traitlets.TraitError, ValueError):
