@@ -102,14 +102,14 @@ def test_it_begins_with_the_surest_clip_and_a_click_on_a_cell_lists_its_clips(pa
     assert (len(panel.selection), listed(panel), panel.clip_id) == (0, [], "")
 
 
-def test_a_clip_of_the_list_or_outside_of_it_can_be_shown(panel):
+def test_the_buttons_step_round_the_list_and_a_clip_outside_of_it_can_be_shown(panel):
     panel.select("others", None)
-    chosen = parts(panel, ipywidgets.Select)[0]
     panel.clip_id = PREDICTIONS.table.query("label == 'happiness'")["clip_id"].iloc[0]
-    assert chosen.value is None
+    assert parts(panel, ipywidgets.Select)[0].value is None
     assert f">{panel.clip_id}<" in text_of(panel)
-    chosen.index = 1
-    assert panel.clip_id == listed(panel)[1]
+    for name, place in (("next", 0), ("next", 1), ("previous", 0), ("previous", -1), ("next", 0)):
+        control(panel, name).click()
+        assert panel.clip_id == listed(panel)[place]
 
 
 def test_tables_begin_with_the_hardest_subject_are_escaped_and_leave_empty_columns_out(panel, summary):

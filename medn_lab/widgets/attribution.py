@@ -206,8 +206,7 @@ class AttributionViewer(WrittenPanel):
 
     def _put(self, found: Attribution) -> None:
         """Show a map: over the faces, its checks, and its row in the selection."""
-        shown = self._clips.select(found.table["clip_id"]).table
-        lines = "<br>".join(describe(row) for _, row in shown.iterrows())
+        lines = "<br>".join(describe(row) for _, row in self._clips.select(found.table["clip_id"]).table.iterrows())
         self._heading.value = f"<div class='medn-line'>{lines}</div>"
         row: dict[str, Any] = {"clip_id": " | ".join(found.table["clip_id"]), "target": found.target}
         row |= {"method": found.method, "score": None if found.scores is None else float(found.scores[0])}

@@ -30,7 +30,8 @@ class BranchMaps(anywidget.AnyWidget):
     Attributes
     ----------
     lit : bytes
-        The selected rows as int32; set by a lasso (shift adds, alt takes away) and from here.
+        The selected rows as int32; set by a lasso (shift adds, alt takes away), by a click on a category of the legend
+        with ctrl, and from here.
     hovered : int
         The row on which the pointer rests, -1 where there is none.
     clicked : list of int

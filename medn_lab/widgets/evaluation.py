@@ -35,8 +35,8 @@ _TABLES = {
 class EvaluationPanel(Panel):
     """Read an evaluation: click a cell of the confusion matrix and see its clips with their scores.
 
-    Click a cell: its clips are listed, the highest score first, and the first plays next to its scores. The arrow keys
-    step through the list. Two lists, *true* and *predicted*, do what a click on a cell does, also for a
+    Click a cell: its clips are listed, the highest score first, and the first plays next to its scores. *Next* and
+    *previous* step through the list. Two lists, *true* and *predicted*, do what a click on a cell does, also for a
     whole row or column; *mistakes only* leaves out the diagonal. The figure holds the scores with their intervals, the
     AU-only floor and the ceilings; below are the tables of subjects, AUs and folds.
 
@@ -111,9 +111,10 @@ class EvaluationPanel(Panel):
         self._message, self._table = widgets.HTML(), widgets.HTML()
         self._list = widgets.Select(rows=12, tooltip="The clip that plays")
         self._list.add_class("medn-listed")
-        left = widgets.VBox([self._message, self._list])
-        names = list(_TABLES)
-        tables = widgets.ToggleButtons(options=names, tooltips=names)
+        back = self._button("previous", "step-backward", "The clip before this one in the list", lambda: self._step(-1))
+        forward = self._button("next", "step-forward", "The clip after this one in the list", lambda: self._step(1))
+        left = widgets.VBox([self._message, self._list, widgets.HBox([back, forward])])
+        tables = widgets.ToggleButtons(options=list(_TABLES), tooltips=list(_TABLES))
         bound = [self._bind(name, one) for name, one in choices.items()]
         self._bind(
             "clip_id", self._list,
@@ -196,6 +197,10 @@ class EvaluationPanel(Panel):
         self._list.index = 0 if len(listed) else None
         self.clip_id = listed["clip_id"].iloc[0] if len(listed) else ""
         self.set_trait("selection", self._frame[inside])
+
+    def _step(self, by: int) -> None:
+        if n := len(self._list.options):
+            self._list.index = ((-1 if self._list.index is None else self._list.index) + by) % n
 
     def _draw_table(self, name: str) -> None:
         table = getattr(self._summary, name.lower())

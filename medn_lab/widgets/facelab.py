@@ -239,8 +239,7 @@ class FaceLab(Panel):
             hint = "The person's own side: L is on the right of the picture" if free else "On the midline: both sides"
             side = widgets.Dropdown(options=list(SIDES.items()), disabled=not free, tooltip=hint)
             rows.append(widgets.HBox([of_state("aus", amount, au), of_state("sides", side, au)]))
-        cues = list(self._studio.cues)
-        cue = widgets.ToggleButtons(description="cue", options=cues, tooltips=cues)
+        cue = widgets.ToggleButtons(description="cue", options=self._studio.cues, tooltips=self._studio.cues)
         look = {"min": 0.0, "max": STRONGEST, "step": 0.25, "readout_format": ".2f"}
         levels = [
             of_state(name, widgets.FloatSlider(description=title, tooltip=hint, **look))
