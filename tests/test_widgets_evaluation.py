@@ -96,13 +96,12 @@ def test_it_begins_with_the_surest_clip_and_a_click_on_a_cell_lists_its_clips(pa
     assert (len(panel.selection), listed(panel), panel.clip_id) == (0, [], "")
 
 
-def test_the_buttons_step_through_the_list_and_a_clip_outside_of_it_can_be_shown(panel):
+def test_the_buttons_step_round_the_list_and_a_clip_outside_of_it_can_be_shown(panel):
     panel.select("others", None)
     panel.clip_id = PREDICTIONS.table.query("label == 'happiness'")["clip_id"].iloc[0]
     assert (parts(panel, ipywidgets.Select)[0].value, f">{panel.clip_id}<" in text_of(panel)) == (None, True)
-    backward, forward = parts(panel, ipywidgets.Button)
-    for button, place in ((forward, 0), (forward, 1), (backward, 0), (backward, 0)):
-        button.click()
+    for name, place in (("next", 0), ("next", 1), ("previous", 0), ("previous", -1), ("next", 0)):
+        control(panel, name).click()
         assert panel.clip_id == listed(panel)[place]
 
 

@@ -58,7 +58,7 @@ def faces(explorer):
     return parts(explorer, ClipView)[0].faces
 
 
-def test_a_lasso_in_one_map_a_category_or_the_aus_of_a_clip_light_the_same_clips_in_every_map(explorer):
+def test_a_lasso_in_one_map_or_the_aus_of_a_clip_light_the_same_clips_in_every_map(explorer):
     places = np.frombuffer(explorer.branch_maps.xy, np.float32).reshape(3, N, 2)
     assert explorer.branch_maps.titles == MAPS
     for name, xy in zip(MAPS, places, strict=True):
@@ -72,18 +72,13 @@ def test_a_lasso_in_one_map_a_category_or_the_aus_of_a_clip_light_the_same_clips
     for wrong in (["nobody"], []):
         with pytest.raises(ValueError, match=r"1 of 1 clips are not in this explorer|the selection is empty"):
             explorer.select(wrong)
-    control(explorer, "Clear").click()
+    explorer.clear()
     assert (explorer.branch_maps.rows.tolist(), sizes) == ([], [3, 0])
     control(explorer, "Same AUs").click()
     assert "hover or click a point first" in text_of(explorer)
     explorer.show(IDS[1])
     control(explorer, "Same AUs").click()
     assert set(explorer.selection["clip_id"]) == set(TABLE.query("action_units == '12'")["clip_id"])
-    explorer.colour_by = "AU12"
-    control(explorer, "Select").value = "AU12"
-    assert set(explorer.selection["clip_id"]) == set(TABLE.query("AU12 == 1")["clip_id"])
-    lasso(explorer, [0])
-    assert control(explorer, "Select").value == ""
 
 
 def test_the_pointer_and_a_click_play_the_clip_and_its_partner_of_the_same_aus_and_another_emotion(explorer):
@@ -158,8 +153,6 @@ def test_what_is_hidden_is_neither_selected_nor_shown_nor_a_partner(explorer):
     lasso(explorer, [0, 1, 2, 4, 8])
     assert explorer.branch_maps.rows.tolist() == [0, 4, 8]
     assert explorer.selection["clip_id"].tolist() == [IDS[0], IDS[4], IDS[8]]
-    control(explorer, "Select").value = "others"
-    assert set(explorer.selection["subject"]) == {"s01"}
     explorer.show(IDS[0])
     assert set(explorer.select_same_aus()["subject"]) == {"s01"}
     places, coded = [[0, 0], [1, 0], [5, 0], [0.1, 0]], {"AU4": [1, 1, 1, 0], "label": ["x", "y", "y", "y"]}
@@ -192,7 +185,7 @@ def test_every_colouring_recolours_the_maps_and_the_legend():
     names = [f"day {k % 20:02}" for k in range(200)]
     explorer = of_table(colour_by="session", clip_id=[f"c{k}" for k in range(200)], session=names, label="x")
     assert control(explorer, "Colour by").value == "session"
-    assert ("other (90)", "other") in control(explorer, "Select").options
+    assert drawn(explorer).count("other") == 90
     assert all(own in text for text, own in zip(explorer.branch_maps.texts, names, strict=True))
     page = files("medn_lab.widgets").joinpath("branch_maps.js").read_text(encoding="utf-8")
     cornered = set(re.findall(r'^  "([a-z-]+)": ', page, flags=re.MULTILINE))
@@ -221,7 +214,8 @@ def test_the_measures_of_all_clips_and_of_the_selection_are_shown(tmp_path):
     cells = re.findall("<td>AUs from the emotion branch</td>\\s*<td>(.*?)</td>", page)
     leak = every.query("branch == 'emotion' and target == 'AUs'")["value"].iloc[0]
     assert cells == [f"{leak:.3f}"]
-    assert all(fact in page for fact in ("model mine.v1", "weights c0ffee", "recipe: size 64", "torch 2.13", "sample"))
+    facts = ("by mine.v1", "sha256 c0ffee", "recipe {&#39;size&#39;: 64}", "torch 2.13", "sample")
+    assert all(fact in page for fact in facts)
     explorer.select(IDS[:3])
     for why in ("at least 4 clips, there are 3", "at least 20 clips of 2 subjects, there are 3 of 3"):
         assert f"needs {why}" in text_of(explorer)

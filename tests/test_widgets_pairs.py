@@ -60,7 +60,7 @@ def test_methods_buttons_and_the_trait_walk_round_the_pairs(browser, pairs):
         assert (browser.filters, control(browser, "AU set").value) == ({}, "")
 
 
-def test_each_filter_leaves_and_each_order_sorts_as_pandas_does(browser, pairs):
+def test_each_filter_leaves_the_pairs_that_pandas_leaves_in_the_order_of_the_table(browser, pairs):
     labels = pairs[["label_a", "label_b"]]
     for label, value, expected in (
         ("AU set", "12", pairs["action_units"] == "12"),
@@ -80,18 +80,14 @@ def test_each_filter_leaves_and_each_order_sorts_as_pandas_does(browser, pairs):
     with pytest.raises(ValueError, match="nothing passes all filters"):
         browser.filters = {"au_set": "12", "emotion": "surprise"}
     assert browser.filters == {"au_set": "12"}
-    for order, weights in (("alike", (1, 0)), ("apart", (0, 1)), ("missed", (1, -1))):
-        control(browser, "order").value = order
-        key = browser.pairs[["motion_similarity", "emotion_separation"]] @ weights
-        assert (np.diff(key) <= 1e-12).all()
-        assert browser.pair == names(browser.pairs, 0)
 
 
-def test_verdicts_gate_faces_and_flows_are_those_of_the_pair(pairs):
-    full = PairBrowser(pairs, clips=CLIPS, **RECORDS)
+def test_verdicts_faces_and_flows_are_those_of_the_pair(pairs):
+    predictions = RECORDS["predictions"]
+    full = PairBrowser(pairs, clips=CLIPS, predictions=predictions)
     full.filters = {"au_set": "12"}
     row = full.selection.iloc[0]
-    for part in (f"{row['n_controls']} controls", "emotion branch", row["verdict"], "mean gate", *full.pair):
+    for part in (f"{row['n_controls']} controls", "emotion branch", row["verdict"], *full.pair):
         assert part in text(full)
     assert len(pictures(figures(full)[0])) == 3
     a, b = CLIPS.select(full.pair).flow
@@ -105,7 +101,7 @@ def test_verdicts_gate_faces_and_flows_are_those_of_the_pair(pairs):
     assert first["largest"] == pytest.approx(max(longest[0], longest[2]), rel=1e-5)
     gone = pairs["clip_b"].iloc[0]
     some = [name for name in CLIPS.table["clip_id"] if name != gone]
-    lacking = PairBrowser(pairs, clips=CLIPS.select(some), **{name: own.select(some) for name, own in RECORDS.items()})
+    lacking = PairBrowser(pairs, clips=CLIPS.select(some), predictions=predictions.select(some))
     assert f"{gone} is not among the clips" in lacking.stage.notes[0]
     for part in ("emotion scores", "not among the predictions", f"such as &#x27;{gone}&#x27;"):
         assert part in text(lacking)
@@ -170,25 +166,20 @@ def test_bookmarks_are_a_table_with_notes_and_a_link_that_saves_it(pairs):
     assert len(fresh.bookmarks) == 1
 
 
-def test_tables_without_verdicts_labels_or_pairs_are_named(browser, pairs, tmp_path):
+def test_tables_without_verdicts_labels_or_pairs_are_named(browser, pairs):
     assert "No clips were given" in browser.stage.notes[0]
     assert "no scores" in text(browser)
     plain = PairBrowser(confusable_pairs(CLIPS.table), clips=CLIPS)
     assert "medn.diagnose.rank_pairs" in text(plain)
     shown = {one.description for one in parts(plain, ipywidgets.Dropdown | ipywidgets.Checkbox)}
-    assert shown == {"AU set", "emotion", "order"}
-    assert [key for _, key in control(plain, "order").options] == ["ranked"]
+    assert shown == {"AU set", "emotion"}
     spoiled = pairs.assign(label_b=[None, *pairs["label_b"].iloc[1:]])
     some = PairBrowser(pd.concat([spoiled, pairs.iloc[1:4]]))
     assert (some.pair, len(some.pairs)) == (names(pairs, 1), len(pairs) - 1)
     assert "1 without a label" in text(some)
     none = pairs.iloc[:0].copy()
     none.attrs = {"none": "none here, because the AUs of all 9 clips are unknown"}
-    empty = PairBrowser(none)
-    assert "the AUs of all 9 clips are unknown" in text(empty)
-    assert not parts(empty, ipywidgets.Button | ipywidgets.Dropdown)
-    for act in (empty.next, empty.bookmark, lambda: empty.to_html(tmp_path / "x.html")):
-        with pytest.raises(ValueError, match="No confusable pairs"):
-            act()
+    with pytest.raises(ValueError, match=r"No confusable pairs: .* the AUs of all 9 clips are unknown"):
+        PairBrowser(none)
     with pytest.raises(ValueError, match=r"lacks clip_a, clip_b, label_a, label_b.*rank_pairs"):
         PairBrowser(CLIPS.table)

@@ -14,6 +14,7 @@ from page_contents import control, parts, text_of
 from sample_records import sample_clips, sample_embedding, sample_features, sample_history, sample_predictions
 
 from medn_lab import widgets
+from medn_lab.diagnose import selection_measures
 from medn_lab.records import Attribution, DecouplingReport, EvaluationSummary, LivePrediction
 from medn_lab.widgets import __all__ as NAMES
 from medn_lab.widgets.panel import LiveFigure
@@ -82,7 +83,7 @@ PANELS = {
     "PairBrowser": (
         lambda own: widgets.PairBrowser(pd.DataFrame([PAIR, PAIR | {"clip_a": ID}]), clips=own["clips"]),
         lambda w: (w.next(), w.bookmark(note="this")),
-        {"pair": (None, None, ("nobody", ID), ("", "")), "order": (None, None, "alike", "best"),
+        {"pair": (None, None, ("nobody", ID), ("", "")),
          "filters": (None, None, {"au_set": "99"}, {"mood": "x"}, {"verdict": "both right"}),
          "attributed": (None, None, True)},
     ),
@@ -162,10 +163,9 @@ def test_a_trait_equals_its_control_or_refuses_no_button_raises_and_close_frees_
 
 def test_close_stops_what_waits(records):
     async def leave():
-        explorer = widgets.BranchExplorer(**records)
-        explorer.branch_maps.hovered = 3
+        explorer = widgets.BranchExplorer(**records, measure=selection_measures(records["features"]))
         explorer.close()
-        await asyncio.sleep(0.3)
-        return explorer.clip_id
+        await asyncio.sleep(0.6)
+        return explorer.measures
 
-    assert asyncio.run(leave()) == ""
+    assert asyncio.run(leave()).empty

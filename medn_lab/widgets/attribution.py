@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import html
 import re
-import time
 from typing import Any
 
 import ipywidgets as widgets
 import pandas as pd
 import traitlets
 
-from medn_lab.records import Attribution, Clips, positions
+from medn_lab.records import Attribution, Clips
 from medn_lab.view.attribution import sanity_rows, verdict
 from medn_lab.view.rows import clip_moments, clip_row, describe, label_column
 from medn_lab.widgets.clip_view import ClipView
-from medn_lab.widgets.panel import Later, WrittenPanel, control, note, validates
-from medn_lab.widgets.selection import clips_to_compare
+from medn_lab.widgets.panel import WrittenPanel, clip_chooser, note, table_html, validates
 
-_MOST_LISTED = 2000  # a clip that is not listed can be typed
 _NO_EMOTION = re.compile(r"AU\d+|gate|norm of .*|.* from (motion|emotion)")
 _SHOWN = ("clip_id", "target", "method", "partner")
 _KEY = ["clip_id", "target", "method"]
-_SOON = 0.02  # seconds: a quick run of choices makes one map
 
 
 class AttributionViewer(WrittenPanel):
@@ -96,19 +91,27 @@ class AttributionViewer(WrittenPanel):
         _, row = clip_row(clips, first)
         self._clips, self._attribute = clips, attribute
         self._drawn: dict[str, str] = {}
-        self._compared = ""  # the clip whose partners are listed
-        self._soon = Later(self._choose, seconds=_SOON, pause=False)
-        self._heading, self._message = widgets.HTML(), widgets.HTML()
-        self._checks = widgets.HTML(layout={"min_width": "280px"})
-        self.view = ClipView(clips, size=360)
-        side = {"flex": "1 1 280px", "max_width": "460px", "margin": "0 0 0 14px"}
-        below = widgets.HBox([self.view, widgets.VBox([self._checks], layout=side)])
-        super().__init__([widgets.HBox(self._controls()), self._heading, self._message, below])
+        self._heading, self._message, self._checks = (widgets.HTML() for _ in range(3))
+        self.view = ClipView(clips, size=300)
+        hint = "Measure infidelity, sensitivity and the map of random weights; takes some seconds"
+        self._check = self._button("Check", "check", hint, self.check)
         self.observe(self._on_change, _SHOWN)
         emotion, usual = row.get(label_column(clips.table) or ""), "integrated_gradients"
         target = target or (emotion if emotion in attribute.targets else attribute.targets[0])
         method = method or (usual if usual in attribute.methods else attribute.methods[0])
         self.show(first, target=target, method=method)
+        emotions = [name for name in attribute.targets if not _NO_EMOTION.fullmatch(name)]
+        differences = [f"{a} - {b}" for a in emotions for b in emotions if a != b]
+        titles = [(name.replace("_", " "), name) for name in attribute.methods]
+        controls = {
+            "clip_id": clip_chooser("Clip", clips.table),
+            "target": widgets.Dropdown(description="Target", options=[*attribute.targets, *differences]),
+            "method": widgets.Dropdown(description="Method", options=titles),
+            "partner": clip_chooser("Compare with", clips.table),
+        }
+        bound = [self._bind(name, one) for name, one in controls.items()]
+        below = widgets.HBox([self.view, self._checks])
+        super().__init__([widgets.HBox([*bound, self._check]), self._heading, self._message, below])
         self.view.overlay = "attribution"
         if clips.frames is not None:
             self.view.frame = clip_moments(clips, first).apex or 0  # the map of the onset is empty
@@ -155,68 +158,19 @@ class AttributionViewer(WrittenPanel):
             The map with its checks.
         """
         self._say("Checking this map: deleted squares, noise, random weights ...")
-        begun = time.perf_counter()
         found = self._attribute.check(**self._wanted())
         self._put(found)
-        self._say(f"Checked in {time.perf_counter() - begun:.1f} s.")
+        self._say("This map is checked.")
         return found
 
     def _page(self) -> dict[str, Any]:
         found = self.attribution
         table = self._clips.select(found.table["clip_id"]).table
-        checks = pd.DataFrame(sanity_rows(found), columns=["check", "value", "how to read it"])
-        checks = checks.replace(r"<[^>]+>", "", regex=True)
-        text = f"{found.target} by {found.method.replace('_', ' ')}"
         return {
             "view": self.view, "table": table, "about": found,
-            "data": {"items": [(text, *table["clip_id"])]},
-            "tables": {"Sanity checks": checks, "Maps that were shown": self.selection},
+            "data": {"items": [(f"{found.target} by {found.method.replace('_', ' ')}", *table["clip_id"])]},
+            "tables": {"Sanity checks": self._sanity(), "Maps that were shown": self.selection},
         }  # fmt: skip
-
-    def _controls(self) -> list[widgets.Widget]:
-        targets, methods = self._attribute.targets, self._attribute.methods
-        emotions = [name for name in targets if not _NO_EMOTION.fullmatch(name)]
-        differences = [f"{a} - {b}" for a in emotions for b in emotions if a != b]
-        names = tuple(map(str, self._clips.table["clip_id"][:_MOST_LISTED]))
-        typed = {"placeholder": "type or choose", "continuous_update": False}
-        titles = [(name.replace("_", " "), name) for name in methods]
-        self._choices = {
-            "clip_id": control(widgets.Combobox, "Clip", width="220px", options=names, **typed),
-            "target": control(widgets.Dropdown, "Target", width="280px", options=[*targets, *differences]),
-            "method": control(widgets.Dropdown, "Method", width="220px", options=titles),
-            "partner": control(widgets.Dropdown, "Compare with", width="340px", options=[("no other clip", "")]),
-        }
-        for name, one in self._choices.items():
-            one.observe(lambda _, name=name: self._soon() if name in self._chosen() else None, "value")
-        hint = "Measure infidelity, sensitivity and the map of random weights; takes some seconds"
-        self._check = self._button("Check", "check", hint, self.check, width="92px", disabled=True)
-        return [*self._choices.values(), self._check]
-
-    def _values(self) -> dict[str, str | None]:
-        """The values of the controls; the target of a pair is a difference, which is not a choice of the list."""
-        return {name: None if name == "target" and self.partner else getattr(self, name) for name in _SHOWN}
-
-    def _chosen(self) -> dict[str, str]:
-        """What the controls name and is not shown."""
-        shown = self._values()
-        return {name: one.value for name, one in self._choices.items() if one.value not in (None, shown[name])}
-
-    def _choose(self) -> None:
-        if chosen := self._chosen():
-            self._try(lambda: self.show(**chosen))
-            self._fill()
-
-    def _fill(self) -> None:
-        """Set the controls to what is shown."""
-        if self.clip_id != self._compared:
-            self._compared = self.clip_id
-            others = clips_to_compare(self._clips.table, self.clip_id)
-            self._choices["partner"].options = [("no other clip", ""), *others]
-        for name, value in self._values().items():
-            try:
-                self._choices[name].value = value
-            except traitlets.TraitError:  # a partner that is not listed
-                self._choices[name].value = None
 
     @validates(*_SHOWN)
     def _can_be_shown(self, name: str, value: str) -> str:
@@ -230,7 +184,6 @@ class AttributionViewer(WrittenPanel):
 
     def _make(self, wanted: dict[str, str]) -> Attribution:
         """The map; ValueError where it cannot be made."""
-        positions(self._clips.table, [wanted["clip_id"], *filter(None, [wanted["partner"]])], owner="this viewer")
         before = self._message.value
         what = f"against {wanted['partner']}" if wanted["partner"] else f"of {wanted['target']}"
         self._say(f"Computing {wanted['method'].replace('_', ' ')} {what} ...")
@@ -241,22 +194,20 @@ class AttributionViewer(WrittenPanel):
 
     def _on_change(self, change: traitlets.Bunch) -> None:
         """Show the map of the traits."""
-        if self.partner and change.name in ("clip_id", "target"):
+        if change.name in ("clip_id", "target") and self.partner and self.partner == self._drawn["partner"]:
             self.partner = ""  # which draws
             return
         if self._wanted() == self._drawn:
             return
         self._drawn = self._wanted()
         found = self._make(self._drawn)
-        self._fill()
-        names = [self.clip_id, *filter(None, [self.partner])]
-        lines = "<br>".join(describe(clip_row(self._clips, name)[1]) for name in names)
-        self._heading.value = f"<div class='medn-line'>{lines}</div>"
         self._say("")
         self._put(found)
 
     def _put(self, found: Attribution) -> None:
         """Show a map: over the faces, its checks, and its row in the selection."""
+        lines = "<br>".join(describe(row) for _, row in self._clips.select(found.table["clip_id"]).table.iterrows())
+        self._heading.value = f"<div class='medn-line'>{lines}</div>"
         row: dict[str, Any] = {"clip_id": " | ".join(found.table["clip_id"]), "target": found.target}
         row |= {"method": found.method, "score": None if found.scores is None else float(found.scores[0])}
         rows = [*self.selection.to_dict("records"), row | {name: float(value) for name, value in found.sanity.items()}]
@@ -265,13 +216,13 @@ class AttributionViewer(WrittenPanel):
         self.view.give(kept=self._attribute.kept(self.clip_id), attribution=found)
         self.view.show(*found.table["clip_id"], restart=False)
         self._check.disabled = "randomised_threshold" in found.sanity
-        truth = self._clips.truth
-        of_flow = found.target if truth is not None and found.target in truth.aus else "AUs"
-        checks = "".join(
-            f"<tr title='{html.escape(reading, quote=True)}'><td class='medn-left'>{html.escape(name)}</td>"
-            f"<td class='medn-left' style='white-space:normal'>{value}</td></tr>"
-            for name, value, reading in sanity_rows(found, region_of_flow=of_flow)
-        )
         sentence, warn = verdict(found)
-        table = f"<table class='medn-table'>{checks}</table>{note(sentence, warn=warn)}"
+        sanity = self._sanity()
+        table = table_html(sanity, dict(zip(sanity, sanity, strict=True))) + note(sentence, warn=warn)
         self._checks.value = f"<div class='medn-title'>Sanity checks</div>{table}"
+
+    def _sanity(self) -> pd.DataFrame:
+        """The checks of the map that is shown: check, value, how to read it."""
+        truth, target = self._clips.truth, self.attribution.target
+        rows = sanity_rows(self.attribution, region_of_flow=target if truth and target in truth.aus else "AUs")
+        return pd.DataFrame(rows, columns=["check", "value", "how to read it"]).replace(r"<[^>]+>", "", regex=True)

@@ -10,9 +10,8 @@
 const MARGIN = 4, TOP = 24; // pixels around a map, whose axes have no unit
 const NEAR = 12; // pixels between the pointer and a point that it touches
 const STILL = 4; // pixels that a click may move
+const REST = 160; // milliseconds that the pointer rests on a point before the clip is sent
 const LIT_DIMS = 0.16;
-const GAP = 8;
-const HIGHEST = 322; // pixels of a map
 
 /** Paths of the markers, in radii. */
 const SHAPES = {
@@ -64,7 +63,7 @@ function render({ model, el }) {
   el.classList.add("medn-maps");
   const bar = element("div", "medn-maps-bar", el), row = element("div", "medn-maps-row", el);
   const legend = element("div", "medn-legend", el), tip = element("div", "medn-tip", el, { hidden: true });
-  let xy, styleOf, kept, lit, hidden, n, stamps = {}, version = 0, frame = 0, hovered = -1, tool = "lasso";
+  let xy, styleOf, kept, lit, hidden, n, stamps = {}, version = 0, frame = 0, hovered = -1, resting = 0, tool = "lasso";
   let outline = null; // while it is drawn
   const look = model.get("look");
   const send = (name, value) => {
@@ -163,10 +162,11 @@ function render({ model, el }) {
     if (k !== hovered) {
       hovered = k;
       soon();
-      send("hovered", k);
+      clearTimeout(resting);
+      resting = setTimeout(() => send("hovered", k), REST);
     }
-    tip.textContent = model.get("texts")[k] ?? "";
-    tip.hidden = !tip.textContent;
+    tip.innerHTML = model.get("texts")[k] ?? ""; // names from data are escaped in it
+    tip.hidden = k < 0;
     if (tip.hidden) return;
     const [x, y] = box(map).pixel(clip(map, k)), left = map.canvas.offsetLeft + x;
     const over = left + 14 + tip.offsetWidth > el.clientWidth;
@@ -200,7 +200,10 @@ function render({ model, el }) {
   const reset = map => { map.view = look.home[map.place]; soon(); };
   const clear = () => light([]);
   // Counted, so that a second click on a point is heard.
-  const click = k => { if (k >= 0) send("clicked", [k, model.get("clicked")[1] + 1]); };
+  const click = k => {
+    clearTimeout(resting); // the clip is sent already
+    if (k >= 0) send("clicked", [k, model.get("clicked")[1] + 1]);
+  };
   /** Hover the next point that is shown. */
   const walk = step => map => {
     for (let tried = 1, k = hovered; tried <= n; tried++) {
@@ -289,10 +292,11 @@ function render({ model, el }) {
   button("reset", "Show all points (0, or a double click)", () => maps.forEach(reset));
   button("clear", "Select nothing (Escape)", clear);
 
-  const toggle = (name, alone) => {
+  const toggle = (name, k, { shiftKey, ctrlKey, metaKey }) => {
+    if (ctrlKey || metaKey) return light([...styleOf.keys()].filter(row => styleOf[row] === k && shown(row)));
     const off = model.get("hidden"), others = model.get("styles").map(one => one.name).filter(one => one !== name);
     const isAlone = off.length === others.length && !off.includes(name);
-    if (alone) send("hidden", isAlone ? [] : others);
+    if (shiftKey) send("hidden", isAlone ? [] : others);
     else send("hidden", off.includes(name) ? off.filter(one => one !== name) : [...off, name]);
   };
   const listStyles = () => {
@@ -304,8 +308,8 @@ function render({ model, el }) {
     styles.forEach((style, k) => {
       if (!counts[k]) return;
       const entry = element("button", "medn-entry", legend, {
-        type: "button", title: "Hide or show this category; with shift, show only this category",
-        ariaPressed: !hidden.has(k), onclick: ({ shiftKey }) => toggle(style.name, shiftKey),
+        type: "button", title: "Hide or show this category; with shift, show it alone; with ctrl, select its clips",
+        ariaPressed: !hidden.has(k), onclick: event => toggle(style.name, k, event),
       });
       const { canvas } = stamp(style, 10, 2);
       canvas.style.height = "13px";
@@ -331,22 +335,14 @@ function render({ model, el }) {
   const grounds = ["style_of", "styles", "kept", "hidden", "legend_title"].map(name => [name, ground]);
   const events = [["lit", marks], ["rings", soon], ...grounds];
   for (const [name, act] of events) model.on(`change:${name}`, act);
-  const fit = () => {
-    const each = Math.floor((row.clientWidth - GAP * (maps.length - 1)) / maps.length);
-    for (const { canvas } of maps) {
-      canvas.style.width = `${each}px`;
-      canvas.style.height = `${Math.min(Math.max(Math.round(0.98 * each), 220), HIGHEST)}px`;
-    }
-    soon();
-  };
-  const watcher = new ResizeObserver(fit);
+  const watcher = new ResizeObserver(soon);
   watcher.observe(row);
   maps.forEach(listen);
   ground();
-  fit();
 
   return () => {
     watcher.disconnect();
+    clearTimeout(resting);
     cancelAnimationFrame(frame);
     for (const [name, act] of events) model.off(`change:${name}`, act);
     el.replaceChildren();

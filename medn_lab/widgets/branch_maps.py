@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,9 +30,10 @@ class BranchMaps(anywidget.AnyWidget):
     Attributes
     ----------
     lit : bytes
-        The selected rows as int32; set by a lasso (shift adds, alt takes away) and from here.
+        The selected rows as int32; set by a lasso (shift adds, alt takes away), by a click on a category of the legend
+        with ctrl, and from here.
     hovered : int
-        The row under the pointer, -1 where there is none.
+        The row on which the pointer rests, -1 where there is none.
     clicked : list of int
         The row that was clicked last, and how many clicks there were.
     hidden : list of str
@@ -79,26 +78,21 @@ class BranchMaps(anywidget.AnyWidget):
         """Light these rows in every map; none lights all."""
         self.lit = np.asarray(rows, dtype=np.int32).tobytes()
 
-    def keep(self, shown: np.ndarray) -> None:
-        """Draw these points alone, (n,) of bool; the others cannot be pointed at or selected."""
-        self.kept = np.asarray(shown, dtype=np.uint8).tobytes()
-
     def paint(self, colours: Colouring) -> None:
         """Colour all points and write the legend; what is lit stays lit, and no category is hidden."""
         with self.hold_sync():
-            self.hidden = []
-            self.styles, self.style_of = categories(colours)
-            self.legend_title = colours.title
-            lines = (re.sub(r"</?b>", "", text).replace("<br>", "\n") for text in colours.named(self._texts))
-            self.texts = [html.unescape(text) for text in lines]
+            self.hidden, self.texts = [], list(colours.named(self._texts))
+            for name, value in painted(colours).items():
+                setattr(self, name, value)
 
     def ring(self, rows: Sequence[int]) -> None:
         """Put a ring around a clip, and one around its partner, in every map."""
         self.rings = [[int(row), colour] for row, colour in zip(rows, (theme.RING, theme.PARTNER_RING), strict=False)]
 
 
-def categories(colours: Colouring) -> tuple[list[dict[str, str]], bytes]:
-    """The legend's categories as the page draws them, and the category of each clip as uint8."""
+def painted(colours: Colouring) -> dict[str, Any]:
+    """The legend as the page draws it: its title, its categories, and the category of each clip as uint8."""
     place = {name: number for number, name in enumerate(colours.styles)}
     styles = [{"name": name, "colour": colour, "symbol": symbol} for name, (colour, symbol) in colours.styles.items()]
-    return styles, np.asarray([place[name] for name in colours.values], dtype=np.uint8).tobytes()
+    style_of = np.asarray([place[name] for name in colours.values], dtype=np.uint8).tobytes()
+    return {"legend_title": colours.title, "styles": styles, "style_of": style_of}

@@ -10,9 +10,6 @@
  * }} Face  `arrows` are x, y, dx, dy of the mean motion of a cell, in pixels of the flow
  */
 
-const SPEEDS = [["real time", 1], ...[2, 4, 8, 16, 32].map(part => [`1/${part}`, 1 / part])];
-const CHOICES = { kept: ["keep_rates", "keep_rate"], attribution: ["parts", "attributed"] }; // the options, the choice
-const TITLES = { frames: "each frame", flow: "the flow" };
 const SHORTEST = 25; // milliseconds a frame
 const TELL = 150; // milliseconds between two messages to the kernel while a clip plays
 const MOST_KEPT = 64; // fields by which frames were pushed
@@ -102,14 +99,8 @@ function render({ model, el }) {
   });
   const factor = element("span", "medn-factor", magnify.parentElement);
   const speed = labelled("speed", "select", "speed", { onchange: () => set("speed", +speed.value) });
-  speed.append(...SPEEDS.map(one => new Option(...one)));
+  speed.append(...[1, 2, 4, 8, 16, 32].map(part => new Option(part === 1 ? "real time" : `1/${part}`, 1 / part)));
   const loop = labelled("loop", "input", "loop", { type: "checkbox", onchange: () => set("loop", loop.checked) });
-  const which = element("select", "medn-which", null, {
-    onchange: () => {
-      const [list, trait] = CHOICES[model.get("overlay")];
-      set(trait, model.get(list)[which.selectedIndex]);
-    },
-  });
   const pick = place => { if (timer) set("playing", false); show(place, true); };
   slider.oninput = () => pick(+slider.value);
   el.addEventListener("keydown", event => event.stopPropagation()); // not Lab's keys
@@ -143,15 +134,14 @@ function render({ model, el }) {
 
   const fillControls = () => {
     const choices = model.get("overlays");
-    overlays.replaceChildren(...choices.map(([key, textContent, title]) => element("button", "medn-tool", null, {
-      type: "button", textContent, title, ariaPressed: key === model.get("overlay"), onclick: () => set("overlay", key),
-    })));
+    overlays.replaceChildren(...choices.map(([overlay, textContent, title, more]) => {
+      const traits = Object.entries({ overlay, ...more });
+      return element("button", "medn-tool", null, {
+        type: "button", textContent, title, ariaPressed: traits.every(([name, value]) => model.get(name) === value),
+        onclick: () => traits.forEach(one => set(...one)),
+      });
+    }));
     overlays.hidden = choices.length < 2 || !faces.length;
-    const [list, trait] = CHOICES[model.get("overlay")] ?? [], options = list ? model.get(list) : [];
-    const title = value => TITLES[value] ?? (list === "keep_rates" ? `keep rate ${value}` : value);
-    which.replaceChildren(...options.map(value => new Option(title(value), value)));
-    which.value = model.get(trait ?? "attributed");
-    if (options.length > 1) overlays.append(which);
     speed.value = model.get("speed");
     loop.checked = model.get("loop");
     magnify.value = model.get("magnify");
@@ -180,6 +170,8 @@ function render({ model, el }) {
     out.data.set(out.data.map((value, k) => onset[k] + factor * (value - onset[k])));
   };
 
+  /** The cell of a grid over the face in which a pixel lies. */
+  const cellAt = (x, y, out, width, height) => (y * height / out.height | 0) * width + (x * width / out.width | 0);
   const grey = (data, k) => (data[k] + data[k + 1] + data[k + 2]) / 3;
   const mix = (data, k, ground, colour, cover) => {
     for (let c = 0; c < 3; c++) data[k + c] = ground * (1 - cover) + colour[c] * cover;
@@ -199,15 +191,13 @@ function render({ model, el }) {
     kept({ out }, { grid, mask }) {
       const kept = typed(Uint8Array, mask);
       eachPixel(out, (x, y, k) => {
-        const cell = (y * grid / out.height | 0) * grid + (x * grid / out.width | 0);
-        if (!kept[cell]) out.data.fill(14 + 0.32 * grey(out.data, k), k, k + 3);
+        if (!kept[cellAt(x, y, out, grid, grid)]) out.data.fill(14 + 0.32 * grey(out.data, k), k, k + 3);
       });
     },
     attribution({ out }, { data, width, height }, place) {
       const values = typed(Int8Array, data), first = values.length > width * height ? place * width * height : 0;
       eachPixel(out, (x, y, k) => {
-        const cell = (y * height / out.height | 0) * width + (x * width / out.width | 0);
-        const share = values[first + cell] / 127;
+        const share = values[first + cellAt(x, y, out, width, height)] / 127;
         mix(out.data, k, 60 + 0.72 * grey(out.data, k), share >= 0 ? FOR : AGAINST, 0.9 * Math.abs(share) ** 0.7);
       });
     },
@@ -286,7 +276,6 @@ function render({ model, el }) {
     const { width: w, height: h } = packed, ratio = model.get("size") / Math.max(w, h);
     const [width, height] = [w, h].map(side => Math.round(side * ratio));
     const canvas = element("canvas", "medn-face-canvas", null, { width, height, role: "img", ariaLabel: "clip" });
-    canvas.style.width = `${width}px`;
     const file = packed.frames && new Blob([typed(Uint8Array, packed.frames)], { type: "image/webp" });
     const strip = file && await createImageBitmap(file), push = field(packed.push), moved = new Map();
     const pen = new OffscreenCanvas(w, h * packed.count).getContext("2d");

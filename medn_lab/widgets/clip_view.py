@@ -17,14 +17,12 @@ from medn_lab.view import images
 from medn_lab.view.attribution import mapped_clip, sanity_lines
 from medn_lab.view.clips import cover_text
 from medn_lab.view.rows import clip_moments, clip_row, describe, shown_frames
-from medn_lab.widgets.panel import Later, WrittenPanel, clip_headings, control, note, score_rows, validates
+from medn_lab.widgets.panel import Later, WrittenPanel, clip_chooser, clip_headings, note, score_rows, validates
 
 _HERE = Path(__file__).parent
 _PARTS = {"frames": "this frame", "all frames": "all frames after the onset", "flow": "the flow, onset to apex"}
-_CHOICES = {"keep_rate": "keep_rates", "attributed": "parts"}
 _OF_KEPT = "The positions of the face that the emotion branch kept, one keep rate at a time"
 _OF_ATTRIBUTION = "What the target depends on; the colours are explained below the faces"
-MOST_NAMES = 400  # of a list of clips; of more clips a name is typed, as long lists are slow
 PAGE_FACE = 128  # pixels: the longer side of a face of the viewing copy in a written page
 _COLOURS = images.magnitude_colours(np.linspace(0, 1, 256)).round().astype(int).tolist()
 _LONGEST = 16383  # pixels: the side that a WebP file can have
@@ -84,7 +82,7 @@ class ClipView(anywidget.AnyWidget):
     playing = traitlets.Bool(False).tag(sync=True)
     loop = traitlets.Bool(True).tag(sync=True)
     speed = traitlets.Enum([1 / part for part in (1, 2, 4, 8, 16, 32)], 0.125).tag(sync=True)
-    magnify = traitlets.Float(1.0).tag(sync=True)
+    magnify = traitlets.Float(1.0, min=1.0, max=images.MOST).tag(sync=True)
     overlay = traitlets.Unicode("none").tag(sync=True)
     keep_rate = traitlets.Float(1.0).tag(sync=True)
     attributed = traitlets.Unicode("frames").tag(sync=True)
@@ -115,20 +113,21 @@ class ClipView(anywidget.AnyWidget):
         self._ids = set() if clips is None else set(clips.table["clip_id"])
         self._kept, self._attribution = kept, attribution
         flows = clips is not None and len(clips) > 0 and images.motion_field(clips, 0)[0] is not None
-        overlays = [
-            (clips is not None and clips.frames is not None, "none", "none", "The face alone"),
-            (flows, "arrows", "flow arrows", "Direction and length of the motion"),
-            (flows, "magnitude", "flow length", "Length of the motion"),
-            (kept is not None, "kept", "kept tokens", _OF_KEPT),
-            (attribution is not None, "attribution", "attribution", _OF_ATTRIBUTION),
-        ]
-        there = [name for is_there, name, *_ in overlays if is_there]
         rates = [] if kept is None else [float(rate) for rate in kept.keep_rates]
         heats = {} if attribution is None else {"frames": attribution.frames, "flow": attribution.flow}
         parts = [part for part in _PARTS if heats.get(part.removeprefix("all ")) is not None]
+        overlays: list[tuple[str, str, str, dict[str, Any]]] = []
+        if clips is not None and clips.frames is not None:
+            overlays.append(("none", "none", "The face alone", {}))
+        if flows:
+            overlays.append(("arrows", "flow arrows", "Direction and length of the motion", {}))
+            overlays.append(("magnitude", "flow length", "Length of the motion", {}))
+        overlays += [("kept", f"kept tokens: {rate:g}", _OF_KEPT, {"keep_rate": rate}) for rate in rates]
+        overlays += [("attribution", f"attribution: {part}", _OF_ATTRIBUTION, {"attributed": part}) for part in parts]
+        there = [name for name, *_ in overlays]
         first = next((name for name in ("none", "magnitude", *there) if name in there), "none")
         with self.hold_sync():
-            self.overlays = [words for is_there, *words in overlays if is_there]
+            self.overlays = overlays
             self.keep_rates, self.parts = rates, parts
             self.overlay = self.overlay if self.overlay in there else first
             self.keep_rate = self.keep_rate if self.keep_rate in rates else (*rates, 1.0)[0]
@@ -180,31 +179,27 @@ class ClipView(anywidget.AnyWidget):
         if clips is None or clip_id not in self._ids:
             return {}
         shown = shown_frames(clips, clip_row(clips, clip_id)[0])[0]
-        large = None if shown is None or max(shown.shape[1:3]) <= PAGE_FACE else shown
-        (face,) = self._faces(clips, [clip_id], halved=True, quality=80 if large is None else None)
-        if large is not None:
-            face |= _strip(np.stack([images.enlarge(one, PAGE_FACE) for one in large]), quality=70)
+        (face,) = self._faces(clips, [clip_id], halved=True, quality=80)
+        if shown is not None and max(shown.shape[1:3]) > PAGE_FACE:
+            face |= _strip(shown, quality=70, longest=PAGE_FACE)
         moments, interval = _timing(clips, clip_id)
         return {"face": face, "moments": moments, "interval": interval}
 
-    @validates("frame", "magnify", "overlay", "keep_rate", "attributed")
+    @validates("frame", "overlay", "keep_rate", "attributed")
     def _check(self, name: str, value: Any) -> Any:
-        if name in ("frame", "magnify"):
-            low, high = (1, self.most) if name == "magnify" else (0, max(len(self.moments) - 1, 0))
-            if not low <= value <= high:
-                raise ValueError(f"{name} must lie between {low:g} and {high:g} here; it cannot be {value:g}")
-            return value
-        there = [key for key, *_ in self.overlays] if name == "overlay" else getattr(self, _CHOICES[name])
-        there = there or [self.trait_defaults(name)]
-        if value not in there:
+        known = {
+            "frame": range(max(len(self.moments), 1)), "overlay": [key for key, *_ in self.overlays] or ["none"],
+            "keep_rate": self.keep_rates or [1.0], "attributed": self.parts or ["frames"],
+        }[name]  # fmt: skip
+        if value not in known:
             more = "; give kept=medn.diagnose.kept_tokens(model, clips)" if value == "kept" else ""
-            raise ValueError(f"there is no {name} {value!r} here; there are {', '.join(map(str, there))}{more}")
+            raise ValueError(f"there is no {name} {value!r} here; there are {', '.join(map(str, known))}{more}")
         return value
 
     def _faces(
-        self, clips: Clips, clip_ids: list[str], *, halved: bool = False, quality: int | None = 92
+        self, clips: Clips, clip_ids: list[str], *, halved: bool = False, quality: int = 92
     ) -> list[dict[str, Any]]:
-        """What the page draws of some clips, on common scales; their frames are left out where `quality` is None."""
+        """What the page draws of some clips, on common scales."""
         places = [clip_row(clips, clip_id)[0] for clip_id in clip_ids]
         flows = [images.motion_field(clips, place)[0] for place in places]
         if halved:  # in pixels of the smaller grid
@@ -235,7 +230,7 @@ class ClipView(anywidget.AnyWidget):
                 }
             if clips.frames is not None:
                 frames = np.asarray(clips.frames[place])
-                face |= {"count": len(frames)} | ({} if quality is None else _strip(frames, quality=quality))
+                face |= {"count": len(frames)} | _strip(frames, quality=quality)
                 if flow is not None:
                     face["push"] = _packed(images.steady(flow))
                     face["course"] = images.time_course(frames, clip_moments(clips, clip_id).apex, flow=flow).tolist()
@@ -260,28 +255,28 @@ class ClipView(anywidget.AnyWidget):
 
     def _heats(self, clips: Clips, clip_ids: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
         """The maps of the attribution of each clip that has some, by input and in common colours."""
-        maps, mapped, found = self._attribution, {}, dict[str, dict[str, dict[str, Any]]]()
+        maps, found = self._attribution, dict[str, dict[str, dict[str, Any]]]()
         if maps is None:
             return found
-        for row, clip_id in enumerate(maps.table["clip_id"]):
-            if clip_id not in clip_ids:
-                continue
-            one = mapped_clip(maps, row)
-            parts = {"frames": one.frames, "all frames": one.summed("frames"), "flow": one.flow}
-            if clips.frames is not None and one.frames is not None and len(one.frames) != clips.frames.shape[1]:
-                del parts["frames"]  # of another number of frames
-            mapped[clip_id] = one, {part: heat for part, heat in parts.items() if heat is not None}
-        for clip_id, (one, own) in mapped.items():
-            for part, heat in own.items():
-                largest = images.full_colour(*[others[part] for _, others in mapped.values() if part in others])
-                packed = np.clip(np.round(127 * heat / (largest or 1.0)), -127, 127).astype(np.int8)
-                colours = "red raises it, blue lowers it"
+        rows, count = enumerate(maps.table["clip_id"]), None if clips.frames is None else clips.frames.shape[1]
+        mapped = {clip_id: mapped_clip(maps, row) for row, clip_id in rows if clip_id in clip_ids}
+        for part, words in _PARTS.items():
+            heats = {
+                clip_id: one.frames if part == "frames" else one.summed(part.removeprefix("all "))
+                for clip_id, one in mapped.items()
+                if part != "frames" or count is None or one.frames is None or len(one.frames) == count
+            }
+            heats = {clip_id: heat for clip_id, heat in heats.items() if heat is not None}
+            largest = images.full_colour(*heats.values())
+            for clip_id, heat in heats.items():
+                one, colours = mapped[clip_id], "red raises it, blue lowers it"
                 if part != "flow" and not one.signed:
                     colours = "red is positive, blue is negative, and both cancel in the sum of a frame"
+                packed = np.clip(np.round(127 * heat / (largest or 1.0)), -127, 127).astype(np.int8)
                 found.setdefault(clip_id, {})[part] = {
                     "data": packed.tobytes(), "height": heat.shape[-2], "width": heat.shape[-1], "signed": one.signed,
                     "course": one.course.tolist() if part == "frames" and one.course is not None else [],
-                    "text": f"{maps.target} by {maps.method.replace('_', ' ')}, {_PARTS[part]}: {colours}; full colour"
+                    "text": f"{maps.target} by {maps.method.replace('_', ' ')}, {words}: {colours}; full colour"
                     f" is ±{largest:.2g} per pixel.",
                 }  # fmt: skip
         return found
@@ -295,9 +290,9 @@ def _timing(clips: Clips, clip_id: str) -> tuple[list[dict[str, str]], float]:
     return named, _INTERVAL if times is None else float(np.diff(times).mean())
 
 
-def _strip(frames: np.ndarray, *, quality: int = 92) -> dict[str, Any]:
+def _strip(frames: np.ndarray, *, quality: int = 92, longest: int = _LONGEST) -> dict[str, Any]:
     """The frames (t, h, w, 3) of a clip one below the other as a WebP picture, and the size of one."""
-    most = _LONGEST // len(frames)
+    most = min(longest, _LONGEST // len(frames))
     if max(frames.shape[1:3]) > most:
         frames = np.stack([images.enlarge(frame, most) for frame in frames])
     height, width = frames.shape[1:3]
@@ -365,7 +360,6 @@ class ClipPlayer(WrittenPanel):
     """
 
     clip_id = traitlets.Unicode()
-    _of_view = ("frame", "playing", "loop", "speed", "magnify", "overlay", "keep_rate", "attributed")
 
     def __init__(
         self, clips: Clips, *, clip_id: str | None = None, kept: KeptTokens | None = None,
@@ -373,26 +367,16 @@ class ClipPlayer(WrittenPanel):
     ) -> None:  # fmt: skip
         if not len(clips):
             raise ValueError("there are no clips to play: the record is empty")
-        names = list(map(str, clips.table["clip_id"]))
         self._clips, lines = clips, [] if attribution is None else sanity_lines(attribution)
-        shown = "".join(note(line, escape=False) for line in lines)
         self.view = ClipView(clips, kept=kept, attribution=attribution, magnify=magnify)
-        self._heading, self._message, checks = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        traitlets.dlink((self.view, "overlay"), (checks, "value"), lambda name: shown * (name == "attribution"))
-        self.clip_id = names[0] if clip_id is None else str(clip_id)
-        typed = {"continuous_update": False, "placeholder": "type a name"} if len(names) > MOST_NAMES else {}
-        kind, hint = widgets.Combobox if typed else widgets.Dropdown, f"Any of {len(names)} clips"
-        chooser = control(kind, "clip", options=names[:MOST_NAMES], tooltip=hint, **typed)
-        look = {"flex": "1 1 240px", "max_width": "560px", "margin": "0 0 0 18px"}
-        side = widgets.VBox([self._heading, self._bind("clip_id", chooser), self._message, checks], layout=look)
+        self._heading, self._message = widgets.HTML(), widgets.HTML()
+        checks = widgets.HTML("".join(note(line, escape=False) for line in lines))
+        self.clip_id = str(clips.table["clip_id"].iloc[0] if clip_id is None else clip_id)
+        chooser = self._bind("clip_id", clip_chooser("clip", clips.table))
+        side = widgets.VBox([self._heading, chooser, self._message, checks])
         super().__init__([widgets.HBox([self.view, side])])
         self.observe(lambda _: self._show_clip(), "clip_id")
         self._show_clip()
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in self._of_view:
-            raise AttributeError(f"a player has no {name}; set player.view.{name}")
-        super().__setattr__(name, value)
 
     def show(self, clip_id: str) -> None:
         """Show this clip from its onset.
@@ -460,10 +444,10 @@ class ClipPair:
         self._names, self._hints = names, hints
         self.view = ClipView(clips, size=200, magnify=magnify, playing=True)
         self.message = widgets.HTML()
-        self.cards = [widgets.HTML(layout={"flex": "1 1 170px", "min_width": "0"}) for _ in range(2)]
-        middle = widgets.VBox([self.view, self.message], layout={"width": "420px", "margin": "0 8px"})
-        look = {"margin": "6px 0 0 0", "min_height": "" if clips is None else "320px"}
-        self.widget = widgets.HBox([self.cards[0], middle, self.cards[1]], layout=look)
+        self.cards = [widgets.HTML(), widgets.HTML()]
+        middle, height = widgets.VBox([self.view, self.message]), "" if clips is None else "320px"
+        self.widget = widgets.HBox([self.cards[0], middle, self.cards[1]], layout={"min_height": height})
+        self.widget.add_class("medn-pair")
         self.show()
 
     def show(self, *clip_ids: str) -> None:
@@ -475,4 +459,3 @@ class ClipPair:
                 text = clip_headings(self._rows.loc[[clip_id]])[0] + score_rows(self._predictions, clip_id)
             card.value = f"<div class='medn-card'>{note(name)}{text}</div>"
         self.view.show(*clip_ids)
-        self.view.layout.display = "" if clip_ids else "none"

@@ -18,7 +18,7 @@ from medn_lab.records import DecouplingReport
 from medn_lab.view.decoupling import TITLES, explain_row, plot_decoupling
 from medn_lab.view.marks import empty_sheet
 from medn_lab.view.theme import RING
-from medn_lab.widgets.panel import LiveFigure, Panel, control, note, validates
+from medn_lab.widgets.panel import LiveFigure, Panel, note, validates
 
 MOST_TICKED = 5  # models that are shown at first
 
@@ -91,30 +91,29 @@ class DecouplingPanel(Panel):
 
         def tick_box(name: str) -> Any:
             def ticked(on: bool) -> list[str]:
-                """A model that comes back is the last one."""
-                return [one for one in self.models if on or one != name] + [name] * (on and name not in self.models)
+                return [one for one in reports.models if (on if one == name else one in self.models)]
 
-            box = control(widgets.Checkbox, name, indent=False, margin="0 14px 0 0", tooltip=f"Show {name}")
+            box = widgets.Checkbox(description=name, indent=False, tooltip=f"Show {name}")
             return self._bind("models", box, to_control=lambda models: name in models, to_trait=ticked)
 
         named = [(one.replace("_", " "), one) for one in families]
-        kinds = control(widgets.ToggleButtons, options=named, tooltips=families, style={"button_width": "auto"})
+        kinds = widgets.ToggleButtons(options=named, tooltips=families)
         titles = [f"given {one.replace('aus', 'AU set')}" if one else "as they are" for one in givens]
         hint, listed = "Unchanged, or minus the means of a factor", list(zip(titles, givens, strict=True))
         choices = {
-            "given": control(widgets.Dropdown, "Features", width="230px", tooltip=hint, options=listed),
-            "each_au": control(widgets.Checkbox, "each AU", indent=False, tooltip="Show each AU below the mean"),
+            "given": widgets.Dropdown(description="Features", tooltip=hint, options=listed),
+            "each_au": widgets.Checkbox(description="each AU", indent=False, tooltip="Show each AU below the mean"),
         }
         self._choices = {name: self._bind(name, one) for name, one in choices.items()}
         hint = "The row that is explained below; or click a value"
-        self._rows = control(widgets.Dropdown, "Row", width="99%", options=[("choose a row", -1)], tooltip=hint)
+        self._rows = widgets.Dropdown(description="Row", options=[("choose a row", -1)], tooltip=hint)
         self._bind(
             "row", self._rows, to_control=lambda row: -1 if row is None else row,
             to_trait=lambda row: None if row == -1 else row,
         )  # fmt: skip
-        self._message, self._figure = widgets.HTML(layout={"min_height": "66px"}), LiveFigure(go.Figure())
+        self._message, self._figure = widgets.HTML(), LiveFigure(go.Figure())
         self._figure.on_click(self._on_click)
-        top = widgets.HBox([widgets.HTML("Models"), *map(tick_box, reports.models)], layout={"align_items": "center"})
+        top = widgets.HBox([widgets.HTML("Models"), *map(tick_box, reports.models)])
         choice = widgets.HBox([self._bind("family", kinds), *self._choices.values()])
         super().__init__([top, choice, self._figure, self._rows, self._message])
         self._draw()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
@@ -11,14 +10,14 @@ import numpy as np
 import pandas as pd
 import traitlets
 
-from medn_lab.records import Clips, EvaluationSummary, Predictions, positions
+from medn_lab.records import Clips, EvaluationSummary, positions
 from medn_lab.view import theme
 from medn_lab.view.answers import UNLABELLED, confusion_cells
 from medn_lab.view.evaluation import plot_evaluation
 from medn_lab.view.marks import counted
 from medn_lab.view.rows import au_set_texts, persons
 from medn_lab.widgets.clip_view import ClipPair
-from medn_lab.widgets.panel import LiveFigure, Panel, control, note, table_html, validates
+from medn_lab.widgets.panel import LiveFigure, Panel, note, table_html, validates
 
 MOST_LISTED = 400  # clips in the list; a browser is slow with many more
 _TABLES = {
@@ -43,8 +42,8 @@ class EvaluationPanel(Panel):
 
     Parameters
     ----------
-    summary : EvaluationSummary or Predictions
-        ``medn.evaluate.evaluation_summary(predictions)``; Predictions alone have no scores, tables and intervals.
+    summary : EvaluationSummary
+        ``medn.evaluate.evaluation_summary(predictions)``.
     clips : Clips or None
         What plays.
     magnify : float
@@ -69,8 +68,9 @@ class EvaluationPanel(Panel):
 
     Examples
     --------
+    >>> from medn_lab.records import Predictions
     >>> table = pd.DataFrame({"clip_id": list("abcd"), "subject": list("1122"), "label": list("xyxy")})
-    >>> panel = EvaluationPanel(Predictions(np.eye(2)[[0, 1, 0, 0]], table, ("x", "y")))
+    >>> panel = EvaluationPanel(EvaluationSummary(Predictions(np.eye(2)[[0, 1, 0, 0]], table, ("x", "y"))))
     >>> panel.select("y", "x")["clip_id"].tolist()
     ['d']
     """
@@ -82,11 +82,7 @@ class EvaluationPanel(Panel):
     clip_id = traitlets.Unicode("")
     _chosen: tuple[str, str, bool] | None = None
 
-    def __init__(
-        self, summary: EvaluationSummary | Predictions, *, clips: Clips | None = None, magnify: float = 6.0
-    ) -> None:
-        missing = "No scores: give medn.evaluate.evaluation_summary(predictions)."
-        summary = EvaluationSummary(summary, notes=(missing,)) if isinstance(summary, Predictions) else summary
+    def __init__(self, summary: EvaluationSummary, *, clips: Clips | None = None, magnify: float = 6.0) -> None:
         predictions = summary.predictions
         if not len(predictions):
             raise ValueError("there are no clips to show: the predictions are empty")
@@ -101,31 +97,24 @@ class EvaluationPanel(Panel):
             "label": [chances[k, place[name]] if name in place else np.nan for k, name in enumerate(known)],
             "predicted": chances.max(axis=1),
         }).sort_values(["predicted", "clip_id"], ascending=[False, True])  # fmt: skip
-        hints = ("There are no clips in this cell.", "")
-        self._pair = ClipPair(predictions.table, clips=clips, predictions=predictions, magnify=magnify, hints=hints)
+        self._pair = ClipPair(predictions.table, clips=clips, predictions=predictions, magnify=magnify)
         figure = plot_evaluation(summary).update_layout(width=None)
         figure.add_shape(type="rect", name="chosen", xref="x", yref="y", line={"color": theme.RING, "width": 3})
         self._figure = LiveFigure(figure)
         self._figure.on_click(self._on_cell)
         true, predicted = ([("all", ""), *zip(names, names, strict=True)] for names in self._classes.values())
         choices = {
-            "true": control(widgets.Dropdown, "true", width="200px", options=true),
-            "predicted": control(widgets.Dropdown, "predicted", width="220px", options=predicted),
-            "mistakes": control(widgets.ToggleButton, "mistakes only", width="130px", icon="times"),
+            "true": widgets.Dropdown(description="true", options=true),
+            "predicted": widgets.Dropdown(description="predicted", options=predicted),
+            "mistakes": widgets.ToggleButton(description="mistakes only", icon="times"),
         }
-        self._message, self._head = widgets.HTML(), widgets.HTML()
-        self._list = widgets.Select(rows=12, layout={"width": "calc(100% - 6px)"}, tooltip="The clip that plays")
+        self._message, self._table = widgets.HTML(), widgets.HTML()
+        self._list = widgets.Select(rows=12, tooltip="The clip that plays")
         self._list.add_class("medn-listed")
-        steps = [
-            self._button("", f"step-{way}", f"The {what} clip of the list", partial(self._step, by), width="40px")
-            for way, what, by in (("backward", "previous", -1), ("forward", "next", 1))
-        ]
-        look = {"flex": "1 1 400px", "min_width": "300px"}
-        left = widgets.VBox([self._head, self._list, widgets.HBox(steps)], layout=look)
-        self._pair.widget.layout.flex, self._pair.cards[1].layout.display = "2 1 620px", "none"
-        names = list(_TABLES)
-        tables = control(widgets.ToggleButtons, options=names, tooltips=names, style={"button_width": "80px"})
-        self._table = widgets.HTML(layout={"max_height": "252px", "overflow": "auto", "margin": "4px 0"})
+        back = self._button("previous", "step-backward", "The clip before this one in the list", lambda: self._step(-1))
+        forward = self._button("next", "step-forward", "The clip after this one in the list", lambda: self._step(1))
+        left = widgets.VBox([self._message, self._list, widgets.HBox([back, forward])])
+        tables = widgets.ToggleButtons(options=list(_TABLES), tooltips=list(_TABLES))
         bound = [self._bind(name, one) for name, one in choices.items()]
         self._bind(
             "clip_id", self._list,
@@ -133,8 +122,7 @@ class EvaluationPanel(Panel):
             to_trait=lambda name: name or (self.clip_id if self._list.options else ""),
         )  # fmt: skip
         super().__init__([
-            self._figure, widgets.HBox(bound), self._message,
-            widgets.HBox([left, self._pair.widget], layout={"width": "100%"}), tables, self._table,
+            self._figure, widgets.HBox(bound), widgets.HBox([left, self._pair.widget]), tables, self._table,
             widgets.HTML("".join(map(note, summary.notes))),
         ])  # fmt: skip
         self.observe(lambda _: self._choose(), list(choices))
@@ -198,10 +186,10 @@ class EvaluationPanel(Panel):
         if subjects := rows["subject"].nunique():
             parts.append(counted(subjects, "subject"))
         parts += [html.escape(f"{name}: {n}") for name, n in rows.sort_index()["au_set"].value_counts().head(4).items()]
-        self._message.value = f"<div class='medn-line'>{' · '.join(parts)}</div>"
         listed = rows.head(MOST_LISTED)
         more = f"the first {MOST_LISTED} of {len(rows):,} clips: " if len(rows) > MOST_LISTED else ""
-        self._head.value = note(f"{more}clip · scores of label and prediction · AUs")
+        columns = note(f"{more}clip · scores of label and prediction · AUs")
+        self._message.value = f"<div class='medn-line'>{' · '.join(parts)}</div>{columns}"
         self._list.options = [
             (f"{clip} · {label:.0%} {predicted:.0%} · {aus}".replace("nan%", "–"), clip)
             for clip, aus, label, predicted in listed.drop(columns="subject").itertuples(index=False)
@@ -211,9 +199,8 @@ class EvaluationPanel(Panel):
         self.set_trait("selection", self._frame[inside])
 
     def _step(self, by: int) -> None:
-        place = (-1 if self._list.index is None else self._list.index) + by
-        if 0 <= place < len(self._list.options):
-            self._list.index = place
+        if n := len(self._list.options):
+            self._list.index = ((-1 if self._list.index is None else self._list.index) + by) % n
 
     def _draw_table(self, name: str) -> None:
         table = getattr(self._summary, name.lower())

@@ -16,15 +16,13 @@ from medn_lab.view import theme
 from medn_lab.view.maps import CAUTION, joined_table, map_names, params_line
 from medn_lab.view.rows import colour_choices, colouring, hover_texts, label_column
 from medn_lab.widgets import selection
-from medn_lab.widgets.branch_maps import BranchMaps, categories
+from medn_lab.widgets.branch_maps import BranchMaps, painted
 from medn_lab.widgets.clip_view import ClipPair
-from medn_lab.widgets.panel import Later, WrittenPanel, control, note, state_of, validates
+from medn_lab.widgets.panel import Later, WrittenPanel, clip_chooser, note, state_of, validates
 
-_DWELL = 0.16  # seconds that the pointer rests on a point before its clip plays
 _BREATH = 0.4  # seconds before the first measure: a page that draws thousands of points needs the processor more
 _BETWEEN = 0.02  # seconds between two measures, in which messages of the page are taken up
 _MOST_MAPS = 3
-_MOST_NAMES = 2000
 _NO_MEASURE = "Give measure=medn.diagnose.selection_measures(features) to see dependence and leakage here."
 _HINTS = "The clip under the pointer plays here.", "“Confusable partner”: the same AU set, another emotion."
 
@@ -125,14 +123,13 @@ class BranchExplorer(WrittenPanel):
         self._measured = widgets.HTML(note(_NO_MEASURE))
         self._found = {"every": pd.DataFrame(), "own": pd.DataFrame()}
         self._all_left: Iterator[bool] = iter(())
-        self._show_soon = Later(self.show, seconds=_DWELL)
         self._begin, self._go_on = (Later(self._step, seconds=seconds) for seconds in (_BREATH, _BETWEEN))
         column, classes = label_column(table), table.attrs.get("classes")
         strange = table[column][~table[column].isin(classes)].dropna().unique() if classes and column else []
         why = f"The predictions have no class {', '.join(map(str, strange))}: these clips are neither right nor wrong."
         why = why if len(strange) else "" if len(table) else "There are no clips on these maps."
         foot = widgets.HTML(note(why, warn=True) + note(f"{params_line(embedding)}. {CAUTION}"))
-        controls = widgets.HBox(self._controls(), layout={"align_items": "center"})
+        controls = widgets.HBox(self._controls())
         super().__init__([controls, self.branch_maps, self._selected, self._pair.widget, self._measured, foot])
         self.set_trait("selection", table.iloc[:0])
         self.observe(lambda _: self._recolour(), "colour_by")
@@ -170,7 +167,6 @@ class BranchExplorer(WrittenPanel):
         ValueError
             If it is not on the maps, or hidden by the filter.
         """
-        self._show_soon.close()
         self._visible(clip_id)
         self.clip_id, self.partner_id = str(clip_id), ""
 
@@ -206,77 +202,49 @@ class BranchExplorer(WrittenPanel):
         return self.partner_id
 
     def _page(self) -> dict[str, Any]:
-        colourings = {}
-        for key in self._choices:
-            colours = colouring(self._table, key)
-            styles, style_of = categories(colours)
-            colourings[key] = {"title": colours.title, "styles": styles, "style_of": style_of}
         data = {
             "maps": state_of(self.branch_maps) | {"rings": [], "lit": b"", "hidden": []},
-            "rings": [theme.RING, theme.PARTNER_RING], "colour_by": self.colour_by, "colourings": colourings,
+            "rings": [theme.RING, theme.PARTNER_RING], "colour_by": self.colour_by,
+            "colourings": {key: painted(colouring(self._table, key)) for key in self._choices},
             "partners": selection.all_partners(self._groups, self._places).tolist(),
         }  # fmt: skip
+        source, datasets = self._embedding.source, self._table.get("dataset", pd.Series(dtype=str)).astype(str).unique()
+        known = [f"{name} {source[name]}" for name in ("sha256", "recipe") if source.get(name)]
         every = self._found["every"]
         measured = {"Dependence and leakage of all clips": selection.titled(every)} if "kind" in every else {}
         return {
             "view": self._pair.view, "table": self._table, "predictions": self._predictions, "data": data,
-            "about": self._about(), "caution": CAUTION, "tables": measured,
+            "about": "; ".join([*datasets, str(self._embedding), *known]), "caution": CAUTION, "tables": measured,
         }  # fmt: skip
-
-    def _about(self) -> str:
-        """Data set, model, weights, recipe and versions, as far as the records hold them."""
-        source, run = self._embedding.source, self._embedding.source.get("run") or {}
-        recipe = ", ".join(f"{name} {value}" for name, value in (source.get("recipe") or {}).items())
-        known = {"model": source.get("name"), "weights": source.get("sha256"), "recipe:": recipe}
-        datasets = ", ".join(self._table["dataset"].astype(str).unique()) if "dataset" in self._table else ""
-        parts = [datasets, f"{len(self._table)} clips", params_line(self._embedding)]
-        parts += [f"{name} {value}" for name, value in {**known, **run.get("versions", {})}.items() if value]
-        return "; ".join(filter(None, parts))
 
     def _controls(self) -> list[widgets.Widget]:
         options = [(title, name) for name, title in self._choices.items()]
-        colours = control(widgets.Dropdown, "Colour by", options=options, tooltip="What the colours of the points show")
-        self._category = control(widgets.Dropdown, "Select", width="180px", tooltip="Select all clips of a category")
-        self._category.observe(self._on_category, "value")
-        typed = {"placeholder": "type or choose", "continuous_update": False, "ensure_option": False}
-        names = tuple(map(str, self._ids[:_MOST_NAMES]))
-        named = control(widgets.Combobox, "Clip", options=names, width="200px", **typed)
+        colours = widgets.Dropdown(description="Colour by", options=options, tooltip="What the colours show")
         hint = "A click on a point also plays its confusable partner next to it"
-        self._at_click = control(widgets.Checkbox, "partner on click", indent=False, tooltip=hint)
+        self._at_click = widgets.Checkbox(description="partner on click", indent=False, tooltip=hint)
 
         return [
-            self._bind("colour_by", colours), self._category, self._bind("clip_id", named),
+            self._bind("colour_by", colours), self._bind("clip_id", clip_chooser("Clip", self._table)),
             self._button("Same AUs", "link", "Select all clips with the AU set of this clip", self.select_same_aus),
             self._button("Confusable partner", "exchange", _HINTS[1], self.show_partner),
-            self._button("Clear", "times", "Select nothing", self.clear),
             *selection.filter_controls(self, self._masks),
             self._button("Show all", "eye", "Remove all filters", self.show_all), self._at_click,
         ]  # fmt: skip
 
     def _on_hover(self, row: int) -> None:
-        self._show_soon.close()
         if row >= 0 and self._ids[row] != self.clip_id:
-            self._show_soon(self._ids[row])
+            self._try(lambda: self.show(self._ids[row]))
 
     def _on_click(self, row: int) -> None:
         self._try(lambda: self.show(self._ids[row]))
         if self._at_click.value:
             self._try(self.show_partner)
 
-    def _on_category(self, change: traitlets.Bunch) -> None:
-        if change.new:
-            self.branch_maps.light(self._rows_of(change.new))
-
-    def _rows_of(self, group: str) -> np.ndarray:
-        return np.flatnonzero((self._colours.values == group) & self._kept)
-
     def _on_lit(self) -> None:
         rows = self.branch_maps.rows
         if not self._kept[rows].all():  # a lasso round clips that are hidden
             self.branch_maps.light(rows[self._kept[rows]])
             return
-        if not np.array_equal(rows, self._rows_of(self._category.value)):
-            self._category.value = ""
         self._describe()
         self._follow(self._ids[rows])
         self.set_trait("selection", self._table.iloc[rows].copy())
@@ -291,39 +259,40 @@ class BranchExplorer(WrittenPanel):
         """Measure these clips, and all clips as far as that is not done; an earlier selection is given up."""
         if self._measure is None:
             return
-        self._chosen = clip_ids
+        self._chosen, self._found["own"] = clip_ids, pd.DataFrame()
         self._left = chain(self._measuring("own", clip_ids), self._all_left)
+        self._show_measures()
         self._go_on.close()
-        self._show_measures(own=pd.DataFrame())
         self._begin()
 
     def _measuring(self, name: str, clip_ids: np.ndarray) -> Iterator[bool]:
-        """Measure these clips and show it, step by step."""
+        """Measure these clips, step by step."""
         try:
             for found in self._measure.steps(clip_ids) if len(clip_ids) else ():
-                yield self._show_measures(**{name: found})
+                self._found[name] = found
+                yield True
         except ValueError as problem:  # shown on the page, for nobody sees an exception there
-            self._show_measures(**{name: pd.DataFrame([{"reason": str(problem)}])})
+            self._found[name] = pd.DataFrame([{"reason": str(problem)}])
+            yield True
 
     def _step(self) -> None:
         if next(self._left, False):
+            self._show_measures()
             self._go_on()
 
-    def _show_measures(self, **found: pd.DataFrame) -> bool:
-        self._found |= found
+    def _show_measures(self) -> None:
         every, own = self._found["every"], self._found["own"]
         self._measured.value = selection.measures_html(every, own, selected=len(self._chosen))
         rows = own if len(self._chosen) else every
         if "kind" in rows:
             self.set_trait("measures", rows)
-        return True
 
     def _show_clips(self, change: traitlets.Bunch) -> None:
         if change.name == "clip_id" and self.partner_id:
             self.partner_id = ""  # this draws
             return
         names = [name for name in (self.clip_id, self.partner_id) if name]
-        self.branch_maps.ring([int(self._visible(name)[0]) for name in names])
+        self.branch_maps.ring([int(row) for name in names for row in self._visible(name)])
         self._say("")
         self._pair.show(*names)
 
@@ -336,14 +305,10 @@ class BranchExplorer(WrittenPanel):
         """Show the clips that pass the filters and whose category the legend has not switched off."""
         passed = selection.passing(self._masks, self.filters)
         kept = self._kept = passed & ~np.isin(self._colours.values, self.branch_maps.hidden)
-        self._show_soon.close()
-        self.branch_maps.keep(passed)
+        self.branch_maps.kept = passed.astype(np.uint8).tobytes()
         rows = self.branch_maps.rows
         self.branch_maps.light(rows[kept[rows]])
         self._describe()
-        counts = pd.Series(self._colours.values[kept]).value_counts()
-        groups = [(f"{name} ({counts[name]})", name) for name in self._colours.styles if name in counts]
-        self._category.options = [("–", ""), *groups]
         for trait in ("clip_id", "partner_id"):
             if getattr(self, trait) in self._ids[~kept]:
                 setattr(self, trait, "")

@@ -18,7 +18,7 @@ from medn_lab.records import Clips, LivePrediction, ViewingCopy
 from medn_lab.view.answers import plot_answers, state_text
 from medn_lab.view.theme import au_name
 from medn_lab.widgets.clip_view import ClipView
-from medn_lab.widgets.panel import Later, LiveFigure, Panel, control, emotion_chip, note, table_html, validates
+from medn_lab.widgets.panel import Later, LiveFigure, Panel, emotion_chip, note, table_html, validates
 
 INTENSITIES = ("–", "A", "B", "C", "D", "E")  # of an AU; the first is no movement
 SIDES = {"both": "both", "L": "left", "R": "right"}
@@ -101,17 +101,15 @@ class FaceLab(Panel):
         shift: Callable[..., pd.DataFrame] | None = None, state: Mapping[str, Any] | None = None,
         magnify: float = 8.0,
     ) -> None:  # fmt: skip
-        self._studio = draw
-        self._answer, self._shift = answer, shift
+        self._studio, self._answer, self._shift = draw, answer, shift
         self._drawn: dict[str, Any] | None = None
         self._kept: dict[str, tuple[Clips, dict[str, Any], LivePrediction]] = {}
-        self._soon = Later(self._update, seconds=SOON, pause=False)
+        self._soon = Later(self._update, seconds=SOON)
         self._figure_soon = Later(self._draw_figure, seconds=SETTLED)
         self.view = ClipView(None, size=300, magnify=magnify, playing=True)
         self.pair_view = ClipView(None, size=256, magnify=magnify, playing=True)
         self._message, self._between, self._table, self._shifted = (widgets.HTML() for _ in range(4))
-        self._figure, self.pair_view.layout.display = LiveFigure(go.Figure()), "none"
-        self.state = dict(state or {})
+        self._figure, self.state = LiveFigure(go.Figure()), dict(state or {})
         below = [self._figure, self._table, self._shifted, self._between, self.pair_view, widgets.HTML(note(_ALONE))]
         super().__init__([self._buttons(), self._sliders(), *below])
         self.observe(lambda _: self._soon(), "state")
@@ -132,9 +130,7 @@ class FaceLab(Panel):
         text = f"<b>A and B</b> have {'the same AUs' if same else 'different AUs'}"
         if same and labels.notna().all() and labels.nunique() == 2:
             text += f" and mean {' and '.join(map(emotion_chip, labels))}: a <b>confusable pair</b>"
-        alone = note("Keep a second clip to compare the two.")
-        self._between.value = f"<div class='medn-line'>{text}.</div>" if len(pair) == 2 else alone
-        self.pair_view.layout.display = ""
+        self._between.value = f"<div class='medn-line'>{text}.</div>" if len(pair) == 2 else ""
         self._list_clips()
 
     def recall(self, slot: str) -> None:
@@ -239,25 +235,17 @@ class FaceLab(Panel):
         rows = []
         for au in self._studio.aus:
             free = au in self._studio.one_sided
-            look = {"width": "196px", "margin": "0", "style": {"description_width": "42px"}, "tooltip": au_name(au)}
-            amount = control(widgets.SelectionSlider, au, options=INTENSITIES, **look)
+            amount = widgets.SelectionSlider(description=au, options=INTENSITIES, tooltip=au_name(au))
             hint = "The person's own side: L is on the right of the picture" if free else "On the midline: both sides"
-            look = {"width": "62px", "margin": "1px 8px 1px 0", "tooltip": hint}
-            side = control(widgets.Dropdown, "", options=list(SIDES.items()), disabled=not free, **look)
+            side = widgets.Dropdown(options=list(SIDES.items()), disabled=not free, tooltip=hint)
             rows.append(widgets.HBox([of_state("aus", amount, au), of_state("sides", side, au)]))
-        half = -(-len(rows) // 2)
-        cues = list(self._studio.cues)
-        cue = control(widgets.ToggleButtons, "cue", options=cues, tooltips=cues, style={"button_width": "74px"})
-        range_of = {"min": 0.0, "max": STRONGEST, "step": 0.25, "readout_format": ".2f"}
-        look = {"width": "360px", "margin": "0", "style": {"description_width": "90px"}}
+        cue = widgets.ToggleButtons(description="cue", options=self._studio.cues, tooltips=self._studio.cues)
+        look = {"min": 0.0, "max": STRONGEST, "step": 0.25, "readout_format": ".2f"}
         levels = [
-            of_state(name, control(widgets.FloatSlider, title, tooltip=hint, **range_of, **look))
+            of_state(name, widgets.FloatSlider(description=title, tooltip=hint, **look))
             for name, (title, hint) in LEVELS.items()
         ]
-        sliders = widgets.HBox([widgets.VBox(rows[:half]), widgets.VBox(rows[half:])])
-        look = {"width": "560px", "max_width": "100%", "margin": "0 12px 0 0"}
-        left = widgets.VBox([sliders, of_state("cue", cue), *levels, self._message], layout=look)
-        self.view.layout.flex, self.view.layout.min_width = "1 1 320px", "0"  # a new Layout would outlive close()
+        left = widgets.VBox([widgets.Box(rows), of_state("cue", cue), *levels, self._message])
         return widgets.HBox([left, self.view])
 
     @validates("state")
@@ -267,7 +255,6 @@ class FaceLab(Panel):
         for part in whole:
             _one_of(part, _USUAL, "a part of a state")
         for part, nothing in _NOTHING.items():
-            whole[part] = {f"AU{str(au).upper().removeprefix('AU')}": one for au, one in whole[part].items()}
             for au, one in whole[part].items():
                 sides = tuple(SIDES.values()) if au in self._studio.one_sided else ("both",)
                 _one_of(au, self._studio.aus, "an AU of this face")
@@ -291,6 +278,7 @@ class FaceLab(Panel):
         self.view.show(clip_id, restart=False)
         now = f"<b>Now:</b> {html.escape(state_text(clip, clip_id))}<br>{_verdict(clip, self._answers)}"
         self._message.value, self._shifted.value = f"<div class='medn-line'>{now}</div>", ""
+        self._figure_soon.close()  # it is drawn when the sliders pause
         self._figure_soon()
         self._list_clips()
 

@@ -27,6 +27,7 @@ async function render({ model, el }) {
     plot.style.height = layout.height ? `${layout.height}px` : "";
     await Plotly.react(plot, data, { ...layout, autosize: !layout.width }, config);
   };
+  let width = plot.clientWidth; // 0 where the page has not placed the figure yet: it is drawn again when it is
   await draw();
   plot.on("plotly_click", ({ points: [point] }) => {
     const clicks = model.get("clicked")[2] ?? 0;
@@ -34,7 +35,6 @@ async function render({ model, el }) {
     model.save_changes();
   });
   model.on("change:figure", draw);
-  let width = plot.clientWidth;
   const watch = new ResizeObserver(() => {
     if (!plot.clientWidth || plot.clientWidth === width) return;
     width = plot.clientWidth;

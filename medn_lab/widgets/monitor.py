@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
+from contextlib import suppress
 from typing import Any
 
 import ipywidgets as widgets
@@ -13,7 +14,7 @@ import traitlets
 
 from medn_lab.records import History
 from medn_lab.view.training import plot_history, summary
-from medn_lab.widgets.panel import LiveFigure, Panel, control
+from medn_lab.widgets.panel import LiveFigure, Panel
 
 _RESUMABLE = ("stopped", "interrupted")
 
@@ -30,7 +31,7 @@ class TrainingMonitor(Panel):
     Parameters
     ----------
     epochs : int or None
-        How many are planned, for the progress bar; taken from the history's configuration where None.
+        How many are planned; taken from the history's configuration where None.
 
     Attributes
     ----------
@@ -59,12 +60,11 @@ class TrainingMonitor(Panel):
         waiting = History(pd.DataFrame({"epoch": [], "loss": [], "accuracy": []}), status="waiting")
         self._figure = LiveFigure(plot_history(waiting).update_layout(width=None))
         hint = "End the training after this epoch; the model is kept"
-        self._stop = self._button("Stop after this epoch", "stop", hint, self.stop, width="190px", disabled=True)
+        self._stop = self._button("Stop after this epoch", "stop", hint, self.stop, disabled=True)
         hint = "Continue the same training to its planned last epoch"
-        self._resume = self._button("Resume", "play", hint, self._resume_in_main_thread, width="110px", disabled=True)
-        self._bar = control(widgets.IntProgress, width="150px", min=0, max=max(1, epochs or 1))
-        self._message = widgets.HTML(layout={"flex": "1 1 300px", "margin": "0 0 0 10px"})
-        super().__init__([widgets.HBox([self._stop, self._resume, self._bar, self._message]), self._figure])
+        self._resume = self._button("Resume", "play", hint, self._resume_in_main_thread, disabled=True)
+        self._message = widgets.HTML()
+        super().__init__([widgets.HBox([self._stop, self._resume, self._message]), self._figure])
         self._say("Waiting for a training: give this to fit as a callback.")
 
     def stop(self) -> None:
@@ -94,11 +94,9 @@ class TrainingMonitor(Panel):
     def on_fit_start(self, run: Any) -> None:
         """Begin to watch, or go on; called by ``fit``."""
         self._run = run
-        try:
+        with suppress(RuntimeError):  # outside of a notebook
             self._loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self._loop = None
-        self._stop.disabled, self._resume.disabled, self._bar.bar_style = False, True, ""
+        self._stop.disabled, self._resume.disabled = False, True
         # A click must reach the cell that trains. ipykernel sends what a widget says to the thread that wrote to the
         # widget last, which has no time; without that mark it goes to the side thread that Lab opens for widgets.
         channel: Any = getattr(self._stop, "comm", None) or self
@@ -116,7 +114,6 @@ class TrainingMonitor(Panel):
         self._show(run.history)
         status, done = run.history.status, len(run.history)
         self._stop.disabled, self._resume.disabled = True, status not in _RESUMABLE
-        self._bar.bar_style = "success" if status == "finished" else "warning"
         if status in _RESUMABLE:
             when = f"of epoch {done}" if done else "from before the first epoch"
             then = f"the model has the weights {when}. Resume continues from there. {summary(run.history)}"
@@ -143,9 +140,8 @@ class TrainingMonitor(Panel):
             self._loop.call_soon_threadsafe(resume)
 
     def _show(self, history: History) -> None:
-        """Draw the curves and move the bar."""
+        """Draw the curves and state the epoch."""
         self.set_trait("history", history)
         self._figure.drawn = plot_history(history).update_layout(width=None)
         planned = self._epochs or history.config.get("training", {}).get("epochs", 0)
-        self._bar.max, self._bar.value = max(planned, len(history), 1), len(history)
         self._say(f"Epoch {len(history)}{f' of {planned}' if planned else ''}: {summary(history)}")

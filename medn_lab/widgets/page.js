@@ -40,7 +40,7 @@ const counts = values => [...values.reduce((all, value) => all.set(value, (all.g
 /** The explorer: maps, the chosen clip and its confusable partner. */
 function showMaps(page, view) {
   const maps = plainModel(page.maps), { clips } = page;
-  let chosen = -1, partner = -1, resting = 0;
+  let chosen = -1, partner = -1;
   const lit = () => [...new Int32Array(maps.get("lit").buffer)];
 
   const describe = () => {
@@ -65,8 +65,7 @@ function showMaps(page, view) {
   };
 
   const colour = () => {
-    const { title, ...look } = page.colourings[at("colour").value];
-    give(maps, { hidden: [], legend_title: title, ...look });
+    give(maps, { hidden: [], ...page.colourings[at("colour").value] });
   };
   const passes = (clip, id) => !at(id).value || clip[id] === at(id).value;
   const filter = () => {
@@ -75,7 +74,7 @@ function showMaps(page, view) {
     maps.set("lit", new DataView(Int32Array.from(lit().filter(row => kept[row])).buffer));
     if (chosen >= 0 && !kept[chosen]) choose(-1);
   };
-  fill(at("colour"), Object.entries(page.colourings).map(([key, { title }]) => [title, key]));
+  fill(at("colour"), Object.entries(page.colourings).map(([key, look]) => [look.legend_title, key]));
   for (const id of ["aus", "subject"]) {
     fill(at(id), [["all", ""], ...counts(clips.map(clip => clip[id])).map(([value, n]) => [`${value} (${n})`, value])]);
     at(id).addEventListener("change", filter);
@@ -83,15 +82,8 @@ function showMaps(page, view) {
   at("colour").value = page.colour_by;
   at("colour").addEventListener("change", colour);
   at("partner").addEventListener("change", () => choose(chosen));
-  maps.on("change:clicked", () => {
-    clearTimeout(resting); // the hover before the click would load the same clip again
-    choose(maps.get("clicked")[0]);
-  });
-  maps.on("change:hovered", () => {
-    clearTimeout(resting);
-    const row = maps.get("hovered");
-    if (row >= 0 && row !== chosen) resting = setTimeout(() => choose(row), 160);
-  });
+  maps.on("change:clicked", () => choose(maps.get("clicked")[0]));
+  maps.on("change:hovered", () => { if (maps.get("hovered") >= 0) choose(maps.get("hovered")); });
   maps.on("change:lit", describe);
   BranchMaps.render({ model: maps, el: at("maps") });
   describe();
@@ -99,13 +91,14 @@ function showMaps(page, view) {
 
 /** A list of clips or pairs: the entry that is chosen plays. */
 function showList(page, view) {
-  const show = ({ rows, text }) => {
+  const clips = Object.fromEntries(page.clips.map(clip => [clip.id, clip]));
+  const show = ([text, ...ids]) => {
     at("message").textContent = text;
-    playClips(view, rows.map(row => page.clips[row]));
+    playClips(view, ids.map(id => clips[id]));
   };
   const list = () => {
     const words = at("search").value.toLowerCase().split(/\s+/).filter(Boolean);
-    const left = page.items.map(({ text }, place) => [text, place])
+    const left = page.items.map(([text], place) => [text, place])
       .filter(([text]) => words.every(word => text.toLowerCase().includes(word)));
     fill(at("items"), left.slice(0, 2000));
     at("count").textContent = `${left.length} of ${page.items.length}`;

@@ -6,7 +6,7 @@ import base64
 import html
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any, Literal
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -14,25 +14,16 @@ import pandas as pd
 import plotly.graph_objects as go
 import traitlets
 
-from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions, positions, require
+from medn_lab.records import Attribution, Clips, Predictions, require
 from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.marks import counted, need
 from medn_lab.view.pair import attribution_figure, attribution_line, motion_figure, pair_lines
 from medn_lab.view.rows import label_column
 from medn_lab.widgets.clip_view import ClipPair
-from medn_lab.widgets.panel import LiveFigure, WrittenPanel, control, note, validates
+from medn_lab.widgets.panel import LiveFigure, WrittenPanel, note, validates
 from medn_lab.widgets.selection import filter_controls, pair_masks, passing
 
-# Title of each order, and the columns with their weights in the sum of which the largest comes first.
-_ORDERS: dict[str, tuple[str, dict[str, float]]] = {
-    "ranked": ("order of the table", {}),
-    "alike": ("most alike in motion first", {"motion_similarity": 1}),
-    "apart": ("most apart in emotion first", {"emotion_separation": 1}),
-    "missed": ("alike in motion, least apart in emotion first", {"motion_similarity": 1, "emotion_separation": -1}),
-    "leaks": ("most apart in motion compared with controls first", {"motion_beyond": 1}),
-}
 _NEEDED = ["clip_a", "clip_b", "action_units", "label_a", "label_b"]
-_NO_PAIR = ("", "")
 _NO_MAP = "To see where the difference comes from, give attribute=medn.diagnose.pair_attributor(model, clips)."
 _NO_SWAP = "To see which branch the difference comes from, give swap=medn.diagnose.pair_swapper(model, clips)."
 
@@ -40,49 +31,44 @@ _NO_SWAP = "To see which branch the difference comes from, give swap=medn.diagno
 class PairBrowser(WrittenPanel):
     """Look at confusable pairs one by one: both faces in step, their flows and the difference, the branches' verdicts.
 
-    *Next* and *previous* walk through the pairs that the filters leave, in the order chosen. The faces play side by
-    side; drag *frame* to stop them at the same share of both clips, drag *motion* to magnify. Below stand the verdict
-    of each branch, both flows and their difference on one scale. *Attribute the difference* shows where in the clips
-    the model's difference comes from. A bookmark keeps a pair, with a note, for a table that the browser saves.
+    *Next* and *previous* walk through the pairs that the filters leave, in the order of the table. The faces play side
+    by side; drag *frame* to stop them at the same share of both clips, drag *motion* to magnify. Below stand the
+    verdict of each branch, both flows and their difference on one scale. *Attribute the difference* shows where in the
+    clips the model's difference comes from. A bookmark keeps a pair, with a note, for a table that the browser saves.
 
     Parameters
     ----------
     pairs : DataFrame
-        ``medn.diagnose.rank_pairs(...)``, or any rows of it. The table of ``confusable_pairs`` has no verdicts. Pairs
-        without a label on both sides are left out and counted; a pair that is there twice is listed once.
+        ``medn.diagnose.rank_pairs(...)``, which orders them, or any rows of it. The table of ``confusable_pairs`` has
+        no verdicts. Pairs without a label on both sides are left out and counted; a pair that is there twice is listed
+        once.
     clips : Clips or None
         What plays; joined by clip_id.
     predictions : Predictions or None
         Adds the scores; joined by clip_id.
-    features : BranchFeatures or None
-        Adds the gate; joined by clip_id.
     attribute : callable or None
         Takes two clip ids and returns the Attribution of their difference: ``medn.diagnose.pair_attributor(model,
         clips)``. Called only when the attribution is wanted; the last 32 are kept.
     swap : callable or None
         Takes two clip ids and returns the predictions with one branch's input swapped:
         ``medn.diagnose.pair_swapper(model, clips)``.
-    order : {"ranked", "alike", "apart", "missed", "leaks"}
-        As the table has them; most alike in motion first; most apart in emotion first; alike in motion and least apart
-        in emotion first; most apart in motion, beyond their controls, first.
     magnify : float
         How many times as large the motion is drawn at first, 1 to 20.
 
     Attributes
     ----------
     pair : (str, str)
-        The two clip ids, empty where there are no pairs. Set it to show a pair, observe it to follow.
+        The two clip ids. Set it to show a pair, observe it to follow.
     filters : dict
         The value of each filter that is on; a trait. ``au_set``: an AU set as the pairs write it, such as ``"6+12"``;
         ``emotion``: of one clip, or of both as ``"disgust / happiness"``; ``subjects``: ``"same"`` or ``"different"``;
         ``verdict``: ``"both right"``, ``"one right"``, ``"swapped"`` or ``"both wrong"``; ``opposite``: True for a
         positive against a negative emotion. A value that no pair has, or filters that no pair passes, are a ValueError.
-    order : str
     attributed : bool
         Whether the attribution of the difference is computed and drawn, for every pair: of the frames, or of the flow
         where the frames have none.
     selection : DataFrame
-        The pair's row of the table, one row (none without a pair): a read-only trait for the next cell.
+        The pair's row of the table, one row: a read-only trait for the next cell.
     bookmarks : DataFrame
         The marked pairs with their ``note``, in the order in which they were marked; a read-only trait.
     stage : ClipView
@@ -91,7 +77,7 @@ class PairBrowser(WrittenPanel):
     Raises
     ------
     ValueError
-        If a column of the pairs is missing, or there is no such order.
+        If there are no pairs, or a column is missing.
 
     See Also
     --------
@@ -109,9 +95,8 @@ class PairBrowser(WrittenPanel):
     [['a', 'b', 'one-sided']]
     """
 
-    pair = traitlets.Tuple(traitlets.Unicode(), traitlets.Unicode(), default_value=_NO_PAIR)
+    pair = traitlets.Tuple(traitlets.Unicode(), traitlets.Unicode(), default_value=("", ""))
     filters: Any = traitlets.Dict()
-    order = traitlets.Unicode("ranked")
     attributed = traitlets.Bool(False)
     selection = traitlets.Instance(pd.DataFrame, args=(), read_only=True)
     bookmarks = traitlets.Instance(pd.DataFrame, args=(), read_only=True)
@@ -119,26 +104,22 @@ class PairBrowser(WrittenPanel):
 
     def __init__(
         self, pairs: pd.DataFrame, *, clips: Clips | None = None, predictions: Predictions | None = None,
-        features: BranchFeatures | None = None, attribute: Callable[[str, str], Attribution] | None = None,
-        swap: Callable[[str, str], pd.DataFrame] | None = None,
-        order: Literal["ranked", "alike", "apart", "missed", "leaks"] = "ranked", magnify: float = 8.0,
+        attribute: Callable[[str, str], Attribution] | None = None,
+        swap: Callable[[str, str], pd.DataFrame] | None = None, magnify: float = 8.0,
     ) -> None:  # fmt: skip
         if len(pairs) or not set(_NEEDED) <= set(pairs.columns):
             need(pairs, _NEEDED, maker="diagnose.rank_pairs")
         labelled = pairs[["label_a", "label_b"]].notna().all(axis=1)
         left_out = int((~labelled).sum())
         self._left_out = f"; {left_out} without a label on both sides left out" if left_out else ""
+        if not labelled.any():
+            none = "none here, because no two clips share an AU set and differ in emotion"
+            raise ValueError(f"No confusable pairs: {pairs.attrs.get('none') or none}{self._left_out}.")
         table = self._table = pairs[labelled & ~pairs.duplicated(["clip_a", "clip_b"])]
         self._names = list(table[["clip_a", "clip_b"]].astype(str).itertuples(index=False, name=None))
         self._place_of = {frozenset(two): place for place, two in reversed([*enumerate(self._names)])}
-        self._clips, self._predictions, self._features = clips, predictions, features
+        self._clips, self._predictions = clips, predictions
         self._masks, self._notes, self._rows = pair_masks(table), dict[int, str](), np.array([], dtype=int)
-        self._keys = {
-            name: table.reindex(columns=list(weights)).to_numpy(dtype=float) @ np.array(list(weights.values()))
-            for name, (_, weights) in _ORDERS.items()
-            if table.reindex(columns=list(weights)).notna().any(axis=0).all()
-        }
-        self.order = order
         self._attribute, self._swap = attribute and lru_cache(32)(attribute), swap and lru_cache(32)(swap)
         about = clips.table if clips is not None else None if predictions is None else predictions.table
         own = ["clip_id", (None if about is None else label_column(about)) or "label", "action_units"]
@@ -150,28 +131,22 @@ class PairBrowser(WrittenPanel):
         self._message, self._verdicts, self._explained = (widgets.HTML() for _ in range(3))
         self._figures = {name: LiveFigure(go.Figure()) for name in ("motion", "attribution")}
         what = {"tooltip": "What the difference between the two clips comes from", "disabled": attribute is None}
-        wanted = control(widgets.ToggleButton, "attribute the difference", icon="fire", **what)
-        shown = [
+        wanted = widgets.ToggleButton(description="attribute the difference", icon="fire", **what)
+        super().__init__([
             *self._controls(), self._message, self._both.widget, self._verdicts,
             widgets.HBox(list(self._figures.values())), self._explained, self._bind("attributed", wanted),
-        ]  # fmt: skip
-        super().__init__(shown if len(table) else [self._message])
+        ])  # fmt: skip
         self.set_trait("bookmarks", self._table.iloc[:0].assign(note=""))
-        if not len(table):
-            self._try(self._place)  # which states why there are no pairs
-            return
-        self.observe(lambda _: self._choose(), ["filters", "order"])
+        self.observe(lambda _: self._choose(), "filters")
         self.observe(lambda _: self._show_pair(), "pair")
         self.observe(lambda _: self._show_motion(), "attributed")
         self._choose()
 
     def _controls(self) -> list[widgets.HBox]:
-        """Filters and order, and the walk through the pairs with the bookmark."""
-        titles = [(_ORDERS[name][0], name) for name in self._keys]
-        order = control(widgets.Dropdown, "order", options=titles, tooltip="Order of the pairs")
-        self._mark = control(widgets.ToggleButton, "bookmark", icon="bookmark", tooltip="Bookmark this pair")
-        self._note = control(widgets.Text, placeholder="note on this pair", continuous_update=False)
-        self._count, self._link = (widgets.HTML(layout={"margin": "6px 10px 2px 4px"}) for _ in range(2))
+        """Filters, and the walk through the pairs with the bookmark."""
+        self._mark = widgets.ToggleButton(description="bookmark", icon="bookmark", tooltip="Bookmark this pair")
+        self._note = widgets.Text(placeholder="note on this pair", continuous_update=False)
+        self._count, self._link = widgets.HTML(), widgets.HTML()
         self._mark.observe(self._on_bookmark, "value")
         self._note.observe(self._on_bookmark, "value")
         reset = self._button("All pairs", "times", "Remove all filters", lambda: self.set_trait("filters", {}))
@@ -180,8 +155,7 @@ class PairBrowser(WrittenPanel):
             self._button("next", "arrow-right", "The pair after this one", self.next),
             self._count, self._mark, self._note, self._link,
         ]  # fmt: skip
-        choice = [*filter_controls(self, self._masks), self._bind("order", order), reset]
-        return [widgets.HBox(choice), widgets.HBox(walk)]
+        return [widgets.HBox([*filter_controls(self, self._masks), reset]), widgets.HBox(walk)]
 
     def show(self, clip_a: str, *, clip_b: str) -> None:
         """Show the pair of these two clips, named in either order; filters that hide it are taken away.
@@ -208,35 +182,23 @@ class PairBrowser(WrittenPanel):
         Returns
         -------
         tuple of str
-
-        Raises
-        ------
-        ValueError
-            If there are no pairs.
         """
         self.pair = self._names[self._rows[(self._at() + steps) % len(self._rows)]]
         return self.pair
 
     @property
     def pairs(self) -> pd.DataFrame:
-        """The pairs that pass the filters, in the order in which they are shown."""
+        """The pairs that pass the filters."""
         return self._table.iloc[self._rows]
 
     def bookmark(self, *, note: str | None = "") -> None:
-        """Mark the pair that is shown with this note, or change its note; None takes the mark away.
-
-        Raises
-        ------
-        ValueError
-            If no pair is shown.
-        """
+        """Mark the pair that is shown with this note, or change its note; None takes the mark away."""
         place = self._place()
         self._notes = {row: own for row, own in {**self._notes, place: note}.items() if own is not None}
         self.set_trait("bookmarks", self._table.iloc[list(self._notes)].assign(note=list(self._notes.values())))
         self._show_position()
 
     def _page(self) -> dict[str, Any]:
-        self._place()
         items = []
         for row in self.pairs.to_dict("records"):
             emotions, both = (f"{row[f'{what}_a']} / {row[f'{what}_b']}" for what in ("label", "clip"))
@@ -250,16 +212,13 @@ class PairBrowser(WrittenPanel):
             "about": "{} of the same AU set and different emotions; {}".format(*n),
         }  # fmt: skip
 
-    @validates("filters", "order", "attributed", "pair")
+    @validates("filters", "attributed", "pair")
     def _check(self, name: str, value: Any) -> Any:
         if name == "attributed":
             require(self._attribute if value else True, otherwise=f"no attributor was given. {_NO_MAP}")
-        elif name == "order":
-            if value not in self._keys:
-                raise ValueError(f"there is no order {value!r} here; there are {', '.join(self._keys)}")
         elif name == "filters":
             passing(self._masks, value)
-        elif self._names or value != _NO_PAIR:
+        else:
             place = self._place_of.get(frozenset(value))
             if place is None:
                 a, b = value
@@ -270,16 +229,12 @@ class PairBrowser(WrittenPanel):
         return value
 
     def _place(self) -> int:
-        """The row of the pair that is shown; ValueError where there is none."""
-        if not self._names:
-            none = "none here, because no two clips share an AU set and differ in emotion"
-            raise ValueError(f"No confusable pairs: {self._table.attrs.get('none') or none}{self._left_out}.")
+        """The row of the pair that is shown."""
         return self._place_of[frozenset(self.pair)]
 
     def _choose(self) -> None:
         """Find the pairs that pass, and show the first of them."""
-        rows = np.flatnonzero(passing(self._masks, self.filters))
-        self._rows = rows[np.argsort(-self._keys[self.order][rows], kind="stable")]
+        self._rows = np.flatnonzero(passing(self._masks, self.filters))
         self.pair = self._names[self._rows[0]]
         self._show_position()
 
@@ -303,7 +258,7 @@ class PairBrowser(WrittenPanel):
         if self._notes:  # nothing is written on the kernel's machine
             payload = base64.b64encode(self.bookmarks.to_csv(index=False).encode()).decode()
             link = (
-                "<a class='medn-line medn-download' style='text-decoration:underline' download='confusable_pairs.csv'"
+                "<a class='medn-line medn-download' download='confusable_pairs.csv'"
                 f" href='data:text/csv;base64,{payload}' title='Save the bookmarked pairs and their notes'>"
                 f"↓ save {counted(len(self._notes), 'bookmark')} as csv</a>"
             )
@@ -316,11 +271,6 @@ class PairBrowser(WrittenPanel):
         self.set_trait("selection", selection)
         none = ["No verdicts: give the table of medn.diagnose.rank_pairs, which has them."]
         lines = pair_lines(selection.iloc[0]) or none
-        features = self._features
-        if features is not None and features.gate is not None and set(self.pair) <= set(features.table["clip_id"]):
-            rows = positions(features.table, list(self.pair), owner="these features")
-            a, b = features.gate[rows].mean(axis=1)
-            lines.append(f"mean gate {a:.2f} in a, {b:.2f} in b (1: motion branch, 0: emotion branch)")
         if self._swap is not None:
             try:
                 lines += pair_lines(None, swaps=self._swap(*self.pair))

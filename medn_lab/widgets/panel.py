@@ -23,13 +23,14 @@ from plotly.offline import get_plotlyjs
 
 from medn_lab.records import Predictions, au_columns
 from medn_lab.view import theme
-from medn_lab.view.answers import clip_au_scores, clip_scores
+from medn_lab.view.answers import au_bars, score_bars
 from medn_lab.view.rows import au_set_names, au_set_texts, coded_aus, label_column, text_of
 
 _HERE = Path(__file__).parent
 _SHEET = (_HERE / "panel.css").read_text(encoding="utf-8")
 _TABLE: dict[str, Any] = {"index": False, "border": 0, "na_rep": "–", "float_format": "{:.3f}".format}
 _MOST_AUS = 5  # bars of a card: first those of coded AUs, then the highest
+_MOST_NAMES = 2000
 
 
 def emotion_chip(emotion: object, *, count: int | None = None) -> str:
@@ -76,22 +77,26 @@ def score_rows(predictions: Predictions | None, clip_id: str) -> str:
         return note("No predictions were given, so there are no scores.")
     if clip_id not in set(predictions.table["clip_id"]):
         return note("This clip is not among the predictions.")
-    shares, truth = clip_scores(predictions, clip_id)
-    rows = [(name, share, theme.emotion_colour(name), "◀ label" * (name == truth)) for name, share in shares.items()]
-    aus = clip_au_scores(predictions, clip_id)
-    first = aus.assign(there=aus["coded"].eq(True)).sort_values(["there", "probability"], ascending=False)
-    marks, blue = {True: "◆ coded", False: "◇ absent"}, theme.branch_colour("motion")
-    shown_aus = first.head(_MOST_AUS).sort_index()[["au", "probability", "coded"]]
-    au_rows = [(name, share, blue, marks.get(coded, "")) for name, share, coded in shown_aus.itertuples(index=False)]
-    shown = ""
-    for title, bars in (("emotion scores", rows), ("AU scores" if au_rows else "no AU scores", au_rows)):
-        lines = [
-            f"<span>{html.escape(str(name))}</span><div class='medn-track'><div class='medn-fill'"
-            f" style='width:{share:.1%};background:{colour}'></div></div><span>{share:.0%} {mark}</span>"
-            for name, share, colour, mark in bars
-        ]
-        shown += f"{note(title)}<div class='medn-rows'>{''.join(lines)}</div>"
-    return shown
+    aus = au_bars(predictions, clip_id, most=_MOST_AUS)
+    title = "AU scores (◆ coded, ◇ absent)" if aus else "no AU scores"
+    aus |= {"labels": [html.escape(label) for label in aus.get("labels", ())]}
+    return _bars("emotion scores", **score_bars(predictions, clip_id)) + _bars(title, **aus)
+
+
+def _bars(title: str, *, labels: Iterable[str], values: Any = (), colours: Iterable[str] = (), **_: object) -> str:
+    rows = [
+        f"<span>{label}</span><div class='medn-track'><div class='medn-fill'"
+        f" style='width:{share:.1%};background:{colour}'></div></div><span>{share:.0%}</span>"
+        for label, share, colour in zip(labels, values, colours, strict=True)
+    ]
+    return f"{note(title)}<div class='medn-rows'>{''.join(rows)}</div>"
+
+
+def clip_chooser(description: str, table: pd.DataFrame) -> widgets.Combobox:
+    """A field for the id of a clip: typed, or chosen among the first, as long lists are slow."""
+    names = tuple(map(str, table["clip_id"][:_MOST_NAMES]))
+    typed = {"continuous_update": False, "placeholder": "type or choose"}
+    return widgets.Combobox(description=description, options=names, **typed)
 
 
 class Refused(traitlets.TraitError, ValueError):
@@ -113,15 +118,6 @@ def validates(*names: str) -> Callable[[Callable[[Any, str, Any], Any]], Any]:
     return made
 
 
-def control(
-    kind: type[widgets.Widget], description: str = "", *, width: Any = "auto", margin: Any = "2px", **options: Any
-) -> Any:
-    """A control of ipywidgets with a label as long as its text and a width."""
-    if not issubclass(kind, widgets.Button):
-        options.setdefault("style", {"description_width": "initial"})
-    return kind(description=description, layout=widgets.Layout(width=width, margin=margin), **options)
-
-
 class Panel(widgets.VBox):
     """A widget of this room; its CSS class is ``medn-`` and its name.
 
@@ -136,8 +132,7 @@ class Panel(widgets.VBox):
     _message: widgets.HTML
 
     def __init__(self, children: list[widgets.Widget]) -> None:
-        sheet = widgets.HTML(f"<style>{_SHEET}</style>", layout={"height": "0px", "margin": "0", "padding": "0"})
-        super().__init__([sheet, *children], layout={"width": "100%", "overflow": "hidden"})
+        super().__init__([widgets.HTML(f"<style>{_SHEET}</style>"), *children])
         self.add_class("medn")
         self.add_class("medn" + re.sub("[A-Z]", lambda letter: f"-{letter[0].lower()}", type(self).__name__))
 
@@ -170,7 +165,7 @@ class Panel(widgets.VBox):
         self._message.value = note(text, warn=warn)
 
     def _button(self, text: str, icon: str, hint: str, act: Callable[[], object], **options: Any) -> Any:
-        made = control(widgets.Button, text, icon=icon, tooltip=hint, **options)
+        made = widgets.Button(description=text, icon=icon, tooltip=hint, **options)
         made.on_click(lambda _: self._try(act))
         return made
 
@@ -230,9 +225,6 @@ class WrittenPanel(Panel):
         page = {"predictions": None, "tables": {}, "caution": ""} | self._page()
         table, view, data = page["table"], page["view"], page["data"]
         clips, size = _clips(table, view, page["predictions"], most_bytes=most_megabytes * 1e6 if faces else 0)
-        if "items" in data:
-            at = {str(clip_id): row for row, clip_id in enumerate(table["clip_id"])}
-            data = {"items": [{"text": text, "rows": [at[str(one)] for one in ids]} for text, *ids in data["items"]]}
         data |= {"view": state_of(view) | {"faces": [], "notes": [], "moments": [], "frame": 0}, "clips": clips}
         packed = gzip.compress(_json(data).encode(), compresslevel=9, mtime=0)
         written = Environment(loader=FileSystemLoader(_HERE), autoescape=True).get_template("page.html").render(
@@ -250,8 +242,8 @@ class WrittenPanel(Panel):
     def _page(self) -> dict[str, Any]:
         """What is written: ``view``, ``table`` (a row a clip), ``about`` (for the line below the heading) and ``data``.
 
-        ``data`` holds ``items`` (a line of text and the clips that it plays) or ``maps`` and what belongs to them.
-        ``predictions``, ``tables`` and ``caution`` may be left out.
+        ``data`` holds ``items`` (a line of text and the ids of the clips that it plays) or ``maps`` and what belongs to
+        them. ``predictions``, ``tables`` and ``caution`` may be left out.
         """
 
 
@@ -294,21 +286,18 @@ class Later:
     act : callable
         Called with the arguments of the last request.
     seconds : float
-    pause : bool
-        Whether the requests must have paused for `seconds`. Else the call comes `seconds` after the first request:
-        while a slider is dragged the picture follows.
+        From the first request to the call: while a slider is dragged the picture follows. To wait for a pause, call
+        :meth:`close` before each request.
     """
 
     _waiting: asyncio.TimerHandle | None = None
 
-    def __init__(self, act: Callable[..., object], *, seconds: float, pause: bool = True) -> None:
-        self._act, self._seconds, self._pause = act, seconds, pause
+    def __init__(self, act: Callable[..., object], *, seconds: float) -> None:
+        self._act, self._seconds = act, seconds
 
     def __call__(self, *arguments: object) -> None:
         """Request ``act(*arguments)`` in place of an earlier request that still waits."""
         self._arguments = arguments
-        if self._pause:
-            self.close()
         if self._waiting is None:
             try:
                 self._waiting = asyncio.get_running_loop().call_later(self._seconds, self._go)

@@ -15,7 +15,7 @@ from medn_lab.records import BranchFeatures, Embedding, au_columns, au_doubt, au
 from medn_lab.view.decoupling import MEASURES
 from medn_lab.view.marks import counted
 from medn_lab.view.rows import au_set_names, label_column, persons, rightness
-from medn_lab.widgets.panel import Panel, control, emotion_chip, note, table_html
+from medn_lab.widgets.panel import Panel, emotion_chip, note, table_html
 
 # Of each filter of clips or of pairs the label of its control.
 _LABELS = {
@@ -29,7 +29,6 @@ _MEASURE_TITLES = {
     "allowed": "allowed", "better": "better",
 }  # fmt: skip
 _MOST_SETS = 5
-_MOST_PARTNERS = 200
 _READING = (
     "Leakage: AUC of a probe on held-out subjects. Allowed: AUC of the branch's own factor. Chance: clips exchanged "
     "or labels shuffled within each subject. A selection on a map is no random sample: these values are not a test."
@@ -114,10 +113,10 @@ def filter_controls(panel: Panel, masks: Mapping[str, pd.DataFrame]) -> list[wid
     def bound(name: str, mask: pd.DataFrame) -> Any:
         none: Any = ""
         if True in mask:
-            none, one = False, control(widgets.Checkbox, _LABELS[name], indent=False, margin="2px 10px")
+            none, one = False, widgets.Checkbox(description=_LABELS[name], indent=False)
         else:
             options = [("all", ""), *((f"{value} ({n})", value) for value, n in mask.sum().items())]
-            one = control(widgets.Dropdown, _LABELS[name], options=options, width="190px")
+            one = widgets.Dropdown(description=_LABELS[name], options=options)
         return panel._bind(
             "filters", one, to_control=lambda filters: filters.get(name, none),
             to_trait=lambda value: {key: own for key, own in {**panel.filters, name: value}.items() if own},
@@ -205,19 +204,6 @@ def all_partners(groups: pd.DataFrame, places: np.ndarray) -> np.ndarray:
     return found
 
 
-def clips_to_compare(table: pd.DataFrame, clip_id: str) -> list[tuple[str, str]]:
-    """Clips of another emotion as (text, clip_id), those with the same AU set first; none if its own is not known."""
-    groups = partner_groups(table)
-    own = groups[groups["clip_id"] == clip_id].iloc[0]
-    others = groups[groups["emotion"].notna() & (groups["emotion"] != own["emotion"]) & (own["emotion"] is not None)]
-    listed = others.assign(same=others["aus"].eq(own["aus"]) & bool(own["aus"]))
-    listed = listed.sort_values("same", ascending=False, kind="stable").head(_MOST_PARTNERS)
-    return [
-        (f"{name} · {label}{' · same AUs' * same}", name)
-        for name, label, same in listed[["clip_id", "emotion", "same"]].to_numpy()
-    ]
-
-
 def partner_places(embedding: Embedding, features: BranchFeatures | None, names: list[str]) -> tuple[np.ndarray, str]:
     """Where each clip lies for the search of partners, in standard deviations, and the name of that space."""
     if features is not None and features.motion is not None:
@@ -234,8 +220,8 @@ def describe_selection(table: pd.DataFrame, *, of: int) -> str:
     """Which of so many clips are selected: whose, which emotions, and the emotions of the most frequent AU sets."""
     if not len(table):
         return (
-            "<div class='medn-line medn-quiet'>Nothing is selected: draw a lasso in a map, or choose a category under "
-            "<i>Select</i>. Move the pointer to a point, or click it, to see the clip.</div>"
+            "<div class='medn-line medn-quiet'>Nothing is selected: draw a lasso in a map, or click a category below "
+            "the maps with the ctrl key. Move the pointer to a point, or click it, to see the clip.</div>"
         )
     column = label_column(table)
     labels = table[column].astype(object) if column else pd.Series(None, table.index, object)

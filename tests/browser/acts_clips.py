@@ -35,12 +35,13 @@ def watch_what_the_network_keeps(lab: LabPage) -> None:
     with another_picture(face):
         player.get_by_role("button", name="flow arrows").click()
     player.get_by_text("times as long as the motion").wait_for()
-    player.get_by_role("button", name="kept tokens").click()
+    rates = player.get_by_role("button", name="kept tokens")
+    rates.first.click()
     expect(face).to_have_attribute("data-overlay", "kept")
     with another_picture(face):
-        player.locator(".medn-which").select_option(index=1)
+        rates.nth(1).click()
     with another_picture(face):
-        player.get_by_role("button", name="attribution").click()
+        player.get_by_role("button", name="attribution: frames").click()
     now = line.inner_text()
     with another_picture(face):
         player.locator(".medn-frames").press("ArrowRight")

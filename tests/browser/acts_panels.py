@@ -24,7 +24,7 @@ def look_through_a_cell_of_the_confusion_matrix(lab: LabPage) -> None:
     expect(title).to_have_text(listed.first.inner_text().split()[0])
     lab.screenshot("evaluation-cell")
     with another_picture(image):
-        panel.locator("button[title^='The next']").click()
+        panel.get_by_role("button", name="next").click()
     title.filter(has_text=listed.nth(1).inner_text().split()[0]).wait_for()
     for table, heading in (("folds", "held out"), ("subjects", "missed most often"), ("AUs", "AUC")):
         panel.get_by_role("button", name=table, exact=True).click()

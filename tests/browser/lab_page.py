@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -177,10 +179,11 @@ class MapsOnPage:
         page.wait_for_function("canvas => +canvas.dataset.clips > 0", arg=self.canvases.first.element_handle())
 
     def texts(self) -> list[str]:
-        """What the pointer shows of each clip."""
-        return self.canvases.first.evaluate(
+        """What the pointer shows of each clip, as lines of text."""
+        found = self.canvases.first.evaluate(
             "canvas => Array.from({ length: +canvas.dataset.clips }, (_, k) => canvas.clip(k).text)"
         )
+        return [html.unescape(re.sub("</?b>", "", text).replace("<br>", "\n")) for text in found]
 
     def places(self, *, number: int = 0) -> np.ndarray:
         """Where each clip is in the window, (n, 2); NaN where it is not shown."""
