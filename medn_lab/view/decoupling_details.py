@@ -203,7 +203,8 @@ def plot_selection_measures(
         table["every"] = of_all.set_index(keys)["value"].reindex(wanted).to_numpy(dtype=float)
     hsic = table["measure"] == "hsic"
     known = table[hsic & table["value"].notna()]
-    texts = known["value"].map("{:.2g}".format) + ", all clips " + known["every"].map("{:.2g}".format)
+    of_these, of_every = (known[name].map("{:.2g}".format).astype(object) for name in ("value", "every"))
+    texts = of_these + ", all clips " + of_every
     table.loc[known.index, "reason"] = texts.str.replace(", all clips nan", "") + " (no common scale)"
     table.loc[hsic, ["value", "chance", "every"]] = np.nan
     titles = ("<b>Dependence</b>", "<b>Leakage (AUC)</b>")
