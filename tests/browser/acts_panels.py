@@ -10,8 +10,10 @@ def look_through_a_cell_of_the_confusion_matrix(lab: LabPage) -> None:
     """The panel of ``04_evaluation``: a click on a cell lists its clips, which play; lists and tables obey."""
     panel = lab.scroll_to_class("medn-evaluation-panel")
     plot = lab.plot(".medn-evaluation-panel")
-    panel.locator(".js-plotly-plot .annotation").first.wait_for()
-    texts = plot.graph.evaluate("gd => gd.layout.annotations.map(note => note.text)")
+    lab.page.wait_for_function("gd => gd._fullData.some(trace => trace.text)", arg=plot.graph.element_handle())
+    texts = plot.graph.evaluate(
+        "gd => gd._fullData.filter(t => t.type === 'heatmap' && t.text).flatMap(t => t.text.flat())"
+    )
     counts = [int(found[1]) for found in map(re.compile(r"<b>(\d+)</b>").match, texts) if found]
     n = len(panel.get_by_label("predicted").locator("option").all()) - 1
     fullest = max(range(len(counts)), key=counts.__getitem__)

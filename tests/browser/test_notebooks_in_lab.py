@@ -26,7 +26,7 @@ SMALL = {
     "02_network.ipynb": {"n_subjects": 4},
     "03_training.ipynb": {"epochs": 3, "n_subjects": 8, "n_held_out": 3},
     "04_evaluation.ipynb": {"n_subjects": 4, "clips_per_subject": 10, "epochs": 2},
-    "05_decoupling.ipynb": {"n_permutations": 19, "n_subjects": 6},
+    "05_decoupling.ipynb": {"n_permutations": 19},
     "06_feature_space.ipynb": {"n_subjects": 4},
     "07_attribution.ipynb": {"n_subjects": 3},
     "08_confusable_pairs.ipynb": {"n_subjects": 3},
