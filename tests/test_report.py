@@ -121,7 +121,7 @@ def test_it_comes_back_from_the_disk_with_how_it_was_made(report, tmp_path):
     assert (facts["sha256"], facts["data sets"]) == ("ab" * 32, {"planted": 96})
     assert {"medn-lab", "numpy", "pandas"} <= set(report.source["versions"])
     cka = row(report, model="without", measure="linear_cka", given="")
-    assert f"without: linear cka {cka['value']:.3f} (p {cka['p']:.2g})" in repr(report)
+    assert f"without: linear CKA {cka['value']:.3f} (p {cka['p']:.2g})" in repr(report)
 
 
 def test_it_says_whether_the_order_of_models_depends_on_the_reader():

@@ -56,7 +56,7 @@ class DecouplingReport(_Record):
     >>> report = DecouplingReport(table)
     >>> report
     DecouplingReport: 2 measures of tiny
-      tiny: linear cka 0.020 (p 0.4)
+      tiny: linear CKA 0.020 (p 0.4)
     >>> report.compare()["tiny"].tolist()
     [0.02, 0.001]
     """
@@ -239,7 +239,7 @@ class DecouplingReport(_Record):
             if str(row.get("reason", "")).endswith(" constant"):
                 facts[row["reason"]] = None
             elif kind == "dependence" and not given and row["measure"] in ("linear_cka", "distance_correlation"):
-                facts[f"{row['measure'].replace('_', ' ')} {value:.3f} (p {row['p']:.2g})"] = None
+                facts[f"{MEASURES[row['measure']]} {value:.3f} (p {row['p']:.2g})"] = None
             elif kind in ("leakage", "conditional") and leak == ("emotion", "AUs") and np.isfinite(value):
                 allowed = f"allowed {row['allowed']:.3f}" if np.isfinite(row["allowed"]) else "nothing allowed"
                 worst = f", worst {row['worst_target']} {row['worst_auc']:.3f}" if row["worst_target"] else ""
