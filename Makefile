@@ -6,8 +6,9 @@ LAB_ARGS ?=
 VOILA_ARGS ?=
 # Passed to pytest as they are, for instance PYTEST_ARGS="-k records -x".
 PYTEST_ARGS ?=
-# Test processes: one a core, four at most, one thread each (small models gain nothing from a second thread).
-WORKERS  ?= logical
+# Test processes, four at most, one thread each (small models gain nothing from a second thread): one a core, and for "make
+# test" one more, because a browser test waits for its kernel and its page.
+WORKERS  ?=
 # Seconds that a notebook's cell may take before its test fails; training on a slow machine needs room.
 CELL_TIMEOUT ?= 900
 # How many times the suite's inputs "make fuzz" tries; 200 take seven minutes on one core.
@@ -38,14 +39,14 @@ voila: $(STAMPS)/voila ## serve the notebooks as pages without code (http://loca
 # (nbval shares one kernel a notebook), the long ones first.
 test: $(STAMPS)/test ## run all tests: library, doctests, notebooks, browser
 	OMP_NUM_THREADS=1 MPLBACKEND=agg $(PY) -m pytest notebooks tests medn_lab \
-	  -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+	  -n $(or $(WORKERS),$(shell expr $$(getconf _NPROCESSORS_ONLN || echo 2) + 1)) --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
 	  --nbval-lax --nbval-current-env --nbval-cell-timeout $(CELL_TIMEOUT) \
 	  $(PYTEST_ARGS)
 
 quick: $(STAMPS)/test ## the library's tests and doctests alone, without what takes processes of its own or long
 	OMP_NUM_THREADS=1 MPLBACKEND=agg $(PY) -m pytest -p no:nbval --hypothesis-profile quick tests medn_lab \
 	  --ignore=tests/browser --ignore=tests/benchmarks -m "not slow" \
-	  -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	  -n $(or $(WORKERS),logical) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # The long file first. 3 processes: another number than "make test" takes where CI runs.
 test-portable: $(STAMPS)/test ## the library's tests and the browser acts as on an older processor, whose last digits differ

@@ -1,6 +1,7 @@
-"""Make the README's pictures again: the animated explorer and a sheet of drawn persons.
+"""Make the README's pictures again: the animated explorer, a sheet of drawn persons, the report on the shipped models.
 
-Run as ``python tests/tools/make_pictures.py``; a developer's tool, which needs a Chromium.
+Run as ``python tests/tools/make_pictures.py``, or with some of ``persons animation report``; a developer's tool, which
+needs a Chromium.
 """
 
 import io
@@ -77,7 +78,32 @@ def draw_animation() -> None:
     first.save(PICTURES / "explorer.webp", append_images=rest, duration=list(times), **how)
 
 
+def draw_report() -> None:
+    """The beginning of the page of the decoupling report: the four shipped models on 24 persons new to them."""
+    clips = medn.synthetic_clips(n_subjects=24, seed=1)
+    clips = clips.with_table(medn.data.to_classes(clips.table, "synthme_5class")[0])
+    models = {name.partition(".")[0]: medn.load_pretrained(name) for name in medn.model.pretrained_names()}
+    features = {name: medn.extract_features(model, clips) for name, model in models.items()}
+    report = medn.diagnose.decoupling_report(
+        features, allowed=medn.synthme.allowed_auc(), protocol="synthme_5class", readers=["ridge", "rbf", "knn"]
+    )
+    figures = (
+        medn.view.plot_leakage(report.leakage.query("branch != 'fused'"), each_au=False, width=1000),
+        medn.view.plot_decoupling(report.conditional.query("target in ('AUs', 'cue')"), kind="conditional", width=1000),
+    )
+    with tempfile.TemporaryDirectory() as folder, launched() as browser:
+        page = browser.new_page(viewport={"width": 1060, "height": 800})
+        page.goto(report.to_html(Path(folder) / "report.html", figures=figures).as_uri())
+        page.locator(".js-plotly-plot").last.wait_for()
+        bottom = page.locator("figure").last.bounding_box()
+        page.screenshot(path=PICTURES / "report.png", full_page=True, clip={
+            "x": 0, "y": 0, "width": 1060, "height": bottom["y"] + bottom["height"],
+        })  # fmt: skip
+
+
+DRAWN = {"persons": draw_persons, "animation": draw_animation, "report": draw_report}
+
 if __name__ == "__main__":
     PICTURES.mkdir(exist_ok=True)
-    draw_persons()
-    draw_animation()
+    for name in sys.argv[1:] or DRAWN:
+        DRAWN[name]()
