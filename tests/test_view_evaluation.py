@@ -57,6 +57,8 @@ def test_each_fold_is_a_bar_with_its_clips_next_to_the_pooled_score_and_the_floo
     for fact in ("pooled accuracy 0.740 [0.500, 0.900], 46 clips of 3 subjects", "AU-only floor 0.420", "failed (1)"):
         assert fact in texts(figure)
     assert "floor" not in texts(view.plot_folds(folds, scores=scores.assign(floor=np.nan)))
+    (many,) = view.plot_folds(pd.concat([folds] * 11), scores=scores).data
+    assert {*many.text} == {"", "✕"}  # no room for numbers, but what failed is never read as 0 %
 
 
 def test_the_third_rule_of_an_audit_is_open_and_the_curve_is_pooled_over_clips():
@@ -92,6 +94,7 @@ def test_only_a_difference_clear_of_zero_is_filled_and_each_subjects_accuracies_
     assert list(a.x) == [0.8, 0.5, 0.2]  # from the largest gain to the largest loss
     assert list(b.x) == [0.4, 0.5, 0.4]
     assert np.allclose(a.x + a.error_x.array - a.error_x.arrayminus, b.x)
+    assert a.error_x.width == 0  # no caps: the line is no interval
     assert (a.name, b.name, figure.layout.yaxis2.ticktext) == ("MEDN", "motion", ("x/2", "x/3", "x/1"))
     labels, _ = lines(view.plot_comparison(pd.concat([comparison, comparison.assign(model_a="dense <all>")])))
     assert labels[::3] == ["MEDN<br>− motion, accuracy", "dense &lt;all&gt;<br>− motion, UF1"]
