@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from figure_contents import by_meta, texts
-from sample_records import sample_clips, sample_predictions
+from sample_records import sample_clips, sample_features, sample_predictions
 
 from medn_lab import evaluate, view
+from medn_lab.records import LivePrediction
 
 
 def lines(figure):
@@ -115,3 +116,13 @@ def test_aus_have_their_positives_and_a_missing_value_its_reason():
     assert figure.layout.yaxis.ticktext[0] == "<b>AU1</b> · 40 clips, 9 subj."
     assert texts(figure).count("no positive among 50 coded clips") == 1
     assert (figure.layout.shapes[0].x0, figure.layout.xaxis.range[0]) == (0.5, 0)
+
+
+def test_the_key_of_the_predictions_names_the_marks_that_are_drawn():
+    clips = sample_clips(n=2)
+    whole, features = sample_predictions(clips), sample_features(clips)
+    figure = view.plot_answers(LivePrediction(whole, features, sample_predictions(clips, seed=1)), clips=clips)
+    key = figure.layout.title.subtitle.text
+    assert ("frames alone" in key, "flow alone" in key, "the table" in key) == (True, False, False)
+    dots = [trace for trace in figure.data if trace.meta == "value" and trace.type == "scatter"]
+    np.testing.assert_allclose([trace.x for trace in dots], whole.probabilities)

@@ -216,20 +216,20 @@ def plot_answers(answers: LivePrediction, *, clips: Clips) -> go.Figure:
     >>> figure.layout.title.text
     '<b>Predictions</b> · medn_tiny.synthme_v2'
     """
-    predictions, gate = answers.predictions, answers.features.gate
-    names = list(predictions.table["clip_id"])
-    marks = [f"{sign}\N{NO-BREAK SPACE}{text}" for sign, text in zip("◇|○△", COMPARED.values(), strict=True)]
+    predictions, gate, names = answers.predictions, answers.features.gate, list(answers.predictions.table["clip_id"])
+    tables = [score_table(answers, clips, name) for name in names]
+    signs = zip("◇|○△", COMPARED.items(), pd.concat(tables)[[*COMPARED]].notna().any(), strict=True)
+    marks = [f"{sign}\N{NO-BREAK SPACE}{text}" for sign, (_, text), there in signs if there]
     figure = tiles(
         [[None] * len(names), [au_bars(predictions, name) or Tile(None, note="no AU scores") for name in names]],
         title=f"<b>Predictions</b> · {as_text(predictions.source.get('name', 'a model'))}", cell=290, last=0.7,
         subtitle=" · ".join(["● whole model", *marks]) + "<br>",
     )  # fmt: skip
-    for row, name in enumerate(names, start=1):
+    for row, (name, table) in enumerate(zip(names, tables, strict=True), start=1):
         at: dict[str, Any] = {"row": row, "col": 1}
-        table, given = score_table(answers, clips, name), ["given_aus", "given_cue"]
-        table[given] = table[given].where(table[given] > 0)
+        given = table[["given_aus", "given_cue"]]
         lines, colours = zip(*((as_text(one), theme.emotion_colour(one)) for one in table.index), strict=True)
-        table = table.assign(value=table["model"], reason=" ")
+        table = table.assign(value=table["model"], reason=" ", **given.where(given > 0))
         forest(figure, table, labels=lines, colour=colours, name="whole model", references=COMPARED, **at)
         figure.update_yaxes(tickfont={"size": SMALLEST}, **at)
         figure.update_xaxes(range=[-0.02, 1.05], tickvals=[0, 0.5, 1], tickformat=".0%", **at)
