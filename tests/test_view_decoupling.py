@@ -54,8 +54,9 @@ def test_a_cell_of_leakage_holds_the_auc_and_what_is_allowed_and_its_colour_is_t
     unknown = view.plot_decoupling(DecouplingReport(two, {}), kind="leakage")
     assert np.isnan(unknown.data[-1].z).all()
     assert unknown.data[-1].text[0, 0] == unknown.data[0].text[0, 0] == "<b>.80</b>"  # the cell is grey
-    heads = [head.split("<br>")[0] for head in unknown.layout.xaxis.ticktext]
-    assert heads == ["<b>first</b>"] * 2 + ["<b>sec&lt;ond</b>"] * 2
+    heads = {note.text.split("<br>")[0]: note.x for note in unknown.layout.annotations if note.yref == "paper"}
+    assert heads == {"<b>first</b>": 0.5, "<b>sec&lt;ond</b>": 2.5}  # each model once, over its branches
+    assert (len(unknown.layout.xaxis.ticktext), unknown.layout.xaxis.tickangle) == (4, 0)  # long names turn nothing
     assert len(view.plot_leakage(two, each_au=False).layout.yaxis.ticktext) == 2
     with pytest.raises(ValueError, match="the same model, branch and target"):
         view.plot_leakage(pd.concat([two, two]))
@@ -139,5 +140,8 @@ def test_a_clip_is_a_point_at_its_mean_gate_and_the_groups_are_in_order():
     evil, group = figure.data
     assert (evil.name, group.name, list(group.text)) == ("&lt;img src=x&gt; (1)", "happiness (2)", ["a", "c"])
     np.testing.assert_allclose(group.x, [0.3, 0.6], rtol=1e-6)
+    many = sample_features(sample_clips(n=30))
+    many = replace(many, table=many.table.assign(subject=[f"s{place}" for place in range(30)]))
+    assert len(view.plot_gate(many, by="subject").data) == 30  # also of more groups than a map has colours
     with pytest.raises(ValueError, match="only a network with both branches and CoFM"):
         view.plot_gate(replace(features, gate=None))

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from figure_contents import by_meta, texts
-from sample_records import sample_clips, sample_predictions
+from sample_records import sample_clips, sample_features, sample_predictions
 
 from medn_lab import evaluate, view
+from medn_lab.records import LivePrediction
 
 
 def lines(figure):
@@ -57,6 +58,8 @@ def test_each_fold_is_a_bar_with_its_clips_next_to_the_pooled_score_and_the_floo
     for fact in ("pooled accuracy 0.740 [0.500, 0.900], 46 clips of 3 subjects", "AU-only floor 0.420", "failed (1)"):
         assert fact in texts(figure)
     assert "floor" not in texts(view.plot_folds(folds, scores=scores.assign(floor=np.nan)))
+    (many,) = view.plot_folds(pd.concat([folds] * 11), scores=scores).data
+    assert {*many.text} == {"", "✕"}  # no room for numbers, but what failed is never read as 0 %
 
 
 def test_the_third_rule_of_an_audit_is_open_and_the_curve_is_pooled_over_clips():
@@ -92,6 +95,7 @@ def test_only_a_difference_clear_of_zero_is_filled_and_each_subjects_accuracies_
     assert list(a.x) == [0.8, 0.5, 0.2]  # from the largest gain to the largest loss
     assert list(b.x) == [0.4, 0.5, 0.4]
     assert np.allclose(a.x + a.error_x.array - a.error_x.arrayminus, b.x)
+    assert a.error_x.width == 0  # no caps: the line is no interval
     assert (a.name, b.name, figure.layout.yaxis2.ticktext) == ("MEDN", "motion", ("x/2", "x/3", "x/1"))
     labels, _ = lines(view.plot_comparison(pd.concat([comparison, comparison.assign(model_a="dense <all>")])))
     assert labels[::3] == ["MEDN<br>− motion, accuracy", "dense &lt;all&gt;<br>− motion, UF1"]
@@ -112,3 +116,13 @@ def test_aus_have_their_positives_and_a_missing_value_its_reason():
     assert figure.layout.yaxis.ticktext[0] == "<b>AU1</b> · 40 clips, 9 subj."
     assert texts(figure).count("no positive among 50 coded clips") == 1
     assert (figure.layout.shapes[0].x0, figure.layout.xaxis.range[0]) == (0.5, 0)
+
+
+def test_the_key_of_the_predictions_names_the_marks_that_are_drawn():
+    clips = sample_clips(n=2)
+    whole, features = sample_predictions(clips), sample_features(clips)
+    figure = view.plot_answers(LivePrediction(whole, features, sample_predictions(clips, seed=1)), clips=clips)
+    key = figure.layout.title.subtitle.text
+    assert ("frames alone" in key, "flow alone" in key, "the table" in key) == (True, False, False)
+    dots = [trace for trace in figure.data if trace.meta == "value" and trace.type == "scatter"]
+    np.testing.assert_allclose([trace.x for trace in dots], whole.probabilities)

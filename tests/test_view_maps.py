@@ -85,7 +85,9 @@ def test_checkpoints_share_axes_and_the_figure_names_what_may_be_compared():
     assert (figure.layout.xaxis4.matches, figure.layout.yaxis6.matches) == ("x", "y3")
     np.testing.assert_allclose(places(figure, "x4").loc[late.table["clip_id"], "x"], late.motion_xy[:, 0])
     assert f"shift {late.params['shift']['motion']:.2f}" in texts(figure)
-    assert "aligned to early" in texts(figure)
+    assert ("aligned to early" in texts(figure), "UMAP" in texts(figure)) == (True, False)
+    few = umap(FEATURES.select(CLIPS.table["clip_id"][:10]), method="umap")
+    assert "neighbours 4, too few clips for 15" in texts(view.plot_embedding(few))
     single = view.plot_embeddings(dict.fromkeys("ab", umap(FEATURES, method="pca")))
     assert "places cannot be compared between rows" in texts(single)
     assert single.layout.xaxis4.matches is None

@@ -102,5 +102,8 @@ def test_the_figure_holds_faces_flows_attribution_scores_and_verdicts():
         assert part in texts(figure)
     turned = texts(view.plot_pair(CLIPS, NAMES[::-1], **given))
     assert turned.index(NAMES[1]) < turned.index(NAMES[0])  # in the order given
+    made = dict.fromkeys(("scores", "baseline_scores"), np.zeros(len(CLIPS)))
+    every = Attribution(np.zeros(CLIPS.frames.shape), None, CLIPS.table, "x - y", "emotion", "saliency", **made)
+    assert texts(view.plot_pair(CLIPS, NAMES, attribution=every)).count("score of") == 2  # of this pair alone
     with pytest.raises(ValueError, match="two clips; 1"):
         view.plot_pair(CLIPS, NAMES[:1])

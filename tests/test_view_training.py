@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from figure_contents import texts
 from sample_records import sample_history
 
 from medn_lab.records import History
@@ -22,6 +23,7 @@ def test_every_curve_of_a_history_is_drawn_in_its_panel():
     assert set(drawn) == set(history.table.columns) - {"epoch", "seconds", "learning_rate"}
     assert np.allclose(drawn["au"].y, history.table["au"])
     assert {trace.yaxis for trace in drawn.values()} == {"y", "y2"}
+    assert "UF1" not in texts(plot_history(history))
     watched = {"dependence_linear_cka": 0.2, "leak_aus_from_emotion": 0.8, "leak_aus_from_emotion_allowed": 0.55}
     drawn = curves(history, **watched, first_term=1.0, second_term=2.0)
     assert [drawn[name].yaxis for name in watched] == ["y3", "y4", "y4"]

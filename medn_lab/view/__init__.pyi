@@ -20,7 +20,9 @@ from .evaluation import plot_au_detection as plot_au_detection
 from .evaluation import plot_comparison as plot_comparison
 from .evaluation import plot_evaluation as plot_evaluation
 from .evaluation import plot_folds as plot_folds
+from .evaluation import plot_history as plot_history
 from .evaluation import plot_selection_audit as plot_selection_audit
+from .evaluation import plot_variants as plot_variants
 from .maps import plot_embedding as plot_embedding
 from .maps import plot_embeddings as plot_embeddings
 from .maps import plot_map_stability as plot_map_stability
@@ -30,5 +32,3 @@ from .pair import plot_pair as plot_pair
 from .pair import plot_pair_separation as plot_pair_separation
 from .theme import branch_colour as branch_colour
 from .theme import emotion_colour as emotion_colour
-from .training import plot_history as plot_history
-from .training import plot_variants as plot_variants

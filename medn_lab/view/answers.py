@@ -16,6 +16,7 @@ from medn_lab.view.theme import as_text
 
 UNLABELLED = "no label"  # the row of clips whose class is not known
 ABSENT = "#9DB4C8"
+_CODED = {True: " ◆", False: " ◇", None: ""}
 # What `plot_answers` compares with the scores of the whole model, in the order of the marks of a forest.
 COMPARED = {
     "frames_alone": "frames alone (flow zero)", "given_aus": "the table with these AUs",
@@ -112,15 +113,6 @@ def clip_scores(predictions: Predictions, clip_id: str) -> tuple[pd.Series, str 
     return shares, None if truth is None or pd.isna(truth) else str(truth)
 
 
-def clip_au_scores(predictions: Predictions, clip_id: str) -> pd.DataFrame:
-    """AU, its probability, and whether it was coded (True, False, None): an AU a row, none without AU scores."""
-    place = int(positions(predictions.table, clip_id, owner="these Predictions")[0])
-    shares = [] if predictions.au_probabilities is None else predictions.au_probabilities[place]
-    coded = coded_aus(predictions.table.iloc[place], [str(au) for au in predictions.aus][: len(shares)])
-    table = pd.DataFrame({"au": list(coded), "probability": shares})
-    return table.assign(coded=pd.Series(list(coded.values()), dtype=object))
-
-
 def score_bars(predictions: Predictions, clip_id: str) -> dict[str, Any]:
     """The emotion scores of a clip as what `share_bars` draws, the labelled class outlined and named."""
     shares, label = clip_scores(predictions, clip_id)
@@ -135,15 +127,16 @@ def au_bars(predictions: Predictions, clip_id: str, *, most: int | None = None) 
 
     A mark after the name: ◆ coded present, ◇ coded absent.
     """
-    table = clip_au_scores(predictions, clip_id)
-    if table.empty:
+    place = int(positions(predictions.table, clip_id, owner="these Predictions")[0])
+    if predictions.au_probabilities is None or not len(predictions.aus):
         return {}
-    table = table.assign(there=table["coded"].eq(True))
-    table = table.sort_values(["there", "probability"], ascending=False).head(most or len(table)).sort_index()
-    labels = table["au"] + table["coded"].map({True: " ◆", False: " ◇"}).fillna("")
-    colours = [theme.BRANCH_COLOURS["motion"] if share >= 0.5 else ABSENT for share in table["probability"]]
-    named = {"name": "AU scores, ◆ coded", "labels": list(labels)}
-    return {"values": table["probability"].to_numpy(), "colours": colours, **named}
+    coded = coded_aus(predictions.table.iloc[place], [str(au) for au in predictions.aus])
+    table = pd.DataFrame({"label": [au + _CODED[there] for au, there in coded.items()]})
+    table = table.assign(share=predictions.au_probabilities[place], there=[one is True for one in coded.values()])
+    table = table.sort_values(["there", "share"], ascending=False).head(most or len(table)).sort_index()
+    colours = [theme.BRANCH_COLOURS["motion"] if share >= 0.5 else ABSENT for share in table["share"]]
+    named = {"name": "AU scores, ◆ coded", "labels": list(table["label"])}
+    return {"values": table["share"].to_numpy(), "colours": colours, **named}
 
 
 def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460) -> go.Figure:
@@ -223,20 +216,20 @@ def plot_answers(answers: LivePrediction, *, clips: Clips) -> go.Figure:
     >>> figure.layout.title.text
     '<b>Predictions</b> · medn_tiny.synthme_v2'
     """
-    predictions, gate = answers.predictions, answers.features.gate
-    names = list(predictions.table["clip_id"])
-    marks = [f"{sign} {text}" for sign, text in zip("◇|○△", COMPARED.values(), strict=True)]
+    predictions, gate, names = answers.predictions, answers.features.gate, list(answers.predictions.table["clip_id"])
+    tables = [score_table(answers, clips, name) for name in names]
+    signs = zip("◇|○△", COMPARED.items(), pd.concat(tables)[[*COMPARED]].notna().any(), strict=True)
+    marks = [f"{sign}\N{NO-BREAK SPACE}{text}" for sign, (_, text), there in signs if there]
     figure = tiles(
         [[None] * len(names), [au_bars(predictions, name) or Tile(None, note="no AU scores") for name in names]],
         title=f"<b>Predictions</b> · {as_text(predictions.source.get('name', 'a model'))}", cell=290, last=0.7,
         subtitle=" · ".join(["● whole model", *marks]) + "<br>",
     )  # fmt: skip
-    for row, name in enumerate(names, start=1):
+    for row, (name, table) in enumerate(zip(names, tables, strict=True), start=1):
         at: dict[str, Any] = {"row": row, "col": 1}
-        table, given = score_table(answers, clips, name), ["given_aus", "given_cue"]
-        table[given] = table[given].where(table[given] > 0)
+        given = table[["given_aus", "given_cue"]]
         lines, colours = zip(*((as_text(one), theme.emotion_colour(one)) for one in table.index), strict=True)
-        table = table.assign(value=table["model"], reason=" ")
+        table = table.assign(value=table["model"], reason=" ", **given.where(given > 0))
         forest(figure, table, labels=lines, colour=colours, name="whole model", references=COMPARED, **at)
         figure.update_yaxes(tickfont={"size": SMALLEST}, **at)
         figure.update_xaxes(range=[-0.02, 1.05], tickvals=[0, 0.5, 1], tickformat=".0%", **at)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from medn_lab.records import Attribution, Clips, positions
 from medn_lab.view import images, marks, theme
@@ -261,7 +260,6 @@ def plot_randomisation(table: pd.DataFrame, *, threshold: float = 0.5, width: in
             )  # fmt: skip
     marks.level(figure, threshold, axis="y")
     first, low = table.iloc[0], min(0.0, table[[*looks]].min(axis=None))
-    figure.update_layout(legend_itemsizing="trace")
     figure.update_xaxes(title_text="randomised part of the network", tickangle=0)
     figure.update_yaxes(title_text="rank correlation with the map", range=[low - 0.08, 1.06])
     facts = f"{counted(first['n_clips'], 'clip')}, {counted(first['n_draws'], 'random network')}"
@@ -307,10 +305,8 @@ def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980) -> go.
     names = [_METHODS.get(method, method.replace("_", " ")) for method in table["method"]]
     labels = [f"{method}, {name}" for method, name in zip(names, table["input"], strict=True)]
     colours = list(table["input"].map(INPUT_COLOURS))
-    figure = make_subplots(
-        rows=1, cols=1 + planted, shared_yaxes=True, horizontal_spacing=0.06,
-        subplot_titles=["similarity to random weights", "share on the planted region"][: 1 + planted],
-    )  # fmt: skip
+    titles = ["similarity to random weights", "share on the planted region"][: 1 + planted]
+    figure = marks.side_by_side(*titles, gap=0.06, shared_yaxes=True)
     alike = table.assign(value=table[["spearman", "spearman_absolute"]].max(axis=1), low=np.nan, high=np.nan)
     look: dict[str, Any] = {"labels": labels, "colour": colours, "name": "map"}
     marks.forest(figure, alike, open_marker=table["survives"], legend=False, row=1, col=1, **look)

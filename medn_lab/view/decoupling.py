@@ -336,10 +336,7 @@ def plot_leakage(
     names = [f"<b>{name}, mean</b>" if name == "AUs" else as_text(name) for name in targets]
     counts = table.groupby("target")["n_positive"].max().reindex(targets)
     labels = [f"{name} ({n:.0f})" if n == n else name for name, n in zip(names, counts, strict=True)]
-    heads = [
-        f"<b>{as_text(model)}</b><br>" * bool(model) + f"<b style='color:{theme.branch_colour(branch)}'>{branch}</b>"
-        for model, branch in columns
-    ]
+    heads = [f"<b style='color:{theme.branch_colour(branch)}'>{branch}</b>" for _, branch in columns]
     left = max(room_for(labels, size=13), 96)
     figure, limits, written = go.Figure(), (-EXCESS_RANGE, EXCESS_RANGE), {"texts": shown, "hover": hover}
     marks.heat(figure, excess, rows=labels, columns=heads, scale=EXCESS_SCALE, limits=limits, bar="excess", **written)
@@ -347,7 +344,12 @@ def plot_leakage(
     figure.data[-1].colorbar.update(tickformat="+.1f", len=min(1.0, 240 / (34 * len(targets))))
     facts = [_sample(table), "in brackets: clips with it", "AUC <b>of</b> the allowed AUC"]
     facts += ["▲ interval of the excess above 0"]
-    figure.update_xaxes(side="top", tickfont={"size": 13})
+    figure.update_xaxes(side="top", tickangle=0, tickfont={"size": 13})
+    for model in filter(None, dict.fromkeys(table["model"])):
+        own = [place for place, (name, _) in enumerate(columns) if name == model]
+        above = {"x": np.mean(own), "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 6, "showarrow": False}
+        figure.add_annotation(text=f"<b>{as_text(model)}</b><br> ", **above)  # the second line is that of the heads
+        marks.level(figure, own[0] - 0.5, dash="solid")
     return theme.finish(
         figure, width=width or left + 118 * len(columns) + 96, body=34 * len(targets), title="<b>Leakage</b>",
         subtitle=" · ".join(filter(None, facts)), l=left, r=96, b=20,

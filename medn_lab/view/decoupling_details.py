@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
-from plotly.subplots import make_subplots
 from scipy.stats import kstwo
 
 from medn_lab.records import BranchFeatures
 from medn_lab.view import theme
 from medn_lab.view.decoupling import LEVEL, MEASURES
-from medn_lab.view.marks import NULL_BAND, counted, forest, heat, level, need
+from medn_lab.view.marks import NULL_BAND, counted, forest, heat, level, need, side_by_side
 from medn_lab.view.rows import colouring
 from medn_lab.view.theme import as_text
 
@@ -145,7 +144,6 @@ def plot_p_values(p_values: pd.DataFrame, *, width: int = 560) -> go.Figure:
             hovertemplate=f"{as_text(name)}<br>p at or below %{{x:.2f}}: %{{y:.0%}}<extra></extra>",
         )  # fmt: skip
     level(figure, LEVEL, text="p = .05", dash="dot")
-    figure.update_layout(legend_itemsizing="trace")
     shares = {"range": [-0.01, 1.01], "zeroline": False}
     figure.update_xaxes(title_text="p", **shares)
     figure.update_yaxes(title_text="share of draws with at most this p", tickformat=".0%", **shares)
@@ -207,8 +205,7 @@ def plot_selection_measures(
     texts = of_these + ", all clips " + of_every
     table.loc[known.index, "reason"] = texts.str.replace(", all clips nan", "") + " (no common scale)"
     table.loc[hsic, ["value", "chance", "every"]] = np.nan
-    titles = ("<b>Dependence</b>", "<b>Leakage (AUC)</b>")
-    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.3, subplot_titles=titles)
+    figure = side_by_side("<b>Dependence</b>", "<b>Leakage (AUC)</b>", gap=0.3)
     references = {"allowed": "allowed", "chance": "chance"} | ({} if of_all is None else {"every": "all clips"})
     of_branch = table["target"] + " from the " + table["branch"] + " branch"
     table["label"] = of_branch.where(table["branch"] != "", table["measure"].replace(MEASURES)).map(as_text)
@@ -270,10 +267,11 @@ def plot_gate(features: BranchFeatures, *, by: str = "label", width: int = 820) 
     if features.gate is None:
         raise ValueError("these features have no gate: only a network with both branches and CoFM has one")
     colours = colouring(features.table, by)
-    table = features.table.assign(gate=features.gate.mean(axis=1), group=colours.values)
+    table = features.table.assign(gate=features.gate.mean(axis=1), group=colours.own)
     medians = table.groupby("group")["gate"].median().sort_values(ascending=False, kind="stable")
     figure, names = go.Figure(), []
-    for name, (colour, _) in ((name, colours.styles[name]) for name in medians.index):
+    for name in medians.index:
+        colour = colours.styles.get(name, (theme.GREY,))[0]
         own = table[table["group"] == name]
         names.append(f"{as_text(name)} ({len(own)})")
         figure.add_box(

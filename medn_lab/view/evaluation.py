@@ -1,4 +1,4 @@
-"""How good a model is: its scores, the folds, the choice of the epoch, two models compared, single AUs."""
+"""How good a model is: scores, folds, the choice of the epoch, models compared, single AUs, curves of a training."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from medn_lab.records import EvaluationSummary
+from medn_lab.records import EvaluationSummary, History
 from medn_lab.view import marks, theme
 from medn_lab.view.answers import UNLABELLED, confusion_cells, draw_confusion
-from medn_lab.view.marks import ABOVE, ESTIMATE, SMALLEST, WITHIN, counted, forest, level, need
+from medn_lab.view.marks import ABOVE, ESTIMATE, SMALLEST, WITHIN, counted, forest, level, need, side_by_side
 from medn_lab.view.theme import as_text, room_for
 
 # Name and colour of each rule by which an epoch is chosen.
@@ -19,6 +19,21 @@ RULES = {
     "validation": ("best on validation", WITHIN),
     "best_on_test": ("best on test: optimistic", ABOVE),
 }
+MOST_COUNTED = 40  # folds whose number of clips fits into their bars
+# The fused branch's colour stands for dependence, which is of both branches.
+_CURVES = {
+    "loss": ("total loss", theme.GREY),
+    "emotion": ("emotion (cross-entropy)", theme.BRANCH_COLOURS["emotion"]),
+    "au": ("AUs (binary cross-entropy)", theme.BRANCH_COLOURS["motion"]),
+    "accuracy": ("accuracy", "#2F7FD0"),
+    "uf1": ("UF1", theme.BRANCH_COLOURS["fused"]),
+    "dependence_linear_cka": ("linear CKA", theme.BRANCH_COLOURS["fused"]),
+    "dependence_distance_correlation": ("distance correlation", "#E08214"),
+    "dependence_absolute_cosine": ("mean |cosine|", "#7A8F2A"),
+    "leak_aus_from_emotion": ("AUs from the emotion branch", theme.BRANCH_COLOURS["emotion"]),
+    "leak_emotion_from_motion": ("emotion from the motion branch", theme.BRANCH_COLOURS["motion"]),
+}
+_CEILINGS = {"au_only": "AUs alone", "cue_only": "cue alone", "joint": "both"}
 
 
 def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figure:
@@ -54,8 +69,7 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
     '<b>Evaluation</b>'
     """
     counts = confusion_cells(summary.predictions, label=summary.label)[1]
-    titles = ("Confusion matrix", "Scores, floor and ceilings")
-    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.14, subplot_titles=titles)
+    figure = side_by_side("Confusion matrix", "Scores, floor and ceilings", gap=0.14)
     draw_confusion(figure, counts, row=1, col=1)
     if len(summary.scores):
         scores = summary.scores[summary.scores["part"] == "all"]
@@ -116,13 +130,14 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None =
     need(folds, ("held_out", "n_test", "accuracy", "error"), maker="evaluate.evaluate_loso(...).folds")
     rows = folds.sort_values(["accuracy", "n_test"], ascending=False, kind="stable", na_position="last")
     rows = rows.assign(held_out=rows["held_out"].map(as_text), error=rows["error"].map(as_text))
-    failed, figure = rows["accuracy"].isna(), go.Figure()
+    failed, few, figure = rows["accuracy"].isna(), len(rows) <= MOST_COUNTED, go.Figure()
     right = rows["accuracy"].map("{:.1%} of ".format) + rows["n_test"].map("{} clips".format)
     figure.add_bar(
         x=rows["held_out"], y=rows["accuracy"].fillna(0.0), customdata=right.mask(failed, "failed, " + rows["error"]),
-        text=rows["n_test"].astype(str).mask(failed, "✕"), textfont_size=SMALLEST, insidetextanchor="start",
-        textposition=np.where(rows["accuracy"] > 0.07, "inside", "outside"), marker_color=theme.CATEGORY_COLOURS[0],
-        textangle=0, hovertemplate="%{x}: %{customdata}<extra></extra>",
+        text=rows["n_test"].astype(str).where(failed | few, "").mask(failed, "✕"), textfont_size=SMALLEST, textangle=0,
+        textposition=np.where(rows["accuracy"] > 0.07, "inside", "outside"), insidetextanchor="start",
+        outsidetextfont_color=np.where(failed, ABOVE, theme.INK), marker_color=theme.CATEGORY_COLOURS[0],
+        constraintext="none", hovertemplate="%{x}: %{customdata}<extra></extra>",
     )  # fmt: skip
     row = scores.query("measure == 'accuracy' and part == 'all'").iloc[0]
     if not np.isnan(row["low"]):
@@ -135,10 +150,9 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None =
     if np.isfinite(row["floor"]):
         level(figure, row["floor"], axis="y")
         facts.append(f"dashed: {as_text(scores.attrs.get('floor', 'AU-only floor'))} {row['floor']:.3f}")
-    facts += [f"✕ failed ({failed.sum()})"] * bool(failed.any()) + ["in each bar: its clips"]
+    facts += [f"✕ failed ({failed.sum()})"] * bool(failed.any()) + ["in each bar: its clips"] * few
     figure.update_yaxes(range=[0, 1.02], dtick=0.25, tickformat=".0%", title_text="accuracy")
     figure.update_xaxes(type="category", tickangle=-60, showgrid=False)
-    figure.update_layout(showlegend=False, uniformtext={"minsize": SMALLEST, "mode": "hide"})
     return theme.finish(
         figure, width=width or int(np.clip(210 + 30 * len(rows), 640, 980)), body=218,
         title="<b>Accuracy per fold</b>", subtitle=" · ".join(facts), b=room_for(rows["held_out"]),
@@ -175,9 +189,9 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
     """
     needed = ("model_a", "model_b", "measure", "difference", "low", "high")
     need(table, needed, maker="evaluate.compare_predictions(...).table")
-    both = subjects is not None
-    panels = {"column_widths": [0.42, 0.58], "subplot_titles": ("Difference, paired interval", "Accuracy per subject")}
-    figure = make_subplots(rows=1, cols=1 + both, horizontal_spacing=0.12, **(panels if both else {}))
+    people = [] if subjects is None else [as_text(name) for name in subjects["subject"]]
+    titles, gap = ["Difference, paired interval", "Accuracy per subject"], room_for(people) / (width - 100)
+    figure = side_by_side(*titles[: 1 + (subjects is not None)], gap=max(0.12, gap))
     measures, a, b = (table[name].map(as_text) for name in ("measure", "model_a", "model_b"))
     one_pair = len({*zip(a, b, strict=True)}) == 1
     names = list(measures if one_pair else a + "<br>− " + b + ", " + measures)
@@ -189,16 +203,15 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
     level(figure, 0.0, row=1, col=1)
     figure.update_xaxes(title_text="difference", tickformat="+.2f", rangemode="tozero", row=1, col=1)
     if subjects is not None:
-        rows = subjects.assign(difference=subjects["a"] - subjects["b"], subject=subjects["subject"].map(as_text))
-        rows = rows.sort_values(["difference", "a"], ascending=False, kind="stable").reset_index(drop=True)
-        colours = np.select([rows["difference"] > 0, rows["difference"] < 0], [WITHIN, ABOVE], theme.GREY).tolist()
-        value, ends = rows["a"], rows[["a", "b"]]
-        rows = rows.assign(value=value, low=ends.min(axis=1), high=ends.max(axis=1))
+        ends = subjects[["a", "b"]]
+        rows = subjects.assign(subject=people, value=ends["a"], low=ends.min(axis=1), high=ends.max(axis=1))
+        rows = rows.assign(gain=rows["a"] - rows["b"]).sort_values(["gain", "a"], ascending=False, kind="stable")
+        colours = np.select([rows["gain"] > 0, rows["gain"] < 0], [WITHIN, ABOVE], theme.GREY).tolist()
         first, second = (str(table[name].iloc[0]) for name in ("model_a", "model_b"))
         labels, other = list(rows["subject"]), {"b": second}
         forest(figure, rows, labels=labels, colour=colours, name=first, references=other, row=1, col=2)
-        hover = zip(rows["subject"], value, rows["n_clips"], strict=True)
-        figure.data[-1].customdata = [f"{who}: {share:.1%} of {counted(n, 'clip')}" for who, share, n in hover]
+        hover = [f"{row.subject}: {row.a:.1%} of {counted(row.n_clips, 'clip')}" for row in rows.itertuples()]
+        figure.data[-1].update(customdata=hover, error_x_width=0)  # it joins two models and is no interval
         figure.update_xaxes(range=[-0.03, 1.04], tickformat=".0%", title_text="accuracy", row=1, col=2)
     return theme.finish(
         figure, width=width, body=max(44 * len(table), 0 if subjects is None else 18 * len(subjects)),
@@ -243,8 +256,7 @@ def plot_selection_audit(table: pd.DataFrame, *, epochs: pd.DataFrame, width: in
     need(table, ("rule", "measure", "value", "low", "high", "floor"), maker="evaluate.selection_audit(...).table")
     orders = {"measure": list(table["measure"].unique()), "rule": list(RULES)}
     rows = table.sort_values(["measure", "rule"], key=lambda column: column.map(orders[column.name].index))
-    titles = ("Accuracy per epoch", "Scores by rule")
-    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.27, subplot_titles=titles)
+    figure = side_by_side("Accuracy per epoch", "Scores by rule", gap=0.27)
     for side, colour, dash in (("held_out", ESTIMATE, "solid"), ("validation", WITHIN, "dot")):
         name = side.replace("_", "-") + " subjects"
         right = (epochs[f"{side}_accuracy"] * epochs[f"n_{side}"]).groupby(epochs["epoch"]).sum()
@@ -304,8 +316,7 @@ def plot_au_detection(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     '<b>AU detection</b>'
     """
     need(table, ("au", "n_positive", "n_subjects", "auc", "f1", "in_macro"), maker="evaluate.au_detection")
-    titles = ("AUC", "F1 at probability ½")
-    figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=titles)
+    figure = side_by_side("AUC", "F1 at probability ½", gap=0.05, shared_yaxes=True)
     positives = table[["au", "n_positive", "n_subjects"]].itertuples(index=False)
     names = [f"<b>{as_text(au)}</b> · {counted(n, 'clip')}, {subjects} subj." for au, n, subjects in positives]
     inside = table["in_macro"].to_numpy(dtype=bool)
@@ -322,3 +333,148 @@ def plot_au_detection(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     out, subtitle = (~inside & table["auc"].notna()).sum(), "after each AU: the clips that show it, and their subjects"
     subtitle += f" · open: too few for the macro mean ({out})" * bool(out)
     return theme.finish(figure, width=width, body=26 * len(table), title="<b>AU detection</b>", subtitle=subtitle)
+
+
+def curve_columns(table: pd.DataFrame) -> dict[str, list[str]]:
+    """The columns of a history by the panel that shows them: loss, score (in [0, 1]), dependence or leak.
+
+    Examples
+    --------
+    >>> curves = curve_columns(pd.DataFrame(columns=["epoch", "loss", "accuracy", "leak_aus_from_emotion"]))
+    >>> curves["loss"], curves["score"], curves["leak"]
+    (['loss'], ['accuracy'], ['leak_aus_from_emotion'])
+    """
+    panels: dict[str, list[str]] = {"loss": [], "score": [], "dependence": [], "leak": []}
+    for name in table.columns.drop(["epoch", "seconds", "learning_rate"], errors="ignore"):
+        first, score = name.partition("_")[0], name.removeprefix("validation_") in ("accuracy", "uf1", "uar")
+        panels[first if first in ("dependence", "leak") else "score" if score else "loss"].append(name)
+    return panels
+
+
+def plot_history(history: History, *, width: int = 960) -> go.Figure:
+    """Draw a training: loss terms, accuracy and, where they were measured, dependence and leakage after each epoch.
+
+    A validation curve has the colour of its training curve and is dashed. Read loss and accuracy together: a loss that
+    falls while its accuracy stands still is confidence, not knowledge. Where the history has columns of
+    :func:`medn_lab.diagnose.decoupling_watch`, a second row shows the dependence between the branches and the AUC of
+    each branch for the other's factor; a dotted line is the AUC that the branch's own factor allows.
+
+    Parameters
+    ----------
+    history : History
+        Of a finished or running training; an empty one gives empty panels.
+    width : int
+        In pixels.
+
+    Returns
+    -------
+    Figure
+        One trace a curve; its ``meta`` is the name of the column.
+
+    Examples
+    --------
+    >>> epochs = pd.DataFrame({"epoch": [1, 2], "seconds": [0.5, 0.4], "loss": [1.6, 1.2], "accuracy": [0.3, 0.5]})
+    >>> plot_history(History(epochs)).data[0].y.tolist()
+    [1.6, 1.2]
+    """
+    table, panels, dashed = history.table, curve_columns(history.table), " (dashed: validation clips)"
+    rows, body = (2, 528) if panels["dependence"] or panels["leak"] else (1, 248)
+    titles = (
+        "Loss terms" + dashed, "Accuracy" + " and UF1" * ("validation_uf1" in panels["score"]) + dashed,
+        "Dependence of the branches", "Leakage (dotted: what is allowed)",
+    )  # fmt: skip
+    gaps = {"horizontal_spacing": 0.09, "vertical_spacing": 90 / body}
+    figure = make_subplots(rows=rows, cols=2, subplot_titles=titles[: 2 * rows], **gaps)
+    for place, columns in enumerate(list(panels.values())[: 2 * rows]):
+        where = {"row": place // 2 + 1, "col": place % 2 + 1}
+        bases = [name.removeprefix("validation_").removesuffix("_allowed") for name in columns]
+        for name, base in zip(columns, bases, strict=True):
+            # A curve of validation clips, or of what is allowed, has the colour of its curve and another line.
+            second, allowed = name.startswith("validation_"), name.endswith("_allowed")
+            other = as_text(base.replace("_", " ")), theme.category_style(1 + bases.index(base))[0]
+            title, colour = _CURVES.get(base, other)
+            figure.add_scatter(
+                x=table["epoch"], y=table[name], name=title + ", validation" * second, meta=name, connectgaps=True,
+                mode="lines" if allowed else "lines+markers", hovertemplate="%{y:.3f}", **where,
+                showlegend=not allowed and not (second and base in columns),
+                line={"color": colour, "width": 3 if name == "loss" else 2},
+                line_dash="dash" if second else "dot" if allowed else "solid", marker_size=6,
+                marker_symbol="circle-open" if second else "circle",
+            )  # fmt: skip
+    figure.update_xaxes(title_text="epoch", rangemode="tozero", dtick=1 if len(history) <= 12 else None)
+    figure.update_yaxes(title_text="loss", rangemode="tozero", row=1, col=1)
+    figure.update_yaxes(title_text="share of clips, or UF1", range=[0, 1.02], tickformat=".0%", row=1, col=2)
+    if rows == 2:
+        figure.update_yaxes(title_text="0 independent, 1 a copy", range=[-0.1, 1.04], row=2, col=1)
+        figure.update_yaxes(title_text="AUC (0.5 is chance)", range=[0.38, 1.02], row=2, col=2)
+    title = f"<b>Training</b> · {as_text(summary(history))}"
+    figure.update_layout(hovermode="x unified")
+    return theme.finish(figure, width=width, body=body, title=title)
+
+
+def summary(history: History) -> str:
+    """One line on a training: epochs, time, last loss and accuracy, status."""
+    if not len(history):
+        return f"no epoch has ended yet, {history.status}"
+    table, last = history.table, history.table.iloc[-1]
+    parts = [counted(len(history), "epoch"), f"{table['seconds'].sum():.0f} s" if "seconds" in table else ""]
+    scores = [name for name in ("loss", "accuracy", "validation_accuracy") if pd.notna(last.get(name))]
+    parts += [f"{name.replace('_', ' ')} {last[name]:.3f}" for name in scores]
+    return ", ".join(filter(None, [*parts, history.status]))
+
+
+def plot_variants(
+    table: pd.DataFrame, *, measure: str = "accuracy", by: str = "variant", ceilings: dict[str, float] | None = None,
+    width: int = 960,
+) -> go.Figure:  # fmt: skip
+    """Draw a measure of each variant with its interval.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a variant, or a variant and value of `by`, from top to bottom: ``variant``, the column `measure`, and
+        its ``_low`` and ``_high``, NaN where there is no interval.
+    measure : str
+        The column to draw, in [0, 1]; the axis ends there, even where an interval does not.
+    by : str
+        The column whose values are the lines of the figure. With another column than ``variant``, each variant has its
+        colour and an entry in the legend.
+    ceilings : dict of str to float, optional
+        Values drawn as dotted lines, such as ``au_only, cue_only, joint``.
+    width : int
+        In pixels.
+
+    Returns
+    -------
+    Figure
+        One trace a variant; a single trace where the variants are the lines.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"variant": ["none", "bottleneck"], "accuracy": [0.968, 0.962]})
+    >>> table = table.assign(accuracy_low=0.95, accuracy_high=0.98)
+    >>> figure = plot_variants(table, ceilings={"au_only": 0.42, "joint": 1.0})
+    >>> list(figure.layout.yaxis.ticktext)
+    ['none', 'bottleneck']
+    """
+    columns = [measure, f"{measure}_low", f"{measure}_high"]
+    need(table, dict.fromkeys(["variant", by, *columns]), maker="evaluate, one row a variant")
+    lines, names = [as_text(one) for one in dict.fromkeys(table[by])], as_text(measure.replace("_", " "))
+    groups = [("", table)] if by == "variant" else list(table.groupby("variant", sort=False))
+    figure = go.Figure()
+    for place, (variant, rows) in enumerate(groups):
+        shown = rows[columns].set_axis(["value", "low", "high"], axis=1).assign(reason=" ")
+        label = [one if by == "variant" else f"{as_text(variant)}, {one}" for one in map(as_text, rows[by])]
+        colour, several = theme.category_style(place)[0], len(groups) > 1
+        forest(figure, shown, labels=label, name=str(variant), colour=colour, legend=several)
+        on_its_line = rows[by].map(as_text).map(lines.index).to_numpy()
+        figure.data[-1].y = on_its_line + 0.7 * ((place + 0.5) / len(groups) - 0.5)
+    ends = [*(ceilings or {}).values(), *table[columns].to_numpy(dtype=float).ravel()]
+    for name, value in (ceilings or {}).items():
+        level(figure, value, text=f"{_CEILINGS.get(name, name)} {value:.2f}", dash="dot")
+    figure.update_xaxes(title_text=names, range=[max(np.nanmin(ends), 0.0) - 0.02, min(np.nanmax(ends), 1.0) + 0.02])
+    marks.rows_from_the_top(figure, lines)
+    return theme.finish(
+        figure, width=width, body=4 + 18 * len(table) + 14 * len(lines), r=30,
+        title=f"<b>{names[:1].upper()}{names[1:]}</b> on unseen subjects, mean and 95 % interval over seeds",
+    )  # fmt: skip

@@ -20,10 +20,10 @@ MOST_SVG_POINTS = 1200  # more points than this are drawn by WebGL
 
 _COLUMNS = 3
 _BETWEEN_ROWS = 50  # pixels: room for a heading
-# Parameters that the line on a map names.
+# Parameters that the line on a map names; more neighbours were asked for where they are too many for the clips.
 _NAMED = {
-    "n_neighbors": "neighbours", "n_neighbors_asked": "lowered from", "min_dist": "min. distance", "metric": "metric",
-    "seed": "seed",
+    "n_neighbors": "neighbours", "n_neighbors_asked": "too few clips for", "min_dist": "min. distance",
+    "metric": "metric", "seed": "seed",
 }  # fmt: skip
 
 
@@ -175,7 +175,7 @@ def plot_embeddings(
     lines = ["Computed separately: places cannot be compared between rows (aligned_umap makes them comparable)."]
     if aligned:
         lines = ["Shift: median distance of a clip from its place in the first row, in radii of that map."]
-        if first.params.get("method") != "aligned_umap":
+        if first.params.get("method") == "umap":
             lines.append("Each map is aligned to the first row. UMAP itself causes many of the shifts.")
     same = {key: each.select(first.table["clip_id"]) for key, each in embeddings.items()}
     return _draw(
@@ -214,8 +214,8 @@ def plot_map_stability(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     marks.need(table, columns, maker="diagnose.map_stability(...).table")
     names = list(table["map"].unique())
     labels, colours = [as_text(name) for name in names], [theme.BRANCH_COLOURS.get(name, theme.INK) for name in names]
-    titles = ["Neighbours in common · 1 is best", "Disparity of places · 0 is best"]
-    figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=titles)
+    titles = "Neighbours in common · 1 is best", "Disparity of places · 0 is best"
+    figure = marks.side_by_side(*titles, gap=0.05, shared_yaxes=True)
     for column, measure in enumerate(("overlap", "disparity"), start=1):
         means = table.groupby("map", sort=False)[measure].agg(value="mean", low="min", high="max")
         look: dict[str, Any] = {"texts": [f"{mean:.2f}" for mean in means["value"]], "colour": colours, "legend": False}
@@ -278,6 +278,7 @@ def _draw(
                 marker={"color": colour, "symbol": symbol, **marker_look(len(table))}, meta=name,
             )  # fmt: skip
             figure.add_traces([trace] if own.size else [], rows=[where["row"]], cols=[where["col"]])
+    figure.update_layout(legend_itemsizing="constant")  # many clips have small points
     return theme.finish(
         figure, width=width, body=inner, subtitle="<br>".join(map(as_text, lines)),
         title=f"<b>{title}</b> · coloured by {as_text(colours.title)}", l=14, r=14,

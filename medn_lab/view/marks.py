@@ -68,6 +68,11 @@ def heading(figure: go.Figure, text: str, *, size: int = 13, **where: Any) -> No
     figure.add_annotation(text=text, showarrow=False, font={"size": size}, **place, **where)
 
 
+def side_by_side(*titles: str, gap: float, **how: Any) -> go.Figure:
+    """A figure with a row of panels, each below its title; `gap` is the share of the width between two."""
+    return make_subplots(rows=1, cols=len(titles), horizontal_spacing=gap, subplot_titles=titles, **how)
+
+
 def forest(
     figure: go.Figure, table: pd.DataFrame, *, labels: Sequence[str], name: str = "value",
     colour: str | Sequence[str] = ESTIMATE, open_marker: Sequence[bool] | np.ndarray | bool = False,

@@ -102,7 +102,8 @@ def plot_pair(
     columns: list[Any] = [faces, [a, b], difference]
     if attribution is not None:
         columns.append(attribution_tiles(attribution, clips, names, part="frames"))
-        lines += [attribution_line(attribution, part="frames"), *sanity_lines(attribution)]
+        at = positions(attribution.table, names, owner="this attribution")
+        lines += [attribution_line(attribution, part="frames"), *sanity_lines(attribution, places=at)]
     if predictions is not None:
         scores = zip(names, "ab", strict=True)
         columns.append([score_bars(predictions, name) | {"name": f"scores of {letter}"} for name, letter in scores])
@@ -273,12 +274,12 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820) -> go.Figure
     marks.level(figure, 0.5, axis="y")
     facts = [counted(len(pairs), "pair") + f", one in {step} drawn" * (step > 1)]
     facts += [f"{pairs['opposite'].sum()} of opposite valence", f"{pairs['same_subject'].sum()} of one subject"]
-    facts += ["top right: alike in motion, apart in emotion"]
+    facts += ["top right: alike in motion, apart in emotion", "bottom right: alike in both"]
     share, ends = "share of all pairs of clips that are", [0.06, np.log10(min(0.5 * float(shown["x"].min()), 0.05))]
     figure.update_xaxes(title_text=f"{share} nearer together in the motion branch", type="log", range=ends)
     figure.update_xaxes(dtick=1, tickformat=".4~%").update_yaxes(dtick=0.25, tickformat=".0%", range=[-0.09, 1.09])
     figure.update_yaxes(title_text=f"{share}<br>nearer together in the emotion branch", zeroline=False)
-    figure.update_layout(hovermode="closest")
+    figure.update_layout(hovermode="closest", legend_itemsizing="constant")
     return theme.finish(figure, width=width, body=428, title=title, subtitle=_subtitle(facts, pairs), l=78)
 
 

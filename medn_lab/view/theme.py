@@ -189,7 +189,7 @@ LOOK = go.layout.Template(
         title={"font": {"size": 14}, "x": 0, "xanchor": "left", "xref": "container", "pad": {"l": 12}},
         colorway=CATEGORY_COLOURS, xaxis=_AXIS, yaxis=_AXIS,
         legend={
-            "orientation": "h", "bgcolor": CLEAR, "font": {"size": 12}, "itemsizing": "constant",
+            "orientation": "h", "bgcolor": CLEAR, "font": {"size": 12}, "itemsizing": "trace",
             "yref": "container", "y": 0, "yanchor": "bottom", "x": 0,
         },
         hoverlabel={"bgcolor": "#26292E", "bordercolor": "#26292E", "font": {"color": "#F4F4F4", "size": 12}},

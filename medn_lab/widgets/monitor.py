@@ -13,7 +13,7 @@ import pandas as pd
 import traitlets
 
 from medn_lab.records import History
-from medn_lab.view.training import plot_history, summary
+from medn_lab.view.evaluation import plot_history, summary
 from medn_lab.widgets.panel import LiveFigure, Panel
 
 _RESUMABLE = ("stopped", "interrupted")
