@@ -142,8 +142,8 @@ def _channels(name: str, flow: np.ndarray, recipe: Mapping[str, object]) -> list
     title += "<br>" + images.SCALED_NOTE.replace(": ", ":<br>") if scaled else ""
     panels, notes = [np.clip(flow * 255 + 0.5, 0, 255).astype(np.uint8)], ["hue: direction,<br>brightness: length"]
     if recipe.get("coding") != "hsv":
-        largest, size = np.maximum(np.abs(flow).max(axis=(0, 1)), 1e-6), max(flow.shape[:2])
-        panels = [images.draw_heat(None, flow[..., k], largest=largest[k], size=size) for k in (0, 1)]
+        largest = np.maximum(np.abs(flow).max(axis=(0, 1)), 1e-6)
+        panels = [images.signed_colours(flow[..., k] / largest[k]) for k in (0, 1)]
         notes = [f"{way}: ±{most:.2f}{'' if scaled else ' px'}" for way, most in zip(WAYS, largest, strict=False)]
         if flow.shape[-1] == 3:
             panels.append(images.magnitude_colours(np.clip(flow[..., 2] / largest[2], 0, 1)).astype(np.uint8))

@@ -328,6 +328,12 @@ def draw_heat(
     return picture if outline is None else draw_outline(picture, outline)
 
 
+def signed_colours(share: np.ndarray) -> np.ndarray:
+    """Shares (h, w) from -1 to 1 as blue, white and red (h, w, 3) uint8; the distance from white is proportional."""
+    cover = np.abs(share)[..., None]
+    return (255 * (1 - cover) + np.where(share[..., None] >= 0, FOR, AGAINST) * cover).astype(np.uint8)
+
+
 def draw_kept(face: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """A face (h, w, 3) uint8, dark where positions of the grid were dropped, dimmed where `kept` is between 0 and 1.
 
