@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from planted_readers import CONFIG, LinearReader, PatchReader, cell_mask
+from refusals import assert_refuses
 from scipy.stats import spearmanr
 from slow_cases import mostly_slow
 from tiny_clips import tiny_clips, tiny_model
@@ -89,8 +90,7 @@ def test_a_new_method_is_known_by_its_name_to_everything_that_takes_methods(clip
     def taken(score, inputs, fixed): ...
 
     taken.__name__ = "saliency"
-    with pytest.raises(ValueError, match="saliency"):
-        diagnose.attribution_method()(taken)
+    assert_refuses(diagnose.attribution_method(), taken, match="saliency")
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "grad_cam"])
@@ -201,8 +201,8 @@ def test_what_cannot_be_attributed_is_refused(model, clips):
         (None, {"method": "occlusion", "params": {"window": 3}}, "window.*patch"),
     ):
         given = replace(clips, **{missing: None}) if missing else clips
-        with pytest.raises(ValueError, match=facts):
-            randomisation_check(model, given, **{"target": "happiness", "method": "saliency", **options})
+        how = {"target": "happiness", "method": "saliency"} | options
+        assert_refuses(randomisation_check, model, given, **how, match=facts)
 
 
 def test_under_a_bottleneck_emotions_depend_on_the_flow_too(clips):
@@ -273,8 +273,7 @@ def test_a_class_may_be_written_like_a_rule_and_an_unknown_target_lists_those_th
         *((model, target) for target in ("joy", "happiness - happiness", "AU12 from motion")),
         (plain, "gate"),
     ):
-        with pytest.raises(ValueError, match=f"'{target}'.*happiness, others"):
-            saliency(one, clips, target=target)
+        assert_refuses(saliency, one, clips, target=target, match=f"'{target}'.*happiness, others")
 
 
 @pytest.fixture(scope="module")
@@ -317,8 +316,8 @@ def test_a_target_that_nothing_changes_has_no_figure_and_another_model_is_refuse
     sanity = check_attribution(found, model=reader, clips=still, n_draws=1).sanity
     assert not {"infidelity", "sensitivity"} & set(sanity)
     found = saliency(model, clips, target="AU12")
-    with pytest.raises(ValueError, match="AU12 of 'tiny0_s00_c00'"):
-        check_attribution(found, model=MEDN(model.config, seed=8), clips=clips, n_draws=0)
+    other = MEDN(model.config, seed=8)
+    assert_refuses(check_attribution, found, model=other, clips=clips, match="AU12 of 'tiny0_s00_c00'")
 
 
 @pytest.mark.parametrize("method", [saliency, diagnose.occlusion])
@@ -404,8 +403,7 @@ def test_a_cascade_goes_from_the_output_down_to_all_weights_of_a_model_that_is_l
     assert torch.equal(torch.get_rng_state(), state)
     curve = next(trace for trace in plot_randomisation(found).data if trace.meta == "flow spearman_absolute")
     np.testing.assert_allclose(curve.y, [1, *found["spearman_absolute"]])  # begins at the map itself
-    with pytest.raises(ValueError, match=r"all or modules.*'half'"):
-        randomisation_check(model, clips, randomise="half", **how)
+    assert_refuses(randomisation_check, model, clips, randomise="half", **how, match=r"all or modules.*'half'")
 
 
 def test_every_weight_is_drawn_anew_also_by_the_seed_of_the_network(clips):
@@ -465,8 +463,8 @@ def test_the_region_of_planted_mass_is_the_one_that_is_named(faces):
         (even, {"region": "AU99"}, "'AU99'.*cue, AUs, AU1"),
         (small, {}, "32,32.*64,64"),
     ):
-        with pytest.raises(ValueError, match=facts):
-            planted_mass(maps, **{"truth": faces.truth, "region": "cue", "of": "flow", **options})
+        how = {"region": "cue", "of": "flow"} | options
+        assert_refuses(planted_mass, maps, truth=faces.truth, **how, match=facts)
 
 
 def test_a_comparison_has_the_figures_of_the_single_functions(face_model, faces):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from refusals import assert_refuses
 from tiny_clips import tiny_clips
 
 from medn_lab import diagnose
@@ -100,8 +101,7 @@ def test_a_model_or_clips_of_one_input_have_their_methods_alone_and_others_are_r
         (lambda: make(clip_id, partner=same), "both are"),
         (lambda: Attributor(model, clips, params={"magic": {}}), "'magic'"),
     ):
-        with pytest.raises(ValueError, match=facts):
-            call()
+        assert_refuses(call, match=facts)
 
 
 def test_the_maps_add_up_to_how_far_apart_the_model_puts_the_clips(clips):
@@ -162,5 +162,4 @@ def test_what_cannot_be_swapped_is_refused(model, clips):
         (model, unlabelled, "1 of 2 clips"),
         (model, clips.with_table(clips.table.replace({"label": {"others": "awe"}})), "awe"),
     ):
-        with pytest.raises(ValueError, match=facts):
-            swap_branches(network, given, clip_a=PAIR[0], clip_b=PAIR[1])
+        assert_refuses(swap_branches, network, given, clip_a=PAIR[0], clip_b=PAIR[1], match=facts)

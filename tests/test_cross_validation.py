@@ -133,8 +133,7 @@ def test_another_run_a_damaged_fold_and_a_folder_of_something_else_are_refused_b
         assert_refuses(evaluate.evaluate_loso, model, changed, **how, match=rf"another {differing}")
     audit = partial(evaluate.selection_audit, config, clips, **HERE)
     assert_refuses(audit, folder=folder, match="another call, validation_share;")
-    with pytest.raises(FileExistsError, match="nothing was written"):  # something else is left alone
-        loso(clips, folder=folder / "fold_000")
+    assert_refuses(loso, clips, folder=folder / "fold_000", match="nothing was written", error=FileExistsError)
     assert not (folder / "fold_000" / "run.json").exists()
     note = next(file for file in (folder / "fold_001").rglob("*.json") if '"seconds"' in file.read_text())
     note.write_text(note.read_text().replace('"seconds": ', '"seconds": 1'))

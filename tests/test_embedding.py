@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import assert_refuses
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness as sklearn_trustworthiness
 from sklearn.neighbors import KNeighborsClassifier
@@ -102,10 +103,8 @@ def test_what_does_not_fit_is_refused():
         (umap, {"layers": {"stem": pd.DataFrame(np.zeros((20, 3)))}}, "stem features: 20 of 20 clips"),
         (medn.diagnose.map_stability, {"seeds": (2, 2)}, "at least 2 different seeds"),
     ):
-        with pytest.raises(ValueError, match=facts):
-            make(clustered(20), **({"method": "pca"} if make is umap else {}) | arguments)
-    with pytest.raises(ValueError, match="at least 5 clips, there are 4"):
-        umap(clustered(4))
+        assert_refuses(make, clustered(20), **({"method": "pca"} if make is umap else {}) | arguments, match=facts)
+    assert_refuses(umap, clustered(4), match="at least 5 clips, there are 4")
 
 
 def test_pca_is_that_of_scikit_learn_up_to_signs_and_maps_any_layer(tmp_path):
@@ -177,8 +176,7 @@ def test_checkpoints_that_do_not_fit_are_refused(checkpoints):
     features, ids = checkpoints[0], checkpoints[0]["early"].table["clip_id"]
     few = {"a": features["early"].select(ids[:52]), "b": features["late"].select(ids[48:])}
     for maps, options, facts in ((few, {}, "at least 5 clips, there are 4"), (features, {"method": "icp"}, "'icp'")):
-        with pytest.raises(ValueError, match=facts):
-            medn.diagnose.aligned_umap(maps, **options)
+        assert_refuses(medn.diagnose.aligned_umap, maps, **options, match=facts)
 
 
 def clips_of(counts) -> pd.DataFrame:
@@ -289,8 +287,7 @@ def test_spaces_that_do_not_fit_are_refused():
         ((continuity, x, xy), {"n_neighbors": 10}, "n_neighbors is 10; with 20 clips it can be 1 to 9"),
         ((neighbour_overlap, x, xy), {"n_neighbors": 19}, "n_neighbors is 19; with 20 clips it can be 1 to 18"),
     ):
-        with pytest.raises(ValueError, match=facts):
-            measure(a, b, **options)
+        assert_refuses(measure, a, b, **options, match=facts)
 
 
 def test_of_many_clips_a_sample_is_judged_among_all(monkeypatch):

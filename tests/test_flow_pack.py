@@ -158,8 +158,7 @@ def test_codings_of_several_data_sets_are_recognised_and_joined(pack, tmp_path):
     coded = packed(pack, codings=[index])
     shared = set(coded.table["clip_id"]) & set(index.table["clip_id"])
     assert len(shared) == wrote["written_as"].str.startswith("samm/").sum()
-    with pytest.raises(ValueError, match="more than once"):  # which of two codings is meant is the user's choice
-        packed(pack, codings=[casme2, casme2])
+    assert_refuses(packed, pack, codings=[casme2, casme2], match="more than once")  # the user must choose
 
 
 def test_a_coding_that_is_none_of_the_pack_is_named(pack, tmp_path):

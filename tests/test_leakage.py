@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from planted_branches import AUS, planted
+from refusals import assert_refuses
 from sample_records import sample_clips, sample_features
 from sklearn.metrics import roc_auc_score
 from tiny_clips import tiny_clips
@@ -121,8 +122,7 @@ def test_what_has_no_value_has_a_reason_and_what_does_not_fit_is_refused(table):
         ({"branches": ["emotion"]}, "no emotion branch"),
         ({"allowed": {"motion": motion}}, "a table of exact AUCs or {}"),
     ):
-        with pytest.raises(ValueError, match=facts):
-            measured(table, motion=motion, **options)
+        assert_refuses(measured, table, motion=motion, **options, match=facts)
 
 
 def test_the_truth_that_is_allowed_is_the_label_without_a_cue_or_the_exact_auc(table):
@@ -218,5 +218,4 @@ def test_a_watch_has_the_figures_of_dependence_and_leakage_and_leaves_the_traini
         assert found == pytest.approx(rows.loc[row, ["value", "allowed"]].to_list())
     motion = watch.of(replace(features, emotion=None))
     assert set(motion) == {"leak_emotion_from_motion", "leak_emotion_from_motion_allowed"}
-    with pytest.raises(ValueError, match="at least 20 clips of 2 subjects, there are 12 of 2"):
-        decoupling_watch(tiny_clips(n_subjects=2))
+    assert_refuses(decoupling_watch, tiny_clips(n_subjects=2), match="at least 20 clips .*, there are 12 of 2")

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from planted_branches import AUS, planted
+from refusals import assert_refuses
 from scipy.spatial.distance import pdist
 from scipy.stats import kstest, norm
 from sklearn.kernel_ridge import KernelRidge
@@ -191,8 +192,7 @@ def test_unknown_clips_are_left_out_a_probe_without_a_value_says_why_and_what_do
         found = probe(features, **{"target": target, "subjects": subjects, "n_shuffles": 3, "n_folds": 8} | change)
         assert (found.reason, reason in repr(found)) == (reason, True)
         assert np.isnan([found.value, found.low, found.high, found.p_value]).all()
-    with pytest.raises(ValueError, match="159 rows, target 160 and subjects 160"):
-        probe(features[1:], target, subjects=subjects)
+    assert_refuses(probe, features[1:], target, subjects=subjects, match="159 rows, target 160 and subjects 160")
     with pytest.raises(ValueError, match=r"'forest'.* ridge, rbf, knn, boosting, mlp"):
         probe(features, target, subjects=subjects, kind="forest")
 
@@ -301,8 +301,7 @@ def test_clips_of_an_unknown_cue_are_left_out_and_a_target_without_a_value_says_
         ({"targets": ["speed"]}, "'speed' is an amount with 240 values"),
         ({"given": "posture"}, "nothing can be given 'posture'"),
     ):
-        with pytest.raises(ValueError, match=facts):
-            conditional(features, **options)
+        assert_refuses(conditional, features, **options, match=facts)
 
 
 @pytest.mark.parametrize("reader", mostly_slow(READERS, quick=2))

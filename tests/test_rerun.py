@@ -178,8 +178,8 @@ def test_what_cannot_be_made_again_names_what_is_missing(made):
         (diagnose.decoupling_report(made.features, **given), {}, r"gave allowed.*does not hold"),
     ):
         assert_refuses(rerun, record, **options, match=fact)
-    with pytest.raises(TypeError, match=r"Interval.*Predictions"):
-        rerun(evaluate.bootstrap_interval(made.predictions, n_resamples=9))
+    interval = evaluate.bootstrap_interval(made.predictions, n_resamples=9)
+    assert_refuses(rerun, interval, match="Interval.*Predictions", error=TypeError)
 
 
 class Watch:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import assert_refuses
 from tiny_clips import tiny_clips
 from written_sets import shared_set
 
@@ -41,8 +42,7 @@ def test_a_pickle_is_refused_under_whatever_name_and_not_run(tmp_path):
         (saved / removed).unlink()
     for name in ("pytorch_model.bin", "model.safetensors"):
         (saved / name).write_bytes(pickle.dumps(RunsCode(saved / "ran")))
-        with pytest.raises(ValueError, match=r"Pickled weights .* can run code and are not read|holds no MEDN"):
-            load_pretrained(saved)
+        assert_refuses(load_pretrained, saved, match=r"Pickled weights .* can run code and are not read|holds no MEDN")
         (saved / name).unlink()
     assert not (saved / "ran").exists()
 
@@ -55,8 +55,7 @@ def test_a_record_names_nothing_outside_its_folder_and_no_array_of_objects_is_un
     del head["sha256_of_this"]
     for part, name in (("arrays", "../secret"), ("tables", "/etc/hostname")):
         record.write_text(json.dumps(head | {part: [*head[part], name]}))
-        with pytest.raises(ValueError, match="leads out of its folder; it is not read"):
-            Clips.load(tmp_path / "set")
+        assert_refuses(Clips.load, tmp_path / "set", match="leads out of its folder; it is not read")
     record.write_text(whole)
     np.save(tmp_path / "set" / "flow.npy", np.array([RunsCode(tmp_path / "ran")], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match=r"is broken .*Array can't be memory-mapped: Python objects in dtype"):
