@@ -1,9 +1,3 @@
-"""What a function says of input that it cannot use (tests only)."""
+"""The name under which tests of figures and widgets import `assert_refuses` (tests only)."""
 
-import pytest
-
-
-def assert_refuses(call, *arguments, match, error=ValueError, **options) -> None:
-    """The call raises an error whose message matches."""
-    with pytest.raises(error, match=match):
-        call(*arguments, **options)
+from cases import assert_refuses as assert_refuses

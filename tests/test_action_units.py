@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from cases import assert_refuses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pair_tables import table_of
-from refusals import assert_refuses
 from written_sets import TINY, shared_set
 
 from medn_lab import records

@@ -9,10 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from cases import assert_refuses, mostly_slow
 from planted_readers import CONFIG, LinearReader, PatchReader, cell_mask
-from refusals import assert_refuses
 from scipy.stats import spearmanr
-from slow_cases import mostly_slow
 from tiny_clips import tiny_clips, tiny_model
 
 import medn_lab as medn

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from refusals import assert_refuses
-from tiny_clips import tiny_clips
+from cases import assert_refuses
 
 from medn_lab import diagnose
 from medn_lab.diagnose import Attributor, attribute_pair, pair_attributor, pair_swapper, swap_branches
@@ -18,19 +17,9 @@ PAIR = ("tiny0_s00_c00", "tiny0_s00_c02")  # one AU, reddened and paled
 STEPS = {"n_steps": 4}
 
 
-@pytest.fixture(scope="module")
-def clips():
-    return tiny_clips(n_subjects=3, clips_per_subject=4)
-
-
 def model_of(branches="both", **config):
     config = {"size": 32, "dim": 32, "patch": 8, "classes": ("happiness", "others"), "aus": ("AU12", "AU14"), **config}
     return MEDN(MEDNConfig(branches=branches, **config), seed=3)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return model_of()
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,7 @@ from functools import partial
 import joblib
 import numpy as np
 import pytest
-from refusals import assert_refuses
-from slow_cases import mostly_slow
+from cases import assert_refuses, mostly_slow
 from tiny_clips import tiny_clips
 
 import medn_lab.evaluate.folds as folds_module
@@ -46,12 +45,6 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def serial(clips, place):
     return loso(clips, folder=place)
-
-
-@pytest.fixture
-def folder(serial, place, tmp_path):
-    """A copy of the finished folder, free to be damaged."""
-    return shutil.copytree(place, tmp_path / "run")
 
 
 def same(one, other):
@@ -120,8 +113,8 @@ def test_after_a_break_in_the_middle_the_results_are_identical(clips, serial, tm
     assert "2/4" in capsys.readouterr().err  # the bar begins where the work does
 
 
-def test_another_run_a_damaged_fold_and_a_folder_of_something_else_are_refused_by_name(clips, folder):
-    config, flow = small(clips), clips.flow.copy()
+def test_another_run_a_damaged_fold_and_a_folder_of_something_else_are_refused_by_name(clips, serial, place, tmp_path):
+    folder, config, flow = shutil.copytree(place, tmp_path / "run"), small(clips), clips.flow.copy()
     flow[5, 3, 3, 0] += 1e-3
     for changed, model, options, differing in (
         (clips, config, {"training": replace(QUICK, epochs=3)}, r"training\.epochs;"),

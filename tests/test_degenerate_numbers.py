@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from refusals import assert_refuses
-from slow_cases import mostly_slow
+from cases import assert_refuses, mostly_slow
 
 from medn_lab import diagnose, view
 from medn_lab.evaluate import au_detection, evaluate_loso, extract_features, predict

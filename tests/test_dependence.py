@@ -7,10 +7,9 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from refusals import assert_refuses
+from cases import assert_refuses, mostly_slow
 from scipy.linalg import sqrtm
 from scipy.stats import kstest
-from slow_cases import mostly_slow
 
 from medn_lab import diagnose
 from medn_lab.diagnose import branch_correlation, hsic, linear_cka, partial_out, permutation_test, similarity

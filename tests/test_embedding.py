@@ -4,17 +4,16 @@ What a map keeps of the neighbourhoods is that of scikit-learn, of closed forms 
 """
 
 import os
-import subprocess
-import sys
 from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from cases import assert_refuses
+from fresh_process import printed
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from refusals import assert_refuses
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness as sklearn_trustworthiness
 from sklearn.neighbors import KNeighborsClassifier
@@ -77,8 +76,7 @@ def test_a_fresh_process_makes_the_same_map_from_its_record_alone(shipped, tmp_p
         "assert torch.get_num_threads() == 1  # torch came after numba, and shares OpenMP's threads with it\n"
         "assert found.identical and found.again.trustworthiness == found.stored.trustworthiness, found\n"
     )
-    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, env=one_thread)
+    printed("-c", script, tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert not np.array_equal(made.motion_xy, other.motion_xy)
     params = {"method": "umap", "n_neighbors": 4, "min_dist": 0.1, "metric": "euclidean", "seed": 2, "n_clips": 10}
     assert params.items() <= made.params.items()

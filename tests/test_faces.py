@@ -7,10 +7,9 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from cases import assert_refuses, mostly_slow
 from PIL import Image
-from refusals import assert_refuses
 from skimage import data
-from slow_cases import mostly_slow
 
 from medn_lab.data import FaceBox, FlowRecipe, crop, find_face, list_frames, prepare, read_clip, read_image
 from medn_lab.data.frames import ClipError

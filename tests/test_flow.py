@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from cases import assert_refuses, mostly_slow
 from PIL import Image
-from refusals import assert_refuses
-from slow_cases import mostly_slow
 
 from medn_lab import data
 from medn_lab.data import FlowRecipe, face_mask, flow_colours, optical_flow, optical_strain, prepare, register

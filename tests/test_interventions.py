@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import scipy.linalg
 import torch
-from refusals import assert_refuses
+from cases import assert_refuses
 from torch import nn
 
 import medn_lab as medn

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from cases import assert_refuses
 from figure_contents import pictures, words
-from refusals import assert_refuses
 from tiny_clips import tiny_clips
 
 import medn_lab as medn

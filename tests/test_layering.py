@@ -5,7 +5,6 @@ import dataclasses
 import doctest
 import inspect
 import re
-import subprocess
 import sys
 import textwrap
 import typing
@@ -15,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from fresh_process import printed
 
 import medn_lab
 
@@ -125,8 +125,7 @@ for module in {modules}:
     for name in {packages} & sys.modules.keys() - before:
         print(module, name)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return done.stdout.splitlines()
+    return printed("-c", script)
 
 
 def test_importing_a_room_loads_nothing_heavy():

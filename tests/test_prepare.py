@@ -20,9 +20,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from cases import assert_refuses, mostly_slow
 from joblib.externals.loky import get_reusable_executor
-from refusals import assert_refuses
-from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
 from written_sets import drawn_clips, shared_set
 
@@ -133,8 +132,7 @@ def test_what_is_finished_is_not_made_again_after_an_interruption(cropped, tmp_p
     with pytest.raises(KeyboardInterrupt):
         small(index, tmp_path / "set")
     assert not (tmp_path / "set").exists()
-    with pytest.raises(FileNotFoundError):
-        Clips.load(tmp_path / ".set.preparing")
+    assert_refuses(Clips.load, tmp_path / ".set.preparing", match="preparing", error=FileNotFoundError)
     rest = computed(monkeypatch)
     same(small(index, tmp_path / "set", n_jobs=n_jobs), whole)
     assert done + rest == index.table["clip_id"].tolist()[: 6 if n_jobs == 1 else 4]  # other processes are not counted

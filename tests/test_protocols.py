@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from refusals import assert_refuses
+from cases import assert_refuses
 
 from medn_lab import diagnose, evaluate
 from medn_lab.data import PROTOCOLS, canonical_emotion, hold_out_subjects, leave_one_subject_out, to_classes

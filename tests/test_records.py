@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from cases import assert_refuses
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from refusals import assert_refuses
 
 from medn_lab import records as r
 from medn_lab.records import Clips, Predictions, atomic_write, frame_numbers, storage
@@ -93,14 +93,12 @@ def assert_same(one: object, other: object) -> None:
 
 @pytest.mark.parametrize(("name", "record"), records().items(), ids=records())
 def test_every_record_is_frozen_comes_back_also_from_0_1_0_and_replaces_only_its_own_kind(name, record, tmp_path):
-    kind = type(record).__name__
+    kind, place = type(record).__name__, tmp_path / "deep" / "record"
     for _ in range(2):
-        assert_same(record, type(record).load(record.save(tmp_path / "deep" / "record")))
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["record"]
-    with pytest.raises(ValueError, match=rf"holds a {kind}, not a Other; load it with {kind}\.load"):
-        read_parts(tmp_path / "deep" / "record", "Other")
-    with pytest.raises(FileExistsError):
-        write_parts(tmp_path / "deep" / "record", "Other", {})
+        assert_same(record, type(record).load(record.save(place)))
+    assert [path.name for path in place.parent.iterdir()] == ["record"]
+    assert_refuses(read_parts, place, "Other", match=rf"holds a {kind}, not a Other; load it with {kind}\.load")
+    assert_refuses(write_parts, place, "Other", {}, match="nothing was written", error=FileExistsError)
     with pytest.raises(dataclasses.FrozenInstanceError):
         record.table = None
     assert repr(record).startswith(kind)

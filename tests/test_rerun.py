@@ -4,8 +4,6 @@ import getpass
 import json
 import os
 import platform
-import subprocess
-import sys
 from dataclasses import replace
 from functools import cache, partial
 from types import SimpleNamespace
@@ -13,7 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from refusals import assert_refuses
+from cases import assert_refuses
+from fresh_process import printed
 from tiny_clips import tiny_clips
 
 import medn_lab as medn
@@ -109,9 +108,8 @@ def test_a_fresh_process_makes_every_kind_of_result_again_to_the_last_bit(made, 
     }
     for name, record in kinds.items():
         record.save(tmp_path / name)
-    done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True)
     names = sorted([*kinds, "mine"])
-    assert done.stdout.splitlines() == [f"{name} True 0.0 {{}} []" for name in names], done.stderr[-2000:]
+    assert printed("-c", SCRIPT, tmp_path) == [f"{name} True 0.0 {{}} []" for name in names]
 
 
 def test_every_saved_record_has_a_source_that_names_model_versions_and_clips_and_no_path_and_no_machine(made, shipped):

@@ -7,14 +7,13 @@ import ast
 import json
 import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from refusals import assert_refuses
+from cases import assert_refuses
+from fresh_process import printed
 from tiny_clips import tiny_clips
 from written_sets import shared_set
 
@@ -114,6 +113,4 @@ print("done")
 
 @pytest.mark.slow
 def test_nothing_asks_for_the_network(tmp_path):
-    command = [sys.executable, "-W", "ignore", "-c", WORK, str(tmp_path / "model")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.stdout.strip().endswith("done"), done.stderr[-2000:]
+    assert printed("-W", "ignore", "-c", WORK, tmp_path / "model")[-1] == "done"

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from refusals import assert_refuses
-from slow_cases import mostly_slow
+from cases import assert_refuses, mostly_slow
 from tiny_clips import tiny_clips
 
 from medn_lab.data import flow_colours
