@@ -14,7 +14,7 @@ from cases import assert_refuses, mostly_slow
 from hypothesis import given
 from hypothesis import strategies as st
 from pair_tables import table_of
-from scipy.special import stdtrit
+from scipy.special import expit, stdtrit
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 from tiny_clips import tiny_clips
 
@@ -404,10 +404,6 @@ def check_coverage(hits, *, lowest=0.93):
         assert np.mean(found) >= lowest - 2 * np.sqrt(lowest * (1 - lowest) / len(found)), name
 
 
-def logistic(values):
-    return 1 / (1 + np.exp(-values))
-
-
 @pytest.mark.parametrize(("mean", "rounds"), mostly_slow([(1.4, 6), (0.5, 40), (3.5, 40)]))
 def test_intervals_of_accuracy_uf1_and_uar_cover_from_five_persons_on(mean, rounds):
     rng = np.random.default_rng(0)
@@ -417,7 +413,7 @@ def test_intervals_of_accuracy_uf1_and_uar_cover_from_five_persons_on(mean, roun
         subjects = np.repeat(np.arange(n), 10)
         true = rng.choice(3, size=10 * n, p=(0.5, 0.3, 0.2))
         wrong = (true + rng.integers(1, 3, size=10 * n)) % 3
-        right = rng.random(10 * n) < logistic(mean + rng.normal(size=n))[subjects]
+        right = rng.random(10 * n) < expit(mean + rng.normal(size=n))[subjects]
         return *np.array(CLASSES)[[true, np.where(right, true, wrong)]], subjects.astype(str)
 
     truth = {measure: measure(*answers(20_000)[:2]) for measure in MEASURES}
@@ -437,13 +433,13 @@ def test_the_intervals_of_a_difference_and_of_the_pair_auc_cover(rounds):
     hits, rng = {}, np.random.default_rng(5)
     for mean, gap in ((0.5, 0.6), (3.0, 0.8)):
         effects = rng.normal(size=200_000)
-        truth = (logistic(mean + gap + effects) - logistic(mean + effects)).mean()
+        truth = (expit(mean + gap + effects) - expit(mean + effects)).mean()
         for n in (5, 12):
             subjects = np.repeat(np.arange(n), 10)
             for seed in range(rounds):
                 effects, luck = rng.normal(size=n)[subjects], rng.random(10 * n)
                 # Two models never agree in every probability, even where they agree in every answer.
-                right = (luck < logistic(mean + shift + effects) for shift in (gap, 0.0))
+                right = (luck < expit(mean + shift + effects) for shift in (gap, 0.0))
                 first, second = (by_hits(one, subjects.astype(str)) for one in right)
                 found = compared(first, replace(second, logits=0.9 * second.logits), n_resamples=120, seed=seed)
                 hits.setdefault((mean, n), []).append(found.low <= truth <= found.high)
