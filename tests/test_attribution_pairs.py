@@ -1,6 +1,7 @@
 """Maps on demand and of pairs are those of the methods, made once; and branches swapped between two clips."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -85,12 +86,9 @@ def test_a_model_or_clips_of_one_input_have_their_methods_alone_and_others_are_r
         assert "frame_ablation" not in one.methods
         assert one.kept(clip_id) is None
     same = clips.table.loc[clips.table["label"] == clips.table["label"][0], "clip_id"].iloc[1]
-    for call, facts in (
-        (lambda: make(clip_id, target="joy", method="magic"), "'magic'"),
-        (lambda: make(clip_id, partner=same), "both are"),
-        (lambda: Attributor(model, clips, params={"magic": {}}), "'magic'"),
-    ):
-        assert_refuses(call, match=facts)
+    assert_refuses(make, clip_id, target="joy", method="magic", match="'magic'")
+    assert_refuses(make, clip_id, partner=same, match="both are")
+    assert_refuses(Attributor, model, clips, params={"magic": {}}, match="'magic'")
 
 
 def test_the_maps_add_up_to_how_far_apart_the_model_puts_the_clips(clips):
@@ -145,10 +143,8 @@ def test_a_branch_that_the_head_does_not_read_adds_nothing_and_the_mode_stays(cl
 
 def test_what_cannot_be_swapped_is_refused(model, clips):
     unlabelled = clips.with_table(clips.table.assign(label=[None, *clips.table["label"].iloc[1:]]))
-    for network, given, facts in (
-        (model_of("motion"), clips, "motion branch alone"),
-        (model, replace(clips, flow=None), "no flow"),
-        (model, unlabelled, "1 of 2 clips"),
-        (model, clips.with_table(clips.table.replace({"label": {"others": "awe"}})), "awe"),
-    ):
-        assert_refuses(swap_branches, network, given, clip_a=PAIR[0], clip_b=PAIR[1], match=facts)
+    refuses = partial(assert_refuses, swap_branches, clip_a=PAIR[0], clip_b=PAIR[1])
+    refuses(model_of("motion"), clips, match="motion branch alone")
+    refuses(model, replace(clips, flow=None), match="no flow")
+    refuses(model, unlabelled, match="1 of 2 clips")
+    refuses(model, clips.with_table(clips.table.replace({"label": {"others": "awe"}})), match="awe")

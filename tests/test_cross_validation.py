@@ -116,14 +116,11 @@ def test_after_a_break_in_the_middle_the_results_are_identical(clips, serial, tm
 def test_another_run_a_damaged_fold_and_a_folder_of_something_else_are_refused_by_name(clips, serial, place, tmp_path):
     folder, config, flow = shutil.copytree(place, tmp_path / "run"), small(clips), clips.flow.copy()
     flow[5, 3, 3, 0] += 1e-3
-    for changed, model, options, differing in (
-        (clips, config, {"training": replace(QUICK, epochs=3)}, r"training\.epochs;"),
-        (clips, small(clips, dim=24), {}, r"model\.dim;"),
-        (replace(clips, flow=flow), config, {}, "clips;"),
-        (clips.select(clips.table["clip_id"][:18]), config, {}, "clips, folds;"),
-    ):
-        how = HERE | {"folder": folder} | options
-        assert_refuses(evaluate.evaluate_loso, model, changed, **how, match=rf"another {differing}")
+    refuses = partial(assert_refuses, evaluate.evaluate_loso, **HERE, folder=folder)
+    refuses(config, clips, training=replace(QUICK, epochs=3), match=r"another training\.epochs;")
+    refuses(small(clips, dim=24), clips, match=r"another model\.dim;")
+    refuses(config, replace(clips, flow=flow), match="another clips;")
+    refuses(config, clips.select(clips.table["clip_id"][:18]), match="another clips, folds;")
     audit = partial(evaluate.selection_audit, config, clips, **HERE)
     assert_refuses(audit, folder=folder, match="another call, validation_share;")
     assert_refuses(loso, clips, folder=folder / "fold_000", match="nothing was written", error=FileExistsError)

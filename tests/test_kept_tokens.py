@@ -112,12 +112,9 @@ def test_an_emotion_branch_alone_will_do_and_a_dense_one_covers_everything(clips
     np.testing.assert_array_equal(found.cover, 1)
     np.testing.assert_array_equal(found.random_cover, 1)  # whatever the weights
     assert alone.training
-    for model, given, options, facts in (
-        (MEDN(replace(config, branches="motion")), clips, {}, "motion branch"),
-        (alone, replace(clips, frames=None), {}, "no frames"),
-        (alone, clips, {"truth": clips.truth, "region": "AU99"}, "'AU99'.*cue, AUs, AU12, AU14"),
-    ):
-        assert_refuses(kept_tokens, model, given, **options, match=facts)
+    assert_refuses(kept_tokens, MEDN(replace(config, branches="motion")), clips, match="motion branch")
+    assert_refuses(kept_tokens, alone, replace(clips, frames=None), match="no frames")
+    assert_refuses(kept_tokens, alone, clips, truth=clips.truth, region="AU99", match="'AU99'.*cue, AUs, AU12, AU14")
 
 
 def test_the_picture_darkens_dropped_positions_and_draws_a_line_around_the_region(found, clips):

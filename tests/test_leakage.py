@@ -124,13 +124,11 @@ def test_what_has_no_value_has_a_reason_and_what_does_not_fit_is_refused(table):
     rows = measured(unknown, emotion=one_hot(table["cue"]), n_resamples=50).loc["emotion"]
     assert rows.loc["AUs", "reason"] == "no AU has 8 positive and 8 negative clips"
     assert (rows.loc["AU4", "n_unknown"], rows.loc["cue", "value"]) == (240, 1.0)
-    for options, facts in (
-        ({"targets": ["posture"]}, "'posture'.* aus, emotion, cue, subject"),
-        ({"branches": ["both", "motion"]}, "no both branch; they have motion, fused"),
-        ({"branches": ["emotion"]}, "no emotion branch"),
-        ({"allowed": {"motion": motion}}, "a table of exact AUCs or {}"),
-    ):
-        assert_refuses(measured, table, motion=motion, **options, match=facts)
+    refuses = partial(assert_refuses, measured, table, motion=motion)
+    refuses(targets=["posture"], match="'posture'.* aus, emotion, cue, subject")
+    refuses(branches=["both", "motion"], match="no both branch; they have motion, fused")
+    refuses(branches=["emotion"], match="no emotion branch")
+    refuses(allowed={"motion": motion}, match="a table of exact AUCs or {}")
 
 
 def test_the_truth_that_is_allowed_is_the_label_without_a_cue_or_the_exact_auc(table):
@@ -506,13 +504,10 @@ def test_clips_of_an_unknown_cue_are_left_out_and_a_target_without_a_value_says_
     features = replace(features, table=table)
     row = conditional(features, given="take").loc["AU4"]  # no two clips share the other takes
     assert (row["within"], "fewer than half of the clips share their take" in row["reason"]) == ("", True)
-    for options, facts in (
-        ({"branch": "fused"}, "'fused'"),
-        ({"targets": ["subject"]}, "subject cannot be a target"),
-        ({"targets": ["speed"]}, "'speed' is an amount with 240 values"),
-        ({"given": "posture"}, "nothing can be given 'posture'"),
-    ):
-        assert_refuses(conditional, features, **options, match=facts)
+    assert_refuses(conditional, features, branch="fused", match="'fused'")
+    assert_refuses(conditional, features, targets=["subject"], match="subject cannot be a target")
+    assert_refuses(conditional, features, targets=["speed"], match="'speed' is an amount with 240 values")
+    assert_refuses(conditional, features, given="posture", match="nothing can be given 'posture'")
 
 
 @pytest.mark.parametrize("reader", mostly_slow(READERS, quick=2))

@@ -106,13 +106,10 @@ def test_a_set_that_is_there_is_opened_and_another_is_not_taken_for_it(cropped, 
     done = computed(monkeypatch)
     same(small(index, out), made)
     (tmp_path / "other").mkdir()
-    for path, one, options, fact in (
-        (out, index, {"recipe": FlowRecipe(size=16)}, "recipe"),
-        (out, first(index, 2), {}, "clips"),
-        (out, index, {"crop": "none"}, "crop"),
-        (tmp_path / "other", index, {}, "no prepared set"),
-    ):
-        assert_refuses(small, one, path, **options, match=fact, error=FileExistsError)
+    assert_refuses(small, index, out, recipe=FlowRecipe(size=16), match="recipe", error=FileExistsError)
+    assert_refuses(small, first(index, 2), out, match="clips", error=FileExistsError)
+    assert_refuses(small, index, out, crop="none", match="crop", error=FileExistsError)
+    assert_refuses(small, index, tmp_path / "other", match="no prepared set", error=FileExistsError)
     head = json.loads((out / "record.json").read_text())
     del head["meta"]["prepared"]["detector"], head["sha256_of_this"]  # 0.1.0 found faces with another detector
     (out / "record.json").write_text(json.dumps(head))
@@ -297,10 +294,8 @@ def closed():
 def test_a_read_only_folder_is_read_and_named_and_nothing_is_left_in_it(faulty, closed):
     clips = Clips.load(closed / "given")
     model = MEDN(MEDNConfig.for_clips(clips, dim=16, branches="motion"))
-    for call in (
-        partial(clips.save, closed / "record"),
-        partial(small, faulty[0], closed / "set"),
-        partial(fit, model, clips, checkpoint=closed / "kept", progress=False),
-    ):
-        assert_refuses(call, match="cannot be written: .*inside is read-only", error=PermissionError)
+    refuses = partial(assert_refuses, match="cannot be written: .*inside is read-only", error=PermissionError)
+    refuses(clips.save, closed / "record")
+    refuses(small, faulty[0], closed / "set")
+    refuses(fit, model, clips, checkpoint=closed / "kept", progress=False)
     assert [path.name for path in closed.iterdir()] == ["given"]

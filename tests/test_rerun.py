@@ -167,15 +167,12 @@ def test_what_cannot_be_made_again_names_what_is_missing(made):
     own = with_source(made.predictions, recipe=dict(mine.recipe))
     other_recipe = replace(made.clips, recipe={**made.clips.recipe, "cue_strength": 0.5})
     given = {"targets": [], "allowed": {}, "n_permutations": 9}
-    for record, options, fact in (
-        (own, {}, "12 clips.*give the prepared set"),
-        (own, {"clips": mine}, "12 of 12 clips.*'synthme4-s01-c01'"),
-        (made.predictions, {"clips": other_recipe}, "another recipe.*cue_strength"),
-        (with_source(made.predictions, sha256="0" * 64), {}, f"{NAME}.*other weights"),
-        (made.folds.select(made.folds.table["clip_id"][2:]), {}, "2 of 12 clips"),
-        (diagnose.decoupling_report(made.features, **given), {}, r"gave allowed.*does not hold"),
-    ):
-        assert_refuses(rerun, record, **options, match=fact)
+    assert_refuses(rerun, own, match="12 clips.*give the prepared set")
+    assert_refuses(rerun, own, clips=mine, match="12 of 12 clips.*'synthme4-s01-c01'")
+    assert_refuses(rerun, made.predictions, clips=other_recipe, match="another recipe.*cue_strength")
+    assert_refuses(rerun, with_source(made.predictions, sha256="0" * 64), match=f"{NAME}.*other weights")
+    assert_refuses(rerun, made.folds.select(made.folds.table["clip_id"][2:]), match="2 of 12 clips")
+    assert_refuses(rerun, diagnose.decoupling_report(made.features, **given), match="gave allowed.*does not hold")
     interval = evaluate.bootstrap_interval(made.predictions, n_resamples=9)
     assert_refuses(rerun, interval, match="Interval.*Predictions", error=TypeError)
 
