@@ -195,9 +195,6 @@ POSITIONAL = {
 """Names with more than one positional parameter, and why."""
 
 
-CALLED_BY_PLACE = {"forward", "forward_features", "forward_head", "__call__", "on_epoch"}
-"""The network's calls pass tensors by place, as torch does; callbacks are called by the loop."""
-
 WITHOUT_EXAMPLE = {
     "diagnose.warm_umap": "starts some 15 s of compiling in the background, and its result is that it is done"
 }
@@ -326,7 +323,8 @@ def excess_positionals(name: str, function: Callable) -> list[str]:
         one.name for one in parameters(function) if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
     ]
     free = 2 if tuple(by_place[:2]) in PAIRED_FIRST or PLACES & set(by_place[1:2]) else 1
-    return [] if name in POSITIONAL or name.rpartition(".")[2] in CALLED_BY_PLACE else by_place[free:]
+    # A network is called with tensors by place, as torch does.
+    return [] if name in POSITIONAL or name.endswith(".forward") else by_place[free:]
 
 
 def seed_fault(name: str, function: Callable) -> list[str]:

@@ -135,14 +135,10 @@ def test_weights_of_0_1_0_are_refused_by_name_for_they_are_of_another_network(tm
         assert_refuses(load, tmp_path / "weights", match=r"0\.1\.0.*train it again")
 
 
-@pytest.fixture(scope="module")
-def drawn():
-    return medn.synthetic_clips(n_subjects=1, clips_per_subject=4, seed=11, n_jobs=1)
-
-
 @pytest.mark.parametrize("name", mostly_slow(medn.model.pretrained_names(), quick=2))
-def test_a_shipped_model_gives_the_same_logits(name, drawn):
+def test_a_shipped_model_gives_the_same_logits(name):
     before = np.load(HERE / "shipped_logits.npz")
+    drawn = medn.synthetic_clips(n_subjects=1, clips_per_subject=4, seed=11, n_jobs=1)
     predicted = medn.predict(medn.load_pretrained(name), drawn)
     # The median, because processors differ in the last digits: a clip may there keep another token at the border.
     assert np.median(np.abs(predicted.logits - before[name])) < 1e-4

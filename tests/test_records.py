@@ -176,13 +176,13 @@ def test_rows_of_clips_and_truth_follow_the_ids_in_the_order_named():
 
 def test_what_does_not_fit_together_is_refused():
     every = records()
-    for name, changes, facts in (
-        ("clips", {"frames": np.zeros((3, 6, 4, 5, 3))}, "uint8.* float64"),
-        ("predictions", {"classes": ("a",)}, r"logits are \(3, 2\) but there are 1 classes"),
-        ("predictions", {"logits": np.array([[0.0, 1], [2, 3], [4, np.nan]])}, "logits of 1 of 3 .*'c2'"),
-        ("embedding", {"layers": {"gate": np.zeros((2, 2))}}, r"gate map is \(2, 2\).*3 clips"),
-    ):
-        assert_refuses(dataclasses.replace, every[name], **changes, match=facts)
+    change, predictions, embedding = dataclasses.replace, every["predictions"], every["embedding"]
+    assert_refuses(some_clips, frames=np.zeros((3, 6, 4, 5, 3)), match="uint8.* float64")
+    assert_refuses(change, predictions, classes=("a",), match=r"logits are \(3, 2\) but there are 1 classes")
+    assert_refuses(
+        change, predictions, logits=np.array([[0.0, 1], [2, 3], [4, np.nan]]), match="logits of 1 of 3 .*'c2'"
+    )
+    assert_refuses(change, embedding, layers={"gate": np.zeros((2, 2))}, match=r"gate map is \(2, 2\).*3 clips")
 
 
 def test_probabilities_are_the_softmax_and_those_of_aus_the_logistic_function():
