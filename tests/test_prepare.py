@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -195,23 +196,12 @@ def faulty():
     return index, small(index)
 
 
-def fails_after(calls: int, error: BaseException):
-    """A call to the disk that works so many times and then fails."""
-    real, count = os.fsync, itertools.count()
-
-    def fsync(stream):
-        if next(count) >= calls:
-            raise error
-        real(stream)
-
-    return fsync
-
-
 @pytest.mark.parametrize("calls", mostly_slow([5, 0, *range(1, 5), *range(6, 10)]))
 def test_a_disk_that_fills_up_keeps_the_finished_clips(faulty, tmp_path, monkeypatch, capsys, calls):
     (index, whole), out = faulty, tmp_path / "set"
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", fails_after(calls, OSError(errno.ENOSPC, "No space left on device")))
+        full = OSError(errno.ENOSPC, "No space left on device")
+        patch.setattr(os, "fsync", Mock(side_effect=itertools.chain([None] * calls, itertools.repeat(full))))
         with pytest.raises(OSError, match=r"the disk is full.* \d of 4 clips") as found:
             small(index, out)
     finished = int(re.search(r"(\d) of 4", str(found.value))[1])

@@ -23,11 +23,10 @@ from medn_lab.train import TrainConfig
 SCRIPT = """
 import json, os, sys
 from pathlib import Path
-from types import SimpleNamespace
 
 folder, tests = map(Path, sys.argv[1:])
 sys.path.insert(0, str(tests))
-from tiny_clips import tiny_clips
+from tiny_clips import Watch, tiny_clips
 from medn_lab.evaluate import predict
 from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.train import TrainConfig, fit
@@ -35,13 +34,7 @@ from medn_lab.train import TrainConfig, fit
 clips, held_out = (tiny_clips(clips_per_subject=8, seed=seed) for seed in range(2))
 settings = {"epochs": 10, "batch_size": 8, "learning_rate": 3e-3, "mirror": False, "max_shift": 0}
 config = TrainConfig(**settings, device="cpu", devices=2)
-heard = []
-
-
-def on_epoch_end(run):
-    heard.append(run.epoch)
-    if run.epoch == 3:
-        run.stop()
+watch = Watch(stop=3)
 
 
 def trained(**how):
@@ -53,10 +46,9 @@ def trained(**how):
 
 
 found = {"whole": trained()}
-stops = SimpleNamespace(on_epoch_end=on_epoch_end)
-found["stopped"] = trained(callbacks=[stops], checkpoint=folder / "run")
+found["stopped"] = trained(callbacks=[watch], checkpoint=folder / "run")
 found["resumed"] = trained(checkpoint=folder / "run")
-(folder / f"rank{os.environ['RANK']}.json").write_text(json.dumps(found | {"heard": heard}))
+(folder / f"rank{os.environ['RANK']}.json").write_text(json.dumps(found | {"heard": watch.events}))
 """
 
 
@@ -69,7 +61,7 @@ def test_both_processes_end_with_one_model_stop_together_and_take_up_what_was_st
     printed(*torchrun, script, tmp_path, Path(__file__).parent, timeout=300, env=surroundings)
     first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
     heard = first.pop("heard"), second.pop("heard")
-    assert heard == ([1, 2, 3], [])  # the first process alone calls the callbacks
+    assert heard == (["start", 1, 2, 3, "stopped"], [])  # the first process alone calls the callbacks
     assert first == second
     assert [first[name]["status"] for name in ("whole", "stopped", "resumed")] == ["finished", "stopped", "finished"]
     assert len(first["stopped"]["table"]["epoch"]) == 3

@@ -179,9 +179,7 @@ def test_what_does_not_fit_together_is_refused():
     change, predictions, embedding = dataclasses.replace, every["predictions"], every["embedding"]
     assert_refuses(some_clips, frames=np.zeros((3, 6, 4, 5, 3)), match="uint8.* float64")
     assert_refuses(change, predictions, classes=("a",), match=r"logits are \(3, 2\) but there are 1 classes")
-    assert_refuses(
-        change, predictions, logits=np.array([[0.0, 1], [2, 3], [4, np.nan]]), match="logits of 1 of 3 .*'c2'"
-    )
+    assert_refuses(change, predictions, logits=np.array([[0.0, 1], [2, 3], [4, np.nan]]), match="1 of 3 .*'c2'")
     assert_refuses(change, embedding, layers={"gate": np.zeros((2, 2))}, match=r"gate map is \(2, 2\).*3 clips")
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from cases import assert_refuses
 from fresh_process import printed
-from tiny_clips import tiny_clips
+from tiny_clips import Watch, tiny_clips
 
 import medn_lab as medn
 from medn_lab import diagnose, evaluate
@@ -177,19 +177,8 @@ def test_what_cannot_be_made_again_names_what_is_missing(made):
     assert_refuses(rerun, interval, match="Interval.*Predictions", error=TypeError)
 
 
-class Watch:
-    """Measures something, and interrupts the training after two epochs."""
-
-    def measure(self, run):
-        return {"watched": float(run.epoch)}
-
-    def on_epoch_end(self, run):
-        if run.epoch == 2:
-            raise KeyboardInterrupt
-
-
 def test_one_that_ended_early_is_made_again_as_far_as_it_came(made):
-    history = medn.fit(MEDN(made.config), made.two, training=THREE, callbacks=[Watch()], progress=False)
+    history = medn.fit(MEDN(made.config), made.two, training=THREE, callbacks=[Watch(interrupt=2)], progress=False)
     found = rerun(history)
     assert (history.status, len(history), found.identical) == ("interrupted", 2, True)
     assert found.notes == ("the callbacks Watch were not called again",)

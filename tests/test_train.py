@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from cases import assert_refuses, mostly_slow
-from tiny_clips import tiny_clips
+from tiny_clips import Watch, tiny_clips
 
 from medn_lab.data import flow_colours
 from medn_lab.evaluate import accuracy, predict, uf1
@@ -46,31 +46,6 @@ def assert_same_training(one, other):
     assert sha256(one[0]) == sha256(other[0])
     tables = [history.table.drop(columns=["seconds", "seen"], errors="ignore") for _, history in (one, other)]
     pd.testing.assert_frame_equal(*tables)
-
-
-class Watch:
-    """Keeps the run and its events; stops, interrupts or measures as it was made to."""
-
-    def __init__(self, *, stop=None, interrupt=None, figures=lambda epoch: {}):
-        self.stop, self.interrupt, self.figures, self.events = stop, interrupt, figures, []
-
-    def on_fit_start(self, run):
-        self.run = run
-        self.events.append("start")
-
-    def measure(self, run):
-        if run.epoch == self.interrupt:
-            self.interrupt = None
-            raise KeyboardInterrupt
-        return self.figures(run.epoch)
-
-    def on_epoch_end(self, run):
-        self.events.append(run.epoch)
-        if run.epoch == self.stop:
-            run.stop()
-
-    def on_fit_end(self, run):
-        self.events.append(run.history.status)
 
 
 def test_training_learns_a_label_that_needs_both_branches():
