@@ -24,12 +24,6 @@ collect_ignore = ["conftest.py", "browser/conftest.py"]
 
 
 @pytest.fixture(scope="session")
-def repository() -> Path:
-    """The folder that holds ``medn_lab``, ``notebooks`` and ``pretrained``."""
-    return REPOSITORY
-
-
-@pytest.fixture(scope="session")
 def clips():
     """Twenty-four clips that a network learns in a second; a test that changes them makes a copy."""
     from tiny_clips import tiny_clips

@@ -5,13 +5,15 @@ Whether a map can be believed: figures with closed forms, against captum, on ran
 
 import copy
 from dataclasses import replace
+from functools import partial
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
+from cases import assert_refuses, mostly_slow
 from planted_readers import CONFIG, LinearReader, PatchReader, cell_mask
 from scipy.stats import spearmanr
-from slow_cases import mostly_slow
 from tiny_clips import tiny_clips, tiny_model
 
 import medn_lab as medn
@@ -89,8 +91,7 @@ def test_a_new_method_is_known_by_its_name_to_everything_that_takes_methods(clip
     def taken(score, inputs, fixed): ...
 
     taken.__name__ = "saliency"
-    with pytest.raises(ValueError, match="saliency"):
-        diagnose.attribution_method()(taken)
+    assert_refuses(diagnose.attribution_method(), taken, match="saliency")
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "grad_cam"])
@@ -156,15 +157,10 @@ def test_values_have_the_inputs_shape_and_do_not_depend_on_other_clips(model, cl
 
 
 def test_nothing_is_left_behind_also_after_an_error(clips):
-    model, calls = bottleneck(clips).train(), []
+    model, fail = bottleneck(clips).train(), Mock(side_effect=[None, None, RuntimeError("planted")])  # after the scores
     model.motion_branch.stem.eval()  # frozen by its owner
     before = {name: module.training for name, module in model.named_modules()}
     state, bins = torch.get_rng_state(), model.code.bin_width.clone()
-
-    def fail(*_):
-        calls.append(1)
-        if len(calls) > 2:  # let the scores pass, and stop the method at its work
-            raise RuntimeError("planted")
 
     def left_as_it_was():
         kinds = ("_forward_hooks", "_forward_pre_hooks")
@@ -192,17 +188,13 @@ def test_a_single_branch_or_input_has_one_map(model, clips):
 
 
 def test_what_cannot_be_attributed_is_refused(model, clips):
-    for missing, options, facts in (
-        ("flow", {"target": "AU12"}, "'AU12'.*flow.*frames"),
-        ("frames", {"target": "happiness from motion"}, "'happiness from motion'.*frames"),
-        (None, {"target": "AU12", "method": "frame_ablation"}, "frames.*'AU12'"),
-        (None, {"method": "occlusion", "params": {"patch": 64}}, "64 px.*32 px"),
-        (None, {"method": "lime"}, "'lime'.*saliency, integrated_gradients"),
-        (None, {"method": "occlusion", "params": {"window": 3}}, "window.*patch"),
-    ):
-        given = replace(clips, **{missing: None}) if missing else clips
-        with pytest.raises(ValueError, match=facts):
-            randomisation_check(model, given, **{"target": "happiness", "method": "saliency", **options})
+    refuses = partial(assert_refuses, randomisation_check, model, target="happiness", method="saliency")
+    refuses(replace(clips, flow=None), target="AU12", match="'AU12'.*flow.*frames")
+    refuses(replace(clips, frames=None), target="happiness from motion", match="'happiness from motion'.*frames")
+    refuses(clips, target="AU12", method="frame_ablation", match="frames.*'AU12'")
+    refuses(clips, method="occlusion", params={"patch": 64}, match="64 px.*32 px")
+    refuses(clips, method="lime", match="'lime'.*saliency, integrated_gradients")
+    refuses(clips, method="occlusion", params={"window": 3}, match="window.*patch")
 
 
 def test_under_a_bottleneck_emotions_depend_on_the_flow_too(clips):
@@ -273,8 +265,7 @@ def test_a_class_may_be_written_like_a_rule_and_an_unknown_target_lists_those_th
         *((model, target) for target in ("joy", "happiness - happiness", "AU12 from motion")),
         (plain, "gate"),
     ):
-        with pytest.raises(ValueError, match=f"'{target}'.*happiness, others"):
-            saliency(one, clips, target=target)
+        assert_refuses(saliency, one, clips, target=target, match=f"'{target}'.*happiness, others")
 
 
 @pytest.fixture(scope="module")
@@ -317,8 +308,8 @@ def test_a_target_that_nothing_changes_has_no_figure_and_another_model_is_refuse
     sanity = check_attribution(found, model=reader, clips=still, n_draws=1).sanity
     assert not {"infidelity", "sensitivity"} & set(sanity)
     found = saliency(model, clips, target="AU12")
-    with pytest.raises(ValueError, match="AU12 of 'tiny0_s00_c00'"):
-        check_attribution(found, model=MEDN(model.config, seed=8), clips=clips, n_draws=0)
+    other = MEDN(model.config, seed=8)
+    assert_refuses(check_attribution, found, model=other, clips=clips, match="AU12 of 'tiny0_s00_c00'")
 
 
 @pytest.mark.parametrize("method", [saliency, diagnose.occlusion])
@@ -404,8 +395,7 @@ def test_a_cascade_goes_from_the_output_down_to_all_weights_of_a_model_that_is_l
     assert torch.equal(torch.get_rng_state(), state)
     curve = next(trace for trace in plot_randomisation(found).data if trace.meta == "flow spearman_absolute")
     np.testing.assert_allclose(curve.y, [1, *found["spearman_absolute"]])  # begins at the map itself
-    with pytest.raises(ValueError, match=r"all or modules.*'half'"):
-        randomisation_check(model, clips, randomise="half", **how)
+    assert_refuses(randomisation_check, model, clips, randomise="half", **how, match=r"all or modules.*'half'")
 
 
 def test_every_weight_is_drawn_anew_also_by_the_seed_of_the_network(clips):
@@ -459,14 +449,10 @@ def test_the_region_of_planted_mass_is_the_one_that_is_named(faces):
     assert alone.any()
     np.testing.assert_allclose(own["chance"][alone], au["chance"][alone])
     assert (own["chance"] >= np.where(au["planted"], au["chance"], 0) - 1e-9).all()
-    small = replace(even, flow=even.flow[:, ::2, ::2])
-    for maps, options, facts in (
-        (even, {"of": "frames"}, "no frames"),
-        (even, {"region": "AU99"}, "'AU99'.*cue, AUs, AU1"),
-        (small, {}, "32,32.*64,64"),
-    ):
-        with pytest.raises(ValueError, match=facts):
-            planted_mass(maps, **{"truth": faces.truth, "region": "cue", "of": "flow", **options})
+    refuses = partial(assert_refuses, planted_mass, truth=faces.truth, region="cue", of="flow")
+    refuses(even, of="frames", match="no frames")
+    refuses(even, region="AU99", match="'AU99'.*cue, AUs, AU1")
+    refuses(replace(even, flow=even.flow[:, ::2, ::2]), match="32,32.*64,64")
 
 
 def test_a_comparison_has_the_figures_of_the_single_functions(face_model, faces):

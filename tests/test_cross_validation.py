@@ -9,8 +9,7 @@ from functools import partial
 import joblib
 import numpy as np
 import pytest
-from refusals import assert_refuses
-from slow_cases import mostly_slow
+from cases import assert_refuses, mostly_slow
 from tiny_clips import tiny_clips
 
 import medn_lab.evaluate.folds as folds_module
@@ -46,12 +45,6 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def serial(clips, place):
     return loso(clips, folder=place)
-
-
-@pytest.fixture
-def folder(serial, place, tmp_path):
-    """A copy of the finished folder, free to be damaged."""
-    return shutil.copytree(place, tmp_path / "run")
 
 
 def same(one, other):
@@ -120,21 +113,17 @@ def test_after_a_break_in_the_middle_the_results_are_identical(clips, serial, tm
     assert "2/4" in capsys.readouterr().err  # the bar begins where the work does
 
 
-def test_another_run_a_damaged_fold_and_a_folder_of_something_else_are_refused_by_name(clips, folder):
-    config, flow = small(clips), clips.flow.copy()
+def test_another_run_a_damaged_fold_and_a_folder_of_something_else_are_refused_by_name(clips, serial, place, tmp_path):
+    folder, config, flow = shutil.copytree(place, tmp_path / "run"), small(clips), clips.flow.copy()
     flow[5, 3, 3, 0] += 1e-3
-    for changed, model, options, differing in (
-        (clips, config, {"training": replace(QUICK, epochs=3)}, r"training\.epochs;"),
-        (clips, small(clips, dim=24), {}, r"model\.dim;"),
-        (replace(clips, flow=flow), config, {}, "clips;"),
-        (clips.select(clips.table["clip_id"][:18]), config, {}, "clips, folds;"),
-    ):
-        how = HERE | {"folder": folder} | options
-        assert_refuses(evaluate.evaluate_loso, model, changed, **how, match=rf"another {differing}")
+    refuses = partial(assert_refuses, evaluate.evaluate_loso, **HERE, folder=folder)
+    refuses(config, clips, training=replace(QUICK, epochs=3), match=r"another training\.epochs;")
+    refuses(small(clips, dim=24), clips, match=r"another model\.dim;")
+    refuses(config, replace(clips, flow=flow), match="another clips;")
+    refuses(config, clips.select(clips.table["clip_id"][:18]), match="another clips, folds;")
     audit = partial(evaluate.selection_audit, config, clips, **HERE)
     assert_refuses(audit, folder=folder, match="another call, validation_share;")
-    with pytest.raises(FileExistsError, match="nothing was written"):  # something else is left alone
-        loso(clips, folder=folder / "fold_000")
+    assert_refuses(loso, clips, folder=folder / "fold_000", match="nothing was written", error=FileExistsError)
     assert not (folder / "fold_000" / "run.json").exists()
     note = next(file for file in (folder / "fold_001").rglob("*.json") if '"seconds"' in file.read_text())
     note.write_text(note.read_text().replace('"seconds": ', '"seconds": 1'))

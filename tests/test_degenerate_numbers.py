@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from slow_cases import mostly_slow
+from cases import assert_refuses, mostly_slow
 
 from medn_lab import diagnose, view
 from medn_lab.evaluate import au_detection, evaluate_loso, extract_features, predict
@@ -161,8 +161,7 @@ def test_every_figure_is_a_number_or_has_a_reason(clips, model, harm):
         made = diagnose.umap(features, method="pca")
         if harm == "one person":
             for call in (lambda: diagnose.leakage(features), lambda: evaluate_loso(config, harmed, training=QUICK)):
-                with pytest.raises(ValueError, match="2 subjects"):
-                    call()
+                assert_refuses(call, match="2 subjects")
         else:
             check_reasons(diagnose.leakage(features, n_shuffles=2, n_resamples=20), "value", "null_mean")
             found = evaluate_loso(config, harmed, training=QUICK, n_jobs=1, progress=False)
@@ -181,10 +180,7 @@ def test_a_value_that_is_no_number_or_overflows_is_refused_by_clip(model, clips,
     spoiled = replace(clips, flow=clips.flow.copy())
     spoiled.flow[7, 5, 5, 0] = value
     for call in (predict, extract_features):
-        with pytest.raises(ValueError, match=f"{fact}.*such as.*'tiny0_s01_c01'"):
-            call(model, spoiled)
-    with pytest.raises(ValueError, match=r"holds NaN or infinity|1 of 24 .*extreme flow"):
-        diagnose.saliency(model, spoiled, target="happiness")
+        assert_refuses(call, model, spoiled, match=f"{fact}.*such as.*'tiny0_s01_c01'")
+    assert_refuses(diagnose.saliency, model, spoiled, target="happiness", match="holds NaN|1 of 24 .*extreme flow")
     if np.isnan(value):
-        with pytest.raises(ValueError, match=fact):
-            fit(model, spoiled, training=QUICK, progress=False)
+        assert_refuses(fit, model, spoiled, training=QUICK, progress=False, match=fact)

@@ -4,14 +4,15 @@ What a map keeps of the neighbourhoods is that of scikit-learn, of closed forms 
 """
 
 import os
-import subprocess
-import sys
+from functools import partial
 from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from cases import assert_refuses
+from fresh_process import printed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
@@ -76,8 +77,7 @@ def test_a_fresh_process_makes_the_same_map_from_its_record_alone(shipped, tmp_p
         "assert torch.get_num_threads() == 1  # torch came after numba, and shares OpenMP's threads with it\n"
         "assert found.identical and found.again.trustworthiness == found.stored.trustworthiness, found\n"
     )
-    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, env=one_thread)
+    printed("-c", script, tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert not np.array_equal(made.motion_xy, other.motion_xy)
     params = {"method": "umap", "n_neighbors": 4, "min_dist": 0.1, "metric": "euclidean", "seed": 2, "n_clips": 10}
     assert params.items() <= made.params.items()
@@ -94,18 +94,14 @@ def test_many_clips_are_mapped_by_their_exact_neighbours_and_few_say_how_these_w
 
 
 def test_what_does_not_fit_is_refused():
-    for make, arguments, facts in (
-        (umap, {"metric": "l1"}, "no metric 'l1'; there are euclidean, cosine, correlation"),
-        (umap, {"method": "tsne"}, "no method 'tsne'; there are umap, pca"),
-        (umap, {"branches": ("emotion",)}, "no emotion branch to map; there are motion, fused"),
-        (umap, {"layers": {"stem": np.zeros((19, 3))}}, "layer 'stem' has 19 rows but there are 20 clips"),
-        (umap, {"layers": {"stem": pd.DataFrame(np.zeros((20, 3)))}}, "stem features: 20 of 20 clips"),
-        (medn.diagnose.map_stability, {"seeds": (2, 2)}, "at least 2 different seeds"),
-    ):
-        with pytest.raises(ValueError, match=facts):
-            make(clustered(20), **({"method": "pca"} if make is umap else {}) | arguments)
-    with pytest.raises(ValueError, match="at least 5 clips, there are 4"):
-        umap(clustered(4))
+    refuses = partial(assert_refuses, umap, clustered(20), method="pca")
+    refuses(metric="l1", match="no metric 'l1'; there are euclidean, cosine, correlation")
+    refuses(method="tsne", match="no method 'tsne'; there are umap, pca")
+    refuses(branches=("emotion",), match="no emotion branch to map; there are motion, fused")
+    refuses(layers={"stem": np.zeros((19, 3))}, match="layer 'stem' has 19 rows but there are 20 clips")
+    refuses(layers={"stem": pd.DataFrame(np.zeros((20, 3)))}, match="stem features: 20 of 20 clips")
+    assert_refuses(medn.diagnose.map_stability, clustered(20), seeds=(2, 2), match="at least 2 different seeds")
+    assert_refuses(umap, clustered(4), match="at least 5 clips, there are 4")
 
 
 def test_pca_is_that_of_scikit_learn_up_to_signs_and_maps_any_layer(tmp_path):
@@ -177,8 +173,7 @@ def test_checkpoints_that_do_not_fit_are_refused(checkpoints):
     features, ids = checkpoints[0], checkpoints[0]["early"].table["clip_id"]
     few = {"a": features["early"].select(ids[:52]), "b": features["late"].select(ids[48:])}
     for maps, options, facts in ((few, {}, "at least 5 clips, there are 4"), (features, {"method": "icp"}, "'icp'")):
-        with pytest.raises(ValueError, match=facts):
-            medn.diagnose.aligned_umap(maps, **options)
+        assert_refuses(medn.diagnose.aligned_umap, maps, **options, match=facts)
 
 
 def clips_of(counts) -> pd.DataFrame:
@@ -284,13 +279,9 @@ def test_a_heap_costs_what_the_formula_says():
 
 def test_spaces_that_do_not_fit_are_refused():
     x, xy = draw(20, 3), draw(20, 2)
-    for (measure, a, b), options, facts in (
-        ((trustworthiness, x, xy[:18]), {}, "x has 20 rows and xy has 18"),
-        ((continuity, x, xy), {"n_neighbors": 10}, "n_neighbors is 10; with 20 clips it can be 1 to 9"),
-        ((neighbour_overlap, x, xy), {"n_neighbors": 19}, "n_neighbors is 19; with 20 clips it can be 1 to 18"),
-    ):
-        with pytest.raises(ValueError, match=facts):
-            measure(a, b, **options)
+    assert_refuses(trustworthiness, x, xy[:18], match="x has 20 rows and xy has 18")
+    assert_refuses(continuity, x, xy, n_neighbors=10, match="n_neighbors is 10; with 20 clips it can be 1 to 9")
+    assert_refuses(neighbour_overlap, x, xy, n_neighbors=19, match="is 19; with 20 clips it can be 1 to 18")
 
 
 def test_of_many_clips_a_sample_is_judged_among_all(monkeypatch):

@@ -5,7 +5,6 @@ import dataclasses
 import doctest
 import inspect
 import re
-import subprocess
 import sys
 import textwrap
 import typing
@@ -15,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from fresh_process import printed
 
 import medn_lab
 
@@ -125,8 +125,7 @@ for module in {modules}:
     for name in {packages} & sys.modules.keys() - before:
         print(module, name)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return done.stdout.splitlines()
+    return printed("-c", script)
 
 
 def test_importing_a_room_loads_nothing_heavy():
@@ -195,9 +194,6 @@ POSITIONAL = {
 }
 """Names with more than one positional parameter, and why."""
 
-
-CALLED_BY_PLACE = {"forward", "forward_features", "forward_head", "__call__", "on_epoch"}
-"""The network's calls pass tensors by place, as torch does; callbacks are called by the loop."""
 
 WITHOUT_EXAMPLE = {
     "diagnose.warm_umap": "starts some 15 s of compiling in the background, and its result is that it is done"
@@ -327,7 +323,8 @@ def excess_positionals(name: str, function: Callable) -> list[str]:
         one.name for one in parameters(function) if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
     ]
     free = 2 if tuple(by_place[:2]) in PAIRED_FIRST or PLACES & set(by_place[1:2]) else 1
-    return [] if name in POSITIONAL or name.rpartition(".")[2] in CALLED_BY_PLACE else by_place[free:]
+    # A network is called with tensors by place, as torch does.
+    return [] if name in POSITIONAL or name.endswith(".forward") else by_place[free:]
 
 
 def seed_fault(name: str, function: Callable) -> list[str]:

@@ -1,6 +1,6 @@
-"""Leakage against planted truth: a branch that is a factor gives it fully, and of others what it allows.
+"""Leakage, of a selection and during a training too: a branch that is a factor gives it fully, others what it allows.
 
-The same measures of a selection of clips and during a training.
+Probes, leaks inside a state and the bits of readers: against scikit-learn, planted truth and labels of nothing.
 """
 
 from dataclasses import replace
@@ -9,12 +9,22 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from cases import assert_refuses, mostly_slow
 from planted_branches import AUS, planted
 from sample_records import sample_clips, sample_features
+from scipy.spatial.distance import pdist
+from scipy.stats import kstest, norm
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import RidgeCV
 from sklearn.metrics import roc_auc_score
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.model_selection import LeaveOneGroupOut
+from sklearn.preprocessing import KernelCenterer, StandardScaler
 from tiny_clips import tiny_clips
 
-from medn_lab.diagnose import decoupling_watch, dependence, leakage, linear_cka, probe, selection_measures
+from medn_lab import diagnose
+from medn_lab.diagnose import leakage, linear_cka, probe, selection_measures
+from medn_lab.diagnose.probing import PENALTIES, READERS, auc_under_draws, grouped_auc, held_out_scores, subject_folds
 from medn_lab.evaluate import extract_features
 from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.records import BranchFeatures
@@ -52,7 +62,6 @@ def test_a_branch_that_is_a_factor_gives_it_fully_and_of_the_others_what_it_allo
         assert list(perfect.loc[branch].index) == [*AUS, "AUs", "emotion", "cue", "subject"]
     aus = perfect.loc["motion"].loc[[*AUS, "AUs"]]
     assert (aus[["value", "high"]] == 1.0).all(axis=None)
-    assert aus["low"].tolist() == pytest.approx([240 / (240 + 2.262157**2)] * 4)  # Wilson's bound, t of 10 subjects
     assert perfect.loc[("motion", "AU4"), ["n_clips", "n_positive"]].to_list() == [240, table["AU4"].sum()]
     rows = perfect.loc["emotion"]
     assert (rows["value"] == rows["allowed"]).all()
@@ -115,14 +124,11 @@ def test_what_has_no_value_has_a_reason_and_what_does_not_fit_is_refused(table):
     rows = measured(unknown, emotion=one_hot(table["cue"]), n_resamples=50).loc["emotion"]
     assert rows.loc["AUs", "reason"] == "no AU has 8 positive and 8 negative clips"
     assert (rows.loc["AU4", "n_unknown"], rows.loc["cue", "value"]) == (240, 1.0)
-    for options, facts in (
-        ({"targets": ["posture"]}, "'posture'.* aus, emotion, cue, subject"),
-        ({"branches": ["both", "motion"]}, "no both branch; they have motion, fused"),
-        ({"branches": ["emotion"]}, "no emotion branch"),
-        ({"allowed": {"motion": motion}}, "a table of exact AUCs or {}"),
-    ):
-        with pytest.raises(ValueError, match=facts):
-            measured(table, motion=motion, **options)
+    refuses = partial(assert_refuses, measured, table, motion=motion)
+    refuses(targets=["posture"], match="'posture'.* aus, emotion, cue, subject")
+    refuses(branches=["both", "motion"], match="no both branch; they have motion, fused")
+    refuses(branches=["emotion"], match="no emotion branch")
+    refuses(allowed={"motion": motion}, match="a table of exact AUCs or {}")
 
 
 def test_the_truth_that_is_allowed_is_the_label_without_a_cue_or_the_exact_auc(table):
@@ -157,7 +163,7 @@ def test_its_values_are_those_of_dependence_and_leakage_on_the_same_clips_a_step
     assert steps[0]["chance"].notna().sum() == 0 < steps[1]["chance"].notna().sum()
     found = measure(ids)
     pd.testing.assert_frame_equal(steps[-1], found)
-    alone = dependence(features.select(ids)).set_index("measure")["value"]
+    alone = diagnose.dependence(features.select(ids)).set_index("measure")["value"]
     own = found[found["kind"] == "dependence"].set_index("measure")["value"]
     pd.testing.assert_series_equal(own, alone, check_names=False)
     leaks = leakage(features.select(ids), targets=["aus", "emotion"], n_shuffles=0).set_index(["branch", "target"])
@@ -205,7 +211,7 @@ def test_a_watch_has_the_figures_of_dependence_and_leakage_and_leaves_the_traini
     alone, watched = (MEDN(MEDNConfig.for_clips(clips, dim=32, depth=1)) for _ in range(2))
     how = {"training": TrainConfig(epochs=2, batch_size=16), "progress": False}
     fit(alone, clips, **how)
-    watch = decoupling_watch(held_out)
+    watch = diagnose.decoupling_watch(held_out)
     history = fit(watched, clips, callbacks=[watch], **how)
     assert weights_sha256(alone) == weights_sha256(watched)
     features = extract_features(watched, held_out)
@@ -218,5 +224,367 @@ def test_a_watch_has_the_figures_of_dependence_and_leakage_and_leaves_the_traini
         assert found == pytest.approx(rows.loc[row, ["value", "allowed"]].to_list())
     motion = watch.of(replace(features, emotion=None))
     assert set(motion) == {"leak_emotion_from_motion", "leak_emotion_from_motion_allowed"}
-    with pytest.raises(ValueError, match="at least 20 clips of 2 subjects, there are 12 of 2"):
-        decoupling_watch(tiny_clips(n_subjects=2))
+    assert_refuses(diagnose.decoupling_watch, tiny_clips(n_subjects=2), match="at least 20 clips .*, there are 12 of 2")
+
+
+# --- probes, leaks inside a state, bits -------------------------------------------------------------------------------
+
+
+def person_features(*, n_subjects=8, clips=20, d=6, strength=1.0, seed=0):
+    """Features that know a 0/1 target in their first column, and subjects with levels of their own."""
+    rng = np.random.default_rng(seed)
+    subjects = np.repeat([f"s{i}" for i in range(n_subjects)], clips)
+    target = (rng.random(len(subjects)) < 0.4).astype(float)
+    features = rng.normal(size=(len(subjects), d)) + np.repeat(rng.normal(size=(n_subjects, d)), clips, axis=0)
+    features[:, 0] += strength * target
+    return features, target, subjects
+
+
+def read(features, target, *, n_subjects=10, **options):
+    """The probe without shuffles and draws, of subjects with equal numbers of clips."""
+    subjects = np.arange(len(features)) * n_subjects // len(features)
+    return probe(features, target, **{"subjects": subjects, "n_shuffles": 0, "n_resamples": 0} | options)
+
+
+def test_scores_are_those_of_ridges_on_the_features_or_on_a_gaussian_kernel():
+    features, target, subjects = person_features(seed=1, strength=0.7, n_subjects=6, clips=15)
+    folds = subject_folds(subjects, n_folds=3, seed=0)
+    score = partial(held_out_scores, features, target[:, None], folds=folds, units=subjects)
+    linear, gaussian = (score(kind=kind)[:, 0] for kind in ("ridge", "rbf"))
+    for fold in np.unique(folds):
+        train, test = folds != fold, folds == fold
+        near, far = map(StandardScaler().fit(features[train]).transform, (features[train], features[test]))
+        # The penalty has the smallest squared error of leaving out each subject.
+        alone = list(LeaveOneGroupOut().split(near, groups=subjects[train]))
+        ridge = RidgeCV(PENALTIES * train.sum(), cv=alone, scoring="neg_mean_squared_error")
+        fitted = ridge.fit(near, target[train])
+        assert linear[test] == pytest.approx(fitted.predict(far) - fitted.intercept_, abs=1e-8)
+        # A ridge with an intercept on the kernel's features: the kernel centred by the training clips.
+        gamma = 1 / np.median(pdist(near, "sqeuclidean"))
+        centre = KernelCenterer().fit(own := rbf_kernel(near, gamma=gamma))
+        own, other = centre.transform(own), centre.transform(rbf_kernel(far, near, gamma=gamma))
+        given, ridges = target[train] - target[train].mean(), partial(KernelRidge, kernel="precomputed")
+        found = [ridges(alpha=alpha).fit(own, given).predict(other) for alpha in PENALTIES * train.sum()]
+        assert min(np.abs(gaussian[test] - one).max() for one in found) < 1e-6
+
+
+def test_the_area_is_the_known_one_within_each_fold_and_a_draw_counts_units_as_if_repeated():
+    rng = np.random.default_rng(4)
+    scores, target, folds = rng.integers(0, 6, 90).astype(float), rng.integers(0, 2, 90), np.repeat([0, 1, 2], 30)
+    areas = [roc_auc_score(target[folds == fold], scores[folds == fold]) for fold in range(3)]
+    ones = np.bincount(folds, weights=target)
+    expected = np.average(areas, weights=ones * (30 - ones))
+    columns = (scores[:, None], target[:, None].astype(float))
+    assert grouped_auc(*columns, folds=folds)[0] == pytest.approx(expected)
+    units, draw = rng.integers(0, 4, 90), np.array([2, 0, 1, 1])
+    rows = np.repeat(np.arange(90), draw[units])
+    repeated = grouped_auc(*(one[rows] for one in columns), folds=folds[rows])[0]
+    found = auc_under_draws(*columns, folds=folds, units=units, counts=np.array([[1, 1, 1, 1.0], draw]))
+    assert found[:, 0] == pytest.approx([expected, repeated])
+
+
+def test_folds_keep_subjects_together_and_are_of_nearly_one_size():
+    subjects = np.random.default_rng(0).choice([f"s{i}" for i in range(20)], size=400)
+    first, other = (subject_folds(subjects, n_folds=5, seed=seed) for seed in (0, 1))
+    assert all(len(set(first[subjects == name])) == 1 for name in set(subjects))
+    assert np.ptp(np.bincount(first)) < np.unique(subjects, return_counts=True)[1].max()
+    assert (first != other).any()
+
+
+def test_a_feature_that_is_the_target_reads_it_fully_and_the_area_follows_the_planted_strength():
+    _, target, subjects = person_features()
+    found, again = (probe(target[:, None], target, subjects=subjects) for _ in range(2))
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert found.low == pytest.approx(160 / (160 + 2.364624**2))  # Wilson's bound of 160 clips, t of 8 subjects
+    assert found.p_value == pytest.approx(1 / 101)
+    assert abs(found.figures["null_mean"] - 0.5) < 0.05
+    assert (found.null == again.null).all()
+    # Two unit normals one apart: the area is Phi(1 / sqrt 2) = 0.760.
+    rng = np.random.default_rng(6)
+    target = rng.integers(0, 2, 2000)
+    features = np.column_stack([target + rng.normal(size=2000), rng.normal(size=2000)])
+    found = read(features, target, n_subjects=20, n_resamples=200)
+    assert found.value == pytest.approx(0.760, abs=0.025)
+    assert found.low < 0.760 < found.high
+    small = rng.normal(size=(400, 1)) @ rng.normal(size=(1, 10)) + 0.003 * rng.normal(size=(400, 10))
+    small[:, 0] += 0.02 * target[:400]
+    assert read(small, target[:400]).value > 0.95
+    wide = rng.normal(size=(60, 300))  # more features than clips
+    wide[:, :30] += target[:60, None]
+    assert read(wide, target[:60], n_subjects=6).value > 0.9
+
+
+def test_a_subject_s_level_is_no_knowledge_of_the_target_and_subjects_of_one_label_change_places():
+    # Each subject has one value of the target and a signature; a split by clips would read it fully.
+    rng, aucs = np.random.default_rng(8), []
+    for _ in range(20):
+        signature, target = rng.normal(size=(10, 5)), rng.permutation(np.repeat([0, 1], 5))
+        features = np.repeat(signature, 12, axis=0) + 0.01 * rng.normal(size=(120, 5))
+        aucs.append(read(features, np.repeat(target, 12)).value)
+    assert abs(np.nanmean(aucs) - 0.5) < 0.15
+    target = np.arange(80) // 40
+    found = read(target[:, None] + 0.1 * rng.normal(size=(80, 1)), target, n_subjects=8, n_folds=4, n_shuffles=100)
+    assert found.figures["null_mean"] < 0.8 < 0.95 < found.value
+
+
+@pytest.mark.parametrize("kind", mostly_slow(sorted(READERS, key=["knn", "ridge"].__contains__, reverse=True), quick=2))
+def test_readers_find_a_linear_dependence_but_the_ridge_no_product_and_none_anything_in_noise(kind):
+    found = []
+    for seed in range(3):
+        rng, how = np.random.default_rng(seed), {"kind": kind, "seed": seed}
+        features, luck = rng.normal(size=(300, 6)), rng.integers(0, 2, 300)
+        known, product = features[:, 0] + 0.5 * rng.normal(size=300) > 0, features[:, 0] * features[:, 1] > 0
+        found.append([read(features, target, **how).value for target in (known, luck, product)])
+    known, luck, product = np.mean(found, axis=0)
+    assert known > 0.85
+    assert abs(luck - 0.5) < 0.06
+    assert product < 0.6 if kind == "ridge" else product > 0.7
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_a_reader_is_seeded_and_reads_a_target_as_if_it_were_alone(kind):
+    features, target, subjects = person_features(seed=3, n_subjects=6, clips=15)
+    folds = subject_folds(subjects, n_folds=3, seed=0)
+    both = np.column_stack([target, 1 - target, np.zeros(len(target))])
+    score = partial(held_out_scores, folds=folds, units=subjects, kind=kind, seed=1)
+    together, alone = score(features, both), score(features, both[:, :1])
+    assert (together[:, :1] == alone).all()
+    assert np.isnan(together[:, 2]).all()
+    scaled = score(features * [1, 10, 0.1, 2, 3, 1e-3] + 4, both[:, :1])
+    auc, same = (grouped_auc(one, both[:, :1], folds=folds) for one in (alone, scaled))
+    assert same == pytest.approx(auc, abs=0.03)
+
+
+def test_classes_are_averaged_one_against_the_rest_and_an_amount_is_read_by_its_order():
+    rng = np.random.default_rng(10)
+    emotions = ("disgust", "happiness", "surprise")
+    names = rng.choice(emotions, size=240)
+    features = np.column_stack([names == "disgust", names == "happiness"]) + 0.6 * rng.normal(size=(240, 2))
+    found = read(features, names)
+    assert found.value == pytest.approx(np.mean([read(features, names == name).value for name in emotions]))
+    assert found.n_positive == min(np.unique(names, return_counts=True)[1])
+    speed = rng.exponential(size=240)
+    assert abs(read(features, speed).value - 0.5) < 0.1
+    found = read(3 * speed[:, None], speed, n_shuffles=20)
+    assert found.value > 0.99
+    assert abs(found.figures["null_mean"] - 0.5) < 0.05
+    assert found.n_positive == 240
+
+
+@pytest.mark.slow
+def test_p_is_uniform_where_there_is_nothing():
+    p_values = []
+    for seed in range(150):
+        features, target, subjects = person_features(strength=0.0, n_subjects=5, clips=8, d=2, seed=seed)
+        found = probe(features, target, subjects=subjects, n_shuffles=39, n_resamples=0, seed=seed)
+        p_values.append(found.p_value)
+    # p takes 40 values; half a step back makes a uniform one continuous enough for Kolmogorov and Smirnov.
+    assert kstest(np.array(p_values) - 0.5 / 40, "uniform").pvalue > 0.01
+
+
+def test_unknown_clips_are_left_out_a_probe_without_a_value_says_why_and_what_does_not_fit_is_refused():
+    features, target, subjects = person_features(seed=13)
+    known = np.arange(160) % 5 > 0
+    found = probe(features, np.where(known, target, np.nan), subjects=subjects)
+    alone = probe(features[known], target[known], subjects=subjects[known])
+    assert (found.draws == alone.draws).all()
+    assert (found.n_unknown, alone.n_unknown) == (32, 0)
+    for change, reason in (
+        ({"target": np.zeros(160)}, "no clip has it"),
+        ({"target": np.full(160, np.nan)}, "no clip's target is known"),
+        ({"target": ["fear"] * 160}, "there is one class only"),
+        ({"subjects": ["a"] * 160}, "one subject alone has a known target"),
+        ({"target": np.arange(160) % 2 * (np.arange(160) // 20 == 3)}, "no fold holds clips with and without it"),
+    ):
+        found = probe(features, **{"target": target, "subjects": subjects, "n_shuffles": 3, "n_folds": 8} | change)
+        assert (found.reason, reason in repr(found)) == (reason, True)
+        assert np.isnan([found.value, found.low, found.high, found.p_value]).all()
+    assert_refuses(probe, features[1:], target, subjects=subjects, match="159 rows, target 160 and subjects 160")
+    with pytest.raises(ValueError, match=r"'forest'.* ridge, rbf, knn, boosting, mlp"):
+        probe(features, target, subjects=subjects, kind="forest")
+
+
+def conditional(features, **options):
+    return diagnose.conditional_leakage(features, **{"n_exchanges": 99, "n_resamples": 50} | options).set_index(
+        "target"
+    )
+
+
+def coded(features, **options):
+    given = {"targets": ["y"], "readers": ["ridge"], "allowed": {}, "n_resamples": 50}
+    return diagnose.usable_information(features, **given | options).set_index("target")
+
+
+def simple(values, y, *, n_subjects):
+    """Features whose emotion branch is `values`, with `y` as a column of the table."""
+    table = pd.DataFrame({"clip_id": [f"c{i:04d}" for i in range(len(y))], "dataset": "planted", "y": y})
+    table["subject"] = np.repeat([f"s{i:02d}" for i in range(n_subjects)], len(y) // n_subjects)
+    return BranchFeatures(values, values, values, table)
+
+
+def test_what_passes_through_the_cue_alone_is_a_marginal_leak_and_a_leak_inside_the_cue_is_found():
+    features = planted()
+    marginal = leakage(features, branches=["emotion"], targets=["aus"], allowed={}, n_resamples=0)
+    marginal = marginal.set_index("target").loc[["AU4", "AU6", "AUs"]]
+    assert (marginal["value"] > 0.57).all()
+    assert (marginal["p"] <= 0.05).all()
+    found = conditional(features)
+    assert (found["p_family"] > 0.05).all()
+    assert (found["value"] - found["null_mean"]).abs().max() < 0.06
+    assert found["null_mean"].to_numpy() == pytest.approx(0.5, abs=0.05)
+    assert found["within"].unique().tolist() == ["subject and cue"]
+    # Without a cue the label is held fixed.
+    named = conditional(replace(features, table=features.table.rename(columns={"cue": "label"})))
+    assert set(named["given"]) == {"emotion"}
+    assert named["value"].to_list() == found["value"].to_list()
+    found = conditional(planted(inside=1.5))
+    leak = found.loc["AU6"]
+    assert leak["p_family"] == 0.01
+    assert (found.loc[["AU4", "AU12"], "p_family"] > 0.05).all()
+    assert found.loc["AUs", ["worst_target", "worst_auc"]].to_list() == ["AU6", leak["value"]]
+    assert found.loc["AUs", "worst_excess"] == pytest.approx(leak["value"] - leak["null_mean"])
+    # AU6 shifts one of six unit normals, with a level for each subject, by 1.5: an AUC of .75 to .86.
+    assert 0.7 < leak["low"] < leak["value"] < leak["high"] < 0.95
+
+
+def test_the_value_is_the_auc_of_a_ridge_among_clips_of_one_cue_and_fold():
+    features = planted(inside=1.0, seed=2)
+    table, target = features.table, features.table["AU6"].to_numpy()
+    means = pd.DataFrame(features.emotion).groupby(table["cue"].to_numpy()).transform("mean").to_numpy()
+    folds = subject_folds(table["subject"].to_numpy(), n_folds=5, seed=0)
+    who = {"units": table["subject"].to_numpy(), "kind": "ridge"}
+    scores = held_out_scores(features.emotion - means, target[:, None], folds=folds, **who)[:, 0]
+    compared = pd.DataFrame({"fold": folds, "cue": table["cue"], "target": target, "score": scores}).groupby(
+        ["fold", "cue"]
+    )
+    areas = [roc_auc_score(one["target"], one["score"]) for _, one in compared]
+    weights = [one["target"].sum() * (1 - one["target"]).sum() for _, one in compared]
+    assert conditional(features).loc["AU6", "value"] == pytest.approx(np.average(areas, weights=weights), abs=1e-9)
+
+
+def test_the_cue_in_a_motion_branch_is_found_given_the_au_set():
+    for strength, found in ((0.0, False), (2.0, True)):
+        row = conditional(planted(cue_in_motion=strength, clips=40), branch="motion").loc["cue"]
+        assert (row["given"], row["n_tests"]) == ("aus", 1)
+        assert row["p_family"] == row["p"]
+        assert (row["p"] <= 0.05) == found
+
+
+@pytest.mark.slow
+def test_at_most_one_in_twenty_families_is_found_where_nothing_is_inside():
+    alone, family = [], []
+    for draw in range(120):
+        features, how = planted(n_subjects=5, clips=20, seed=draw), {"n_exchanges": 19, "n_resamples": 0, "seed": draw}
+        rows = conditional(features, **how).drop(index="AUs")
+        alone.append(rows["p"].min() <= 0.05)
+        family.append(rows["p_family"].min() <= 0.05)
+    error = np.sqrt(0.05 * 0.95 / 120)
+    assert np.mean(family) == pytest.approx(0.05, abs=3 * error)
+    assert np.mean(alone) > 0.05 + 2 * error  # three tests, not corrected
+
+
+def test_clips_of_an_unknown_cue_are_left_out_and_a_target_without_a_value_says_why():
+    features = planted(inside=1.5)
+    table, known, every = features.table, np.arange(240) % 6 > 0, np.arange(240)
+    partly = conditional(replace(features, table=table.assign(cue=table["cue"].where(known, None))))
+    pd.testing.assert_frame_equal(partly, conditional(features.select(table["clip_id"][known])))
+    assert (partly["n_clips"] == 200).all()
+    found = conditional(replace(features, table=table.assign(AU4=table["AU4"].where(every % 4 > 0))))
+    assert found.loc["AU4", ["n_clips", "n_unknown"]].to_list() == [180, 60]
+    assert found.loc["AU6", "value"] == conditional(features).loc["AU6", "value"]
+    named = {"AU4": (every < 7) * 1.0, "AU6": table["cue"].eq("flush") * 1.0, "AU12": 0.0}
+    found = conditional(replace(features, table=table.assign(**named)))
+    assert "needs 8 with and without it" in found.loc["AU4", "reason"]
+    assert found.loc["AU6", "reason"].startswith("0 clips")  # the cue decides it
+    assert found["reason"].str.len().min() > 5
+    assert found[["value", "p", "p_family"]].isna().all(axis=None)
+    only = replace(features, emotion=pd.get_dummies(table["cue"], dtype=float).to_numpy())
+    assert set(conditional(only)["reason"]) == {"the emotion branch is constant given the cue"}
+    table = table.assign(take=np.where(every < 110, "first", table["clip_id"]), speed=every * 1.0)
+    features = replace(features, table=table)
+    row = conditional(features, given="take").loc["AU4"]  # no two clips share the other takes
+    assert (row["within"], "fewer than half of the clips share their take" in row["reason"]) == ("", True)
+    assert_refuses(conditional, features, branch="fused", match="'fused'")
+    assert_refuses(conditional, features, targets=["subject"], match="subject cannot be a target")
+    assert_refuses(conditional, features, targets=["speed"], match="'speed' is an amount with 240 values")
+    assert_refuses(conditional, features, given="posture", match="nothing can be given 'posture'")
+
+
+@pytest.mark.parametrize("reader", mostly_slow(READERS, quick=2))
+def test_noise_costs_its_entropy_and_a_known_label_the_first_block_and_little_more(reader):
+    rng = np.random.default_rng(1)
+    y = rng.permuted(np.tile([0.0, 1.0], (12, 10)), axis=1).ravel()
+    row = coded(simple(rng.normal(size=(240, 5)), y, n_subjects=12), readers=[reader]).loc["y"]
+    assert row["prior_bits"] == pytest.approx(240)  # 240 clips of one bit: each subject has ten of either kind
+    assert row["bits"] == pytest.approx(240, rel=0.03)
+    assert row["value"] == pytest.approx((row["prior_bits"] - row["bits"]) / 240)
+    y = rng.permuted(np.tile([0.0, 1.0], (16, 12)), axis=1).ravel()
+    features = simple(y[:, None] + 0.01 * rng.normal(size=(384, 3)), y, n_subjects=16)
+    found = coded(features, readers=[reader])
+    assert found.attrs["subjects"] == [2, 4, 8, 16]
+    assert 48 < found.loc["y", "bits"] < 48 + 0.07 * 336  # two subjects of 24 clips cost one bit a clip
+
+
+def test_the_prior_code_is_that_of_shares_with_half_a_clip_more():
+    names = np.tile(["anger", "fear", "joy"], 80)
+    row = coded(simple(np.random.default_rng(3).normal(size=(240, 2)), names, n_subjects=10)).loc["y"]
+    assert row["prior_bits"] == pytest.approx(240 * np.log2(3))
+    known = coded(simple(np.eye(3)[np.arange(240) % 3], names, n_subjects=10)).loc["y", "value"]
+    assert known > 0.7 * np.log2(3)
+    # One positive clip of four in every subject: a block costs its entropy under the smoothed share so far.
+    y = np.tile([1.0, 0.0, 0.0, 0.0], 40)
+    row = coded(simple(np.random.default_rng(4).normal(size=(160, 2)), y, n_subjects=8)).loc["y"]
+    expected = 40.0  # the first two subjects
+    for known, new in ((40, 40), (80, 80)):
+        p = (known / 4 + 0.5) / (known + 1)
+        expected -= new * (0.25 * np.log2(p) + 0.75 * np.log2(1 - p))
+    assert row["prior_bits"] == pytest.approx(expected)
+
+
+@pytest.mark.slow
+def test_it_approaches_the_mutual_information_of_two_normals():
+    rng = np.random.default_rng(5)
+    y = rng.integers(0, 2, 3200).astype(float)
+    features = simple(2 * y[:, None] + rng.normal(size=(3200, 1)), y, n_subjects=32)
+    at = np.linspace(-8, 10, 4001)
+    parts = np.stack([norm.pdf(at), norm.pdf(at, 2)])
+    information = np.trapezoid(0.5 * (parts * np.log2(parts / parts.mean(axis=0))).sum(axis=0), at)
+    assert coded(features).loc["y", "value"] == pytest.approx(7 / 8 * information, abs=0.02)  # no first block
+
+
+def test_a_branch_that_is_the_cue_has_what_the_cue_allows_and_a_leak_is_an_excess():
+    features = planted()
+    only = replace(features, emotion=pd.get_dummies(features.table["cue"], dtype=float).to_numpy())
+    found = diagnose.usable_information(only, readers=["ridge", "knn"], n_resamples=50, n_orders=1)
+    assert (found["value"] == found["allowed"]).all()
+    assert (found[["excess", "excess_low", "excess_high"]] == 0).all(axis=None)
+    assert (found["direction"] == "at most allowed").all()
+    # The AUs are coded one after the other.
+    ridge = found[found["reader"] == "ridge"].set_index("target")
+    assert ridge.loc[AUS, "n_positive"].tolist() == features.table[AUS].sum().tolist()
+    sums = ["value", "bits", "prior_bits"]
+    assert ridge.loc["AUs", sums].to_list() == pytest.approx(ridge.loc[AUS, sums].sum().to_list())
+    features = planted(inside=3.0)
+    mixed = features.select(features.table["clip_id"].sample(frac=1, random_state=0))
+    how = {"readers": ["ridge"], "n_resamples": 200}
+    found, again = (diagnose.usable_information(one, **how).set_index("target") for one in (features, mixed))
+    assert found.loc["AU6", "excess_low"] > 0
+    assert again["value"].to_numpy() == pytest.approx(found["value"].to_numpy(), abs=1e-4)
+
+
+def test_unknown_labels_are_left_out_and_a_target_without_a_value_says_why():
+    rng = np.random.default_rng(7)
+    y = np.where(np.arange(240) % 5 > 0, rng.integers(0, 2, 240), np.nan)
+    features = simple(rng.normal(size=(240, 3)), y, n_subjects=12)
+    row = coded(features).loc["y"]
+    assert row[["n_clips", "n_unknown", "n_subjects"]].to_list() == [192, 48, 12]
+    assert coded(features.select(features.table["clip_id"][np.isfinite(y)])).loc["y", "bits"] == row["bits"]
+    noise, y = rng.normal(size=(120, 2)), np.tile([0.0, 1.0], 60)
+    for values, target, n_subjects, reason in (
+        (noise, y, 3, "of 4 subjects; there are 60 of the rarer kind, of 3 subjects"),
+        (noise, (np.arange(120) < 7) * 1.0, 6, "there are 7 of the rarer kind"),
+        (np.ones((120, 2)), y, 6, "the emotion branch is constant"),
+    ):
+        row = coded(simple(values, target, n_subjects=n_subjects)).loc["y"]
+        assert reason in row["reason"]
+        assert row[["value", "low", "bits"]].isna().all()

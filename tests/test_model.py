@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from refusals import assert_refuses
-from slow_cases import mostly_slow
+from cases import assert_refuses, mostly_slow
 from tiny_clips import tiny_clips
 
 from medn_lab.model import MEDN, CoFM, MEDNConfig, SEVit, as_inputs, check_clips, load_pretrained, weights_sha256

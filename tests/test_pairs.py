@@ -1,10 +1,12 @@
 """Confusable pairs as a diagnostic: counted by hand, placed by brute force, compared with planted branches."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+from cases import assert_refuses
 from pair_tables import table_of
 from scipy.spatial.distance import pdist, squareform
 
@@ -183,15 +185,12 @@ def test_a_model_without_an_emotion_branch_is_ranked_by_motion_and_bad_input_is_
     assert pairs["emotion_separation"].isna().all()
     assert pairs["motion_similarity"].between(0, 1).all()
     known = Predictions(np.zeros((79, 2), np.float32), few[1:], ("happiness", "others"))
-    for options, facts in (
-        ({"features": motion}, "no emotion branch"),
-        ({"features": features.select(few["clip_id"][1:])}, "1 of 80 clips"),
-        ({"predictions": known}, few["clip_id"][0]),
-        ({"by": "luck"}, "'luck'"),
-        ({"subjects": "some"}, "'some'.*all, same, different"),
-    ):
-        with pytest.raises(ValueError, match=facts):
-            rank_pairs(few, **{"features": features, **options})
+    refuses = partial(assert_refuses, rank_pairs, few, features=features)
+    refuses(features=motion, match="no emotion branch")
+    refuses(features=features.select(few["clip_id"][1:]), match="1 of 80 clips")
+    refuses(predictions=known, match=few["clip_id"][0])
+    refuses(by="luck", match="'luck'")
+    refuses(subjects="some", match="'some'.*all, same, different")
 
 
 @pytest.mark.slow

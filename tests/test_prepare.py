@@ -15,14 +15,14 @@ import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from cases import assert_refuses, mostly_slow
 from joblib.externals.loky import get_reusable_executor
-from refusals import assert_refuses
-from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
 from written_sets import drawn_clips, shared_set
 
@@ -107,13 +107,10 @@ def test_a_set_that_is_there_is_opened_and_another_is_not_taken_for_it(cropped, 
     done = computed(monkeypatch)
     same(small(index, out), made)
     (tmp_path / "other").mkdir()
-    for path, one, options, fact in (
-        (out, index, {"recipe": FlowRecipe(size=16)}, "recipe"),
-        (out, first(index, 2), {}, "clips"),
-        (out, index, {"crop": "none"}, "crop"),
-        (tmp_path / "other", index, {}, "no prepared set"),
-    ):
-        assert_refuses(small, one, path, **options, match=fact, error=FileExistsError)
+    assert_refuses(small, index, out, recipe=FlowRecipe(size=16), match="recipe", error=FileExistsError)
+    assert_refuses(small, first(index, 2), out, match="clips", error=FileExistsError)
+    assert_refuses(small, index, out, crop="none", match="crop", error=FileExistsError)
+    assert_refuses(small, index, tmp_path / "other", match="no prepared set", error=FileExistsError)
     head = json.loads((out / "record.json").read_text())
     del head["meta"]["prepared"]["detector"], head["sha256_of_this"]  # 0.1.0 found faces with another detector
     (out / "record.json").write_text(json.dumps(head))
@@ -133,8 +130,7 @@ def test_what_is_finished_is_not_made_again_after_an_interruption(cropped, tmp_p
     with pytest.raises(KeyboardInterrupt):
         small(index, tmp_path / "set")
     assert not (tmp_path / "set").exists()
-    with pytest.raises(FileNotFoundError):
-        Clips.load(tmp_path / ".set.preparing")
+    assert_refuses(Clips.load, tmp_path / ".set.preparing", match="preparing", error=FileNotFoundError)
     rest = computed(monkeypatch)
     same(small(index, tmp_path / "set", n_jobs=n_jobs), whole)
     assert done + rest == index.table["clip_id"].tolist()[: 6 if n_jobs == 1 else 4]  # other processes are not counted
@@ -200,23 +196,12 @@ def faulty():
     return index, small(index)
 
 
-def fails_after(calls: int, error: BaseException):
-    """A call to the disk that works so many times and then fails."""
-    real, count = os.fsync, itertools.count()
-
-    def fsync(stream):
-        if next(count) >= calls:
-            raise error
-        real(stream)
-
-    return fsync
-
-
 @pytest.mark.parametrize("calls", mostly_slow([5, 0, *range(1, 5), *range(6, 10)]))
 def test_a_disk_that_fills_up_keeps_the_finished_clips(faulty, tmp_path, monkeypatch, capsys, calls):
     (index, whole), out = faulty, tmp_path / "set"
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", fails_after(calls, OSError(errno.ENOSPC, "No space left on device")))
+        full = OSError(errno.ENOSPC, "No space left on device")
+        patch.setattr(os, "fsync", Mock(side_effect=itertools.chain([None] * calls, itertools.repeat(full))))
         with pytest.raises(OSError, match=r"the disk is full.* \d of 4 clips") as found:
             small(index, out)
     finished = int(re.search(r"(\d) of 4", str(found.value))[1])
@@ -299,10 +284,8 @@ def closed():
 def test_a_read_only_folder_is_read_and_named_and_nothing_is_left_in_it(faulty, closed):
     clips = Clips.load(closed / "given")
     model = MEDN(MEDNConfig.for_clips(clips, dim=16, branches="motion"))
-    for call in (
-        partial(clips.save, closed / "record"),
-        partial(small, faulty[0], closed / "set"),
-        partial(fit, model, clips, checkpoint=closed / "kept", progress=False),
-    ):
-        assert_refuses(call, match="cannot be written: .*inside is read-only", error=PermissionError)
+    refuses = partial(assert_refuses, match="cannot be written: .*inside is read-only", error=PermissionError)
+    refuses(clips.save, closed / "record")
+    refuses(small, faulty[0], closed / "set")
+    refuses(fit, model, clips, checkpoint=closed / "kept", progress=False)
     assert [path.name for path in closed.iterdir()] == ["given"]

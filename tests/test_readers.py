@@ -1,6 +1,10 @@
-"""Data sets as people have them: the faults of the real files, other programs and trees, each row kept or named."""
+"""Data sets as people have them: the faults of the real files, other programs and trees, each row kept or named.
+
+Flow packs: every list and spelling, codings joined by clip, and every row accounted for.
+"""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -8,15 +12,14 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
-from refusals import assert_refuses
-from slow_cases import mostly_slow
-from written_sets import COARSE, TINY, drawn_clips, is_accounted_for, left_out, shared_set, written
+from cases import assert_refuses, mostly_slow
+from written_sets import TINY, drawn_clips, is_accounted_for, left_out, shared_set, written
 
-from medn_lab import data
-from medn_lab.data import prepare, read_casme2, read_dataset, read_smic, to_classes
+from medn_lab import data, view
+from medn_lab.data import prepare, read_casme2, read_dataset, read_flow_pack
 from medn_lab.data.frames import list_frames, read_image
 from medn_lab.records import Clips
-from medn_lab.synthme import render_frames, synthetic_clips, write_dataset
+from medn_lab.synthme import render_frames, synthetic_clips, write_dataset, write_flow_pack
 from medn_lab.synthme.identity import read_table
 
 LEFT_OUT_BY_READER = {"onset_missing", "folder_missing", "frames_mostly_missing"}
@@ -88,7 +91,7 @@ def test_a_data_set_is_added_by_its_layout_and_its_classes(monkeypatch, tmp_path
     assert index.table["clip_id"].tolist() == wrote["written_as"].drop(1).tolist()
     assert index.table.loc[0, ["subject", "filename", "fps", "coding"]].tolist() == ["P001", "clip1", 50.0, "mine_1"]
     assert index.problems[["field", "kept"]].values.tolist() == [["apex", True], ["frames", False]]
-    kept, _ = to_classes(index.table, "mine_2class")
+    kept, _ = data.to_classes(index.table, "mine_2class")
     assert dict(zip(kept["emotion"], kept["label"], strict=True)) == rule
 
 
@@ -130,14 +133,12 @@ def test_what_cannot_be_read_is_named(tmp_path):
     (tmp_path / "set").mkdir()
     assert_refuses(read_casme2, tmp_path / "set", match="no spreadsheet of CASME II")
     written(tmp_path / "set", "casme2", frames=False)
-    for options, facts in (
-        ({"spreadsheet": tmp_path / "broken.xlsx"}, "CASME II.*broken.xlsx"),
-        ({"spreadsheet": tmp_path / "smic.csv"}, "smic.csv.*action_units"),
-        ({"frames": "colour"}, "'colour'.*cropped, raw"),
-        ({"layout": "casme9"}, "'casme9'.*casme2, samm"),
-        ({}, r"none of 24 rows .* 0 folders"),
-    ):
-        assert_refuses(read_dataset, tmp_path / "set", **{"layout": "casme2"} | options, match=facts)
+    refuses = partial(assert_refuses, read_dataset, tmp_path / "set", layout="casme2")
+    refuses(spreadsheet=tmp_path / "broken.xlsx", match="CASME II.*broken.xlsx")
+    refuses(spreadsheet=tmp_path / "smic.csv", match="smic.csv.*action_units")
+    refuses(frames="colour", match="'colour'.*cropped, raw")
+    refuses(layout="casme9", match="'casme9'.*casme2, samm")
+    refuses(match="none of 24 rows .* 0 folders")
     assert_refuses(read_casme2, tmp_path / "nowhere", match=r"nowhere.*CASME II", error=FileNotFoundError)
 
 
@@ -182,14 +183,12 @@ def test_each_data_set_is_written_in_its_manner(tmp_path):
 
 
 def test_bad_requests_get_a_sentence(tmp_path):
-    for layout, options, facts in (
-        ("casme9", {}, "casme2, .*'casme9'"),
-        ("casme2", {"coding": "casme2_2020"}, "casme2_2014, .*'casme2_2020'"),
-        ("smic", {"faults": ["apex_slash"]}, "SMIC.*'apex_slash'"),
-        ("casme2", {"faults": ["apex_slash"] * 25}, "25 faults.* 24"),
-        ("casme2", COARSE | {"fps": 500}, "fps.* 200.* 500"),
-    ):
-        assert_refuses(written, tmp_path, layout, frames=False, **options, match=facts)
+    refuses = partial(assert_refuses, written, tmp_path, frames=False)
+    refuses("casme9", match="casme2, .*'casme9'")
+    refuses("casme2", coding="casme2_2020", match="casme2_2014, .*'casme2_2020'")
+    refuses("smic", faults=["apex_slash"], match="SMIC.*'apex_slash'")
+    refuses("casme2", faults=["apex_slash"] * 25, match="25 faults.* 24")
+    refuses("casme2", fps=500, match="fps.* 200.* 500")
 
 
 PICTURE = cv2.imencode(".bmp", np.full((24, 24, 3), 120, np.uint8))[1].tobytes()
@@ -242,12 +241,12 @@ def casme2(tmp_path) -> Path:
 def test_smic_is_found_in_every_tree_and_its_later_sheet_has_apexes(tmp_path, folder):
     smic_frames(tmp_path / folder)
     path = book(tmp_path / "SMIC-HS-E_annotation.xlsx", Sheet1=[SMIC_HEADERS, SMIC_ROW])
-    (clip,) = read_smic(tmp_path).table.to_dict("records")
+    (clip,) = data.read_smic(tmp_path).table.to_dict("records")
     assert (clip["clip_id"], clip["onset"], clip["offset"], clip["fps"]) == ("smic/3/s3_ne_03", 110, 130, 100)
     assert (clip["frames_folder"], clip["cropped"]) == (str(tmp_path / folder), "cropped" in folder)
     assert clip["coding"] == "smic_hs"
     book(path, Sheet1=[[*SMIC_HEADERS[:4], "ApexF", *SMIC_HEADERS[4:]], [*SMIC_ROW[:4], 121, *SMIC_ROW[4:]]])
-    assert read_smic(tmp_path).table[["coding", "apex"]].values.tolist() == [["smic_hs_2019", 121]]
+    assert data.read_smic(tmp_path).table[["coding", "apex"]].values.tolist() == [["smic_hs_2019", 121]]
 
 
 def test_smic_has_the_frame_rate_of_the_camera_and_never_the_coding_of_another(tmp_path):
@@ -256,10 +255,10 @@ def test_smic_has_the_frame_rate_of_the_camera_and_never_the_coding_of_another(t
         smic_frames(tmp_path / camera / "s3" / "s3_ne_03")
         book(tmp_path / f"SMIC-{camera}-E_annotation.xlsx", Sheet1=[SMIC_HEADERS, SMIC_ROW])
     for camera, fps in rates.items():
-        found = read_smic(tmp_path, spreadsheet=f"SMIC-{camera}-E_annotation.xlsx", frames=camera)
+        found = data.read_smic(tmp_path, spreadsheet=f"SMIC-{camera}-E_annotation.xlsx", frames=camera)
         assert found.table["fps"].tolist() == [fps]
     mixed = {"spreadsheet": "SMIC-HS-E_annotation.xlsx", "frames": "NIR"}
-    assert_refuses(read_smic, tmp_path, **mixed, match="camera nir, coding of hs")
+    assert_refuses(data.read_smic, tmp_path, **mixed, match="camera nir, coding of hs")
 
 
 def test_every_expression_of_a_smic_clip_is_a_clip_or_left_out(tmp_path):
@@ -268,7 +267,7 @@ def test_every_expression_of_a_smic_clip_is_a_clip_or_left_out(tmp_path):
         smic_frames(tmp_path / "HS/s03" / name)
         rows.append([3, name, None, 110, 120, *times, "negative"])
     book(tmp_path / "SMIC-HS-E_annotation.xlsx", Sheet1=[SMIC_HEADERS, *rows])
-    index = read_smic(tmp_path)
+    index = data.read_smic(tmp_path)
     assert index.table[["clip_id", "onset", "offset", "sheet_row"]].values.tolist() == [
         ["smic/3/s3_ne_03", 110, 120, 2], ["smic/3/s3_ne_03/2", 130, 140, 2], ["smic/3/s3_ne_03/3", 150, 160, 2],
         ["smic/3/s3_ne_05", 110, 120, 3],
@@ -378,3 +377,167 @@ def test_a_prepared_clip_leads_back_to_its_row_and_of_two_trees_one_is_chosen(ca
     assert "CASME2-RAW/sub01/EP02_01f, CASME2_RAW_selected/sub01/EP02_01f" in index.problems["found"].item()
     assert len(read_casme2(casme2, frames="casme2_raw_selected")) == 2
     assert len(read_casme2(casme2, frames="CASME2-RAW")) == 1
+
+
+# --- flow packs -------------------------------------------------------------------------------------------------------
+
+
+EMOTIONS = {"positive": "happiness", "negative": "disgust", "surprise": "surprise"}
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory):
+    """A pack that is only read, and what was written."""
+    root = tmp_path_factory.mktemp("pack")
+    return root, write_flow_pack(drawn_clips(), root, named=True)
+
+
+@pytest.fixture
+def three(tmp_path):
+    """One clip of each data set as a picture, for lists that differ in form."""
+    content = cv2.imencode(".png", np.arange(28 * 28 * 3, dtype=np.uint8).reshape(28, 28, 3))[1].tobytes()
+    for name in ("sub01_EP02_01f .png", "006_006_1_2 .png", "s03_s03_ne_03 .png"):
+        (tmp_path / name).write_bytes(content)
+    return tmp_path
+
+
+def packed(pack, **options) -> Clips:
+    return read_flow_pack(pack[0], gt=pack[0] / "combined_3class_gt.csv", **options)
+
+
+def sheet_of(wrote, path, *, changed="", dataset="casme2"):
+    """A spreadsheet with a row for each clip of a pack, its emotion as the class has it but for the clip `changed`."""
+    rows = []
+    for number, (clip_id, label) in enumerate(zip(wrote["written_as"], wrote["label"], strict=True)):
+        name, subject, filename = clip_id.split("/")
+        if name == dataset:
+            emotion = "others" if clip_id == changed else EMOTIONS[label]
+            rows.append([f"sub{subject}", filename, 10 * number, 10 * number + 4, 10 * number + 9, "L12", emotion])
+    pd.DataFrame(rows, columns=HEADERS).to_csv(path, index=False)
+    return path
+
+
+def test_every_picture_is_found_in_both_lists_and_motion_survives_up_to_its_scale(pack):
+    root, wrote = pack
+    assert_refuses(read_flow_pack, root, match=r"2 lists.*gt=")
+    clips, named = packed(pack), read_flow_pack(root, gt=root / "all_442_list.csv")
+    assert clips.frames is None
+    assert clips.flow.shape == (len(wrote), 28, 28, 3)
+    np.testing.assert_array_equal(clips.flow, named.flow)
+    for one in (clips, named):
+        assert one.table[["clip_id", "label"]].values.tolist() == wrote[["written_as", "label"]].values.tolist()
+    assert len(clips.problems) == 0
+    assert [fold.held_out for fold in data.leave_one_subject_out(clips.table)] == ["casme2/01", "samm/001", "smic/1"]
+    flow = drawn_clips().select([wrote["clip_id"][0]]).flow[0].reshape(64, 64, 2)
+    where = np.unravel_index(np.abs(flow[..., 1]).argmax(), (64, 64))
+    assert np.sign(clips.flow[0][where[0] * 28 // 64, where[1] * 28 // 64, 1]) == np.sign(flow[where][1])
+    ends = [[-1, -1, 0], [1, 1, 1]]  # of u, v and strain in each clip
+    for low_high in zip(clips.flow.min(axis=(1, 2)), clips.flow.max(axis=(1, 2)), strict=True):
+        np.testing.assert_array_equal(low_high, ends)
+
+
+# --- lists ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Label;Clip;Subject;Data\n1;EP02_01F;sub1;CASME II\n0;6_1_2;6;SAMM\n2;s03_ne_03;S3;smic\n",
+        ",dataset,sub,filename_o,label\n0,casme2,sub01,EP02_01f,1.0\n1,samm,006,006_1_2,0.0\n2,smic,s03,s03_s3_ne_03,2.0\n",
+        "data，subject，clip，label\ncasme2，０１，EP02_01f，１\nsamm，006，006_1_2，negative\nsmic，s03，s3_ne_03，surprise\n",
+        "casme2,sub01,EP02_01f,1\r\n\r\nsamm,006,006_1_2,0,,\r\nsmic,s03,s03_s3_ne_03,2\r\n",
+    ],
+)
+def test_every_form_of_the_list_gives_the_readers_ids(three, text):
+    (three / "list.csv").write_text(text, encoding="utf-8")
+    clips = read_flow_pack(three)
+    ids = ["casme2/01/EP02_01f", "samm/006/006_1_2", "smic/3/s3_ne_03"]
+    assert clips.table["clip_id"].tolist() == ids
+    assert clips.table["label"].tolist() == ["positive", "negative", "surprise"]
+    assert len(clips.problems) == 0
+
+
+def test_pictures_in_folders_of_their_subject_are_found_and_faulty_rows_are_problems(three):
+    (three / "sub01").mkdir()
+    (three / "sub01_EP02_01f .png").rename(three / "sub01" / "EP02_01f.png")
+    rows = "casme2,01,EP02_01f,1 casme2,sub01,ep02_01f,0 samm,006,006_1_3,0 samm,006,006_1_2,7 smic,,s3_ne_03,2"
+    (three / "list.csv").write_text("data,subject,clip,label\n" + rows.replace(" ", "\n"))
+    clips = read_flow_pack(three)
+    assert clips.table[["clip_id", "label"]].values.tolist() == [["casme2/01/EP02_01f", "positive"]]
+    found = clips.problems[clips.problems["field"] != "gt"]
+    assert found[["clip_id", "field"]].values.tolist()[:2] == [
+        ["casme2/01/EP02_01f#2", "clip_id"], ["samm/006/006_1_2", "label"],
+    ]  # fmt: skip
+    assert found["field"].tolist()[2:] == ["row", "flow"]
+    assert found["clip_id"].iloc[-1] == "samm/006/006_1_3"  # a like name is another clip
+    assert all(fact in found["found"].iloc[0] for fact in ("row 2", "negative", "positive"))
+    assert "006_006_1_2" in clips.problems.loc[clips.problems["field"] == "gt", "clip_id"].tolist()  # a surplus picture
+    assert not clips.problems["kept"].any()
+
+
+def test_a_list_that_cannot_be_used_is_named(three):
+    for text, facts in {
+        "casme2,sub01,EP02_01f,7\n": "list.csv.*0, 1 and 2.*'7'",
+        "casme2,sub01,EP02_01f,2\nsamm,006,006_1_2,1\nsmic,s03,s3_ne_03,3\n": "from 1.*0, 1 and 2",
+        "casme2,sub02,EP02_01f,1\n": r"of the list \(1\) .* 3 pictures",
+        "a,b\n": "list.csv is no list",
+    }.items():
+        (three / "list.csv").write_text(text)
+        assert_refuses(read_flow_pack, three, match=facts)
+
+
+# --- codings --------------------------------------------------------------------------------------------------------
+
+
+def test_codings_bring_aus_emotions_and_frames_without_any_frames(pack, tmp_path):
+    wrote = pack[1]
+    changed = next(name for name in wrote["written_as"] if name.startswith("casme2/"))
+    clips = packed(pack, codings=sheet_of(wrote, tmp_path / "any name.csv", changed=changed))
+    assert clips.table[["clip_id", "label"]].values.tolist() == wrote[["written_as", "label"]].values.tolist()
+    of_casme2 = clips.table["dataset"] == "casme2"
+    table, others = clips.table[of_casme2], clips.table[~of_casme2]
+    assert (set(table["action_units"]), set(others["action_units"])) == ({"12"}, {""})
+    assert (table["AU12"].eq(1).all(), others["AU12"].isna().all()) == (True, True)
+    assert ((table["apex"] - table["onset"]) == 4).all()
+    assert set(table["emotion"]) == {"others", *wrote.loc[of_casme2, "label"].map(EMOTIONS)[1:]}
+    problems = clips.problems.set_index("clip_id")
+    assert problems["kept"].all()
+    assert sorted(problems.index[problems["field"] == "coding"]) == sorted(others["clip_id"])
+    disagreed = problems[problems["field"] == "label"].reset_index()
+    assert disagreed[["clip_id", "found", "done"]].values.tolist() == [
+        [changed, "others, in no class", f"-> {clips.table['label'].iloc[0]}, as the list"]
+    ]
+
+
+def test_codings_of_several_data_sets_are_recognised_and_joined(pack, tmp_path):
+    wrote = pack[1]
+    casme2, samm = sheet_of(wrote, tmp_path / "1.csv"), sheet_of(wrote, tmp_path / "2.csv", dataset="samm")
+    smic = pd.read_csv(sheet_of(wrote, tmp_path / "3.csv", dataset="smic"))
+    smic["Emotion"] = smic["Estimated Emotion"].map({emotion: label for label, emotion in EMOTIONS.items()})
+    smic = smic.rename(columns={"OnsetFrame": "OnsetF", "OffsetFrame": "OffsetF"})
+    smic[["Subject", "Filename", "OnsetF", "OffsetF", "Emotion"]].to_csv(tmp_path / "3.csv", index=False)
+    clips = packed(pack, codings=[samm, tmp_path / "3.csv", casme2])
+    assert clips.table["onset"].notna().all()
+    shown = clips.table["AU12"].groupby(clips.table["dataset"]).mean()
+    assert shown.fillna(-1).to_dict() == {"casme2": 1, "samm": 1, "smic": -1}
+    assert not clips.problems["field"].isin(["label", "coding"]).any()
+    index = data.read_samm(shared_set("samm")[0])  # a reader names clips and people alike
+    coded = packed(pack, codings=[index])
+    shared = set(coded.table["clip_id"]) & set(index.table["clip_id"])
+    assert len(shared) == wrote["written_as"].str.startswith("samm/").sum()
+    assert_refuses(packed, pack, codings=[casme2, casme2], match="more than once")  # the user must choose
+
+
+def test_a_coding_that_is_none_of_the_pack_is_named(pack, tmp_path):
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    sheet_of(pack[1].assign(written_as="casme2/77/" + pack[1]["clip_id"]), tmp_path / "strangers.csv")
+    for name in ("nowhere.xlsx", "other.csv", "strangers.csv"):
+        assert_refuses(packed, pack, codings=tmp_path / name, match=f"{name} is no spreadsheet")
+
+
+def test_values_of_a_pack_are_nowhere_called_pixels(pack):
+    clips = packed(pack)
+    assert "not pixels" in repr(clips)
+    notes = [str(note.text) for note in view.plot_flow(clips, clips.table["clip_id"][0]).layout.annotations]
+    assert any("0 can be motion" in note for note in notes)
+    assert not any("px" in note for note in notes[1:])

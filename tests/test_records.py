@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from cases import assert_refuses
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from refusals import assert_refuses
 
 from medn_lab import records as r
 from medn_lab.records import Clips, Predictions, atomic_write, frame_numbers, storage
@@ -93,14 +93,12 @@ def assert_same(one: object, other: object) -> None:
 
 @pytest.mark.parametrize(("name", "record"), records().items(), ids=records())
 def test_every_record_is_frozen_comes_back_also_from_0_1_0_and_replaces_only_its_own_kind(name, record, tmp_path):
-    kind = type(record).__name__
+    kind, place = type(record).__name__, tmp_path / "deep" / "record"
     for _ in range(2):
-        assert_same(record, type(record).load(record.save(tmp_path / "deep" / "record")))
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["record"]
-    with pytest.raises(ValueError, match=rf"holds a {kind}, not a Other; load it with {kind}\.load"):
-        read_parts(tmp_path / "deep" / "record", "Other")
-    with pytest.raises(FileExistsError):
-        write_parts(tmp_path / "deep" / "record", "Other", {})
+        assert_same(record, type(record).load(record.save(place)))
+    assert [path.name for path in place.parent.iterdir()] == ["record"]
+    assert_refuses(read_parts, place, "Other", match=rf"holds a {kind}, not a Other; load it with {kind}\.load")
+    assert_refuses(write_parts, place, "Other", {}, match="nothing was written", error=FileExistsError)
     with pytest.raises(dataclasses.FrozenInstanceError):
         record.table = None
     assert repr(record).startswith(kind)
@@ -178,13 +176,11 @@ def test_rows_of_clips_and_truth_follow_the_ids_in_the_order_named():
 
 def test_what_does_not_fit_together_is_refused():
     every = records()
-    for name, changes, facts in (
-        ("clips", {"frames": np.zeros((3, 6, 4, 5, 3))}, "uint8.* float64"),
-        ("predictions", {"classes": ("a",)}, r"logits are \(3, 2\) but there are 1 classes"),
-        ("predictions", {"logits": np.array([[0.0, 1], [2, 3], [4, np.nan]])}, "logits of 1 of 3 .*'c2'"),
-        ("embedding", {"layers": {"gate": np.zeros((2, 2))}}, r"gate map is \(2, 2\).*3 clips"),
-    ):
-        assert_refuses(dataclasses.replace, every[name], **changes, match=facts)
+    change, predictions, embedding = dataclasses.replace, every["predictions"], every["embedding"]
+    assert_refuses(some_clips, frames=np.zeros((3, 6, 4, 5, 3)), match="uint8.* float64")
+    assert_refuses(change, predictions, classes=("a",), match=r"logits are \(3, 2\) but there are 1 classes")
+    assert_refuses(change, predictions, logits=np.array([[0.0, 1], [2, 3], [4, np.nan]]), match="1 of 3 .*'c2'")
+    assert_refuses(change, embedding, layers={"gate": np.zeros((2, 2))}, match=r"gate map is \(2, 2\).*3 clips")
 
 
 def test_probabilities_are_the_softmax_and_those_of_aus_the_logistic_function():

@@ -1,16 +1,25 @@
-"""What belongs to the repository: style, types, the API reference, pinned packages, plain processor instructions."""
+"""What belongs to the repository: style, types, the API reference, pinned packages, plain instructions, the wheel.
 
+The wheel is built from the checkout's files alone, and installed elsewhere it does what the checkout does.
+"""
+
+import json
+import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from fresh_process import printed
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -29,9 +38,7 @@ CONDA_NAMES = {"pytorch": "torch", "opencv": "opencv-python"}
 @pytest.mark.parametrize("what", [("check",), ("format", "--check")], ids=" ".join)
 def test_ruff_finds_nothing_and_looks_for_holes_faults_and_missing_docstrings(what):
     pytest.importorskip("ruff", reason="pip install 'medn-lab[test]'")
-    command = [sys.executable, "-m", "ruff", *what, "--no-cache"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    printed("-m", "ruff", *what, "--no-cache", cwd=REPOSITORY)
     rules = PROJECT["tool"]["ruff"]["lint"]
     assert {"S", "B", "D"} <= set(rules["select"])
     assert set(rules["per-file-ignores"]) == {"tests/**", "**/*.pyi"}
@@ -126,3 +133,65 @@ def test_numpy_and_torch_use_plain_instructions_and_warn_of_nothing():
     done = subprocess.run([*command, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "DEFAULT []"
     assert done.stderr == ""
+
+
+# --- the wheel --------------------------------------------------------------------------------------------------------
+
+
+NEEDED = {".py", ".pyi", ".typed", ".csv", ".json", ".js", ".css", ".html", ".lark"}
+MODEL = "medn_tiny.synthme_v2"
+
+CLIPS = {"n_subjects": 1, "clips_per_subject": 2, "seed": 7}
+
+ELSEWHERE = f"""
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import medn_lab as medn
+model = medn.load_pretrained("pretrained/{MODEL}")
+found = medn.predict(model, medn.synthetic_clips(**{CLIPS}))
+names = medn.model.pretrained_names()
+print(json.dumps([medn.__file__, medn.__version__, model.name, names, found.logits.tolist()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """Built offline, with the setuptools that is here."""
+    if int(pytest.importorskip("setuptools").__version__.partition(".")[0]) < 77:
+        pytest.skip("a wheel needs setuptools 77 or newer")
+    source = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(REPOSITORY / "medn_lab", source / "medn_lab", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, source)
+    options = ("--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", "out")
+    printed("-m", "pip", "wheel", ".", *options, cwd=source)
+    (built,) = source.glob("out/*.whl")
+    return built
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_every_file_of_the_package_and_needs_nothing_of_the_tests(wheel):
+    files = (REPOSITORY / "medn_lab").rglob("*")
+    wanted = {path.relative_to(REPOSITORY).as_posix() for path in files if path.suffix in NEEDED}
+    with zipfile.ZipFile(wheel) as opened:
+        names = opened.namelist()
+        (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
+        lines = opened.read(metadata).decode().splitlines()
+    assert {name for name in names if ".dist-info/" not in name} == wanted
+    assert {"medn_lab/py.typed", "medn_lab/__init__.pyi"} <= wanted
+    assert "License-Expression: MIT" in lines
+    plain = [line for line in lines if line.startswith("Requires-Dist:") and "extra ==" not in line]
+    assert not [line for line in plain if "pytest" in line or "playwright" in line]
+
+
+@pytest.mark.slow
+def test_the_installed_wheel_predicts_with_a_pretrained_model_what_the_checkout_predicts(wheel, tmp_path):
+    place = tmp_path / "installed"
+    printed("-m", "pip", "install", "--no-deps", "--no-index", "--target", place, wheel, cwd=tmp_path)
+    plain = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "HOME": str(tmp_path)}
+    lines = printed("-I", "-c", ELSEWHERE, place, cwd=REPOSITORY, env=plain)  # -I hides the checkout's own package
+    file, version, name, names, logits = json.loads(lines[-1])
+    assert Path(file).is_relative_to(place)
+    assert (version, name, names) == (medn_lab.__version__, MODEL, [])
+    here = medn_lab.predict(medn_lab.load_pretrained(MODEL), medn_lab.synthetic_clips(**CLIPS))
+    np.testing.assert_allclose(logits, here.logits, rtol=0, atol=1e-5)

@@ -4,8 +4,6 @@ import getpass
 import json
 import os
 import platform
-import subprocess
-import sys
 from dataclasses import replace
 from functools import cache, partial
 from types import SimpleNamespace
@@ -13,8 +11,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from refusals import assert_refuses
-from tiny_clips import tiny_clips
+from cases import assert_refuses
+from fresh_process import printed
+from tiny_clips import Watch, tiny_clips
 
 import medn_lab as medn
 from medn_lab import diagnose, evaluate
@@ -109,9 +108,8 @@ def test_a_fresh_process_makes_every_kind_of_result_again_to_the_last_bit(made, 
     }
     for name, record in kinds.items():
         record.save(tmp_path / name)
-    done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True)
     names = sorted([*kinds, "mine"])
-    assert done.stdout.splitlines() == [f"{name} True 0.0 {{}} []" for name in names], done.stderr[-2000:]
+    assert printed("-c", SCRIPT, tmp_path) == [f"{name} True 0.0 {{}} []" for name in names]
 
 
 def test_every_saved_record_has_a_source_that_names_model_versions_and_clips_and_no_path_and_no_machine(made, shipped):
@@ -169,32 +167,18 @@ def test_what_cannot_be_made_again_names_what_is_missing(made):
     own = with_source(made.predictions, recipe=dict(mine.recipe))
     other_recipe = replace(made.clips, recipe={**made.clips.recipe, "cue_strength": 0.5})
     given = {"targets": [], "allowed": {}, "n_permutations": 9}
-    for record, options, fact in (
-        (own, {}, "12 clips.*give the prepared set"),
-        (own, {"clips": mine}, "12 of 12 clips.*'synthme4-s01-c01'"),
-        (made.predictions, {"clips": other_recipe}, "another recipe.*cue_strength"),
-        (with_source(made.predictions, sha256="0" * 64), {}, f"{NAME}.*other weights"),
-        (made.folds.select(made.folds.table["clip_id"][2:]), {}, "2 of 12 clips"),
-        (diagnose.decoupling_report(made.features, **given), {}, r"gave allowed.*does not hold"),
-    ):
-        assert_refuses(rerun, record, **options, match=fact)
-    with pytest.raises(TypeError, match=r"Interval.*Predictions"):
-        rerun(evaluate.bootstrap_interval(made.predictions, n_resamples=9))
-
-
-class Watch:
-    """Measures something, and interrupts the training after two epochs."""
-
-    def measure(self, run):
-        return {"watched": float(run.epoch)}
-
-    def on_epoch_end(self, run):
-        if run.epoch == 2:
-            raise KeyboardInterrupt
+    assert_refuses(rerun, own, match="12 clips.*give the prepared set")
+    assert_refuses(rerun, own, clips=mine, match="12 of 12 clips.*'synthme4-s01-c01'")
+    assert_refuses(rerun, made.predictions, clips=other_recipe, match="another recipe.*cue_strength")
+    assert_refuses(rerun, with_source(made.predictions, sha256="0" * 64), match=f"{NAME}.*other weights")
+    assert_refuses(rerun, made.folds.select(made.folds.table["clip_id"][2:]), match="2 of 12 clips")
+    assert_refuses(rerun, diagnose.decoupling_report(made.features, **given), match="gave allowed.*does not hold")
+    interval = evaluate.bootstrap_interval(made.predictions, n_resamples=9)
+    assert_refuses(rerun, interval, match="Interval.*Predictions", error=TypeError)
 
 
 def test_one_that_ended_early_is_made_again_as_far_as_it_came(made):
-    history = medn.fit(MEDN(made.config), made.two, training=THREE, callbacks=[Watch()], progress=False)
+    history = medn.fit(MEDN(made.config), made.two, training=THREE, callbacks=[Watch(interrupt=2)], progress=False)
     found = rerun(history)
     assert (history.status, len(history), found.identical) == ("interrupted", 2, True)
     assert found.notes == ("the callbacks Watch were not called again",)

@@ -7,13 +7,13 @@ import ast
 import json
 import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from cases import assert_refuses
+from fresh_process import printed
 from tiny_clips import tiny_clips
 from written_sets import shared_set
 
@@ -41,8 +41,7 @@ def test_a_pickle_is_refused_under_whatever_name_and_not_run(tmp_path):
         (saved / removed).unlink()
     for name in ("pytorch_model.bin", "model.safetensors"):
         (saved / name).write_bytes(pickle.dumps(RunsCode(saved / "ran")))
-        with pytest.raises(ValueError, match=r"Pickled weights .* can run code and are not read|holds no MEDN"):
-            load_pretrained(saved)
+        assert_refuses(load_pretrained, saved, match=r"Pickled weights .* can run code and are not read|holds no MEDN")
         (saved / name).unlink()
     assert not (saved / "ran").exists()
 
@@ -55,8 +54,7 @@ def test_a_record_names_nothing_outside_its_folder_and_no_array_of_objects_is_un
     del head["sha256_of_this"]
     for part, name in (("arrays", "../secret"), ("tables", "/etc/hostname")):
         record.write_text(json.dumps(head | {part: [*head[part], name]}))
-        with pytest.raises(ValueError, match="leads out of its folder; it is not read"):
-            Clips.load(tmp_path / "set")
+        assert_refuses(Clips.load, tmp_path / "set", match="leads out of its folder; it is not read")
     record.write_text(whole)
     np.save(tmp_path / "set" / "flow.npy", np.array([RunsCode(tmp_path / "ran")], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match=r"is broken .*Array can't be memory-mapped: Python objects in dtype"):
@@ -115,6 +113,4 @@ print("done")
 
 @pytest.mark.slow
 def test_nothing_asks_for_the_network(tmp_path):
-    command = [sys.executable, "-W", "ignore", "-c", WORK, str(tmp_path / "model")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.stdout.strip().endswith("done"), done.stderr[-2000:]
+    assert printed("-W", "ignore", "-c", WORK, tmp_path / "model")[-1] == "done"

@@ -8,26 +8,15 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from refusals import assert_refuses
+from cases import assert_refuses, mostly_slow
 from scipy.stats import chi2_contingency
 from skimage import data
 from sklearn.metrics import roc_auc_score
-from slow_cases import mostly_slow
 
 from medn_lab import synthme
 from medn_lab.data.flow import optical_flow
 from medn_lab.records import Clips, frame_numbers
-from medn_lab.synthme import (
-    AUS,
-    CUES,
-    EMOTIONS,
-    Identity,
-    draw_face,
-    draw_table,
-    face_studio,
-    render_frames,
-    synthetic_clips,
-)
+from medn_lab.synthme import AUS, CUES, EMOTIONS, Identity, draw_face, draw_table, face_studio, synthetic_clips
 
 NAMES = list(EMOTIONS)
 PEAKS = {"A": (0.3, 0.5), "B": (0.5, 0.8), "C": (0.8, 1.15), "D": (1.15, 1.55), "E": (1.55, 2.0)}
@@ -71,7 +60,7 @@ def test_the_record_holds_what_the_field_expects_and_the_flow_of_its_renderings(
         low, high = PEAKS[max(part[-1] for part in clip["intensities"].split("+"))]
         assert low <= clip["peak_px128"] <= high
     row = table.iloc[2]
-    again = optical_flow(*render_frames(clips, row["clip_id"], [row["onset"], row["apex"]], size=128), size=64)
+    again = optical_flow(*synthme.render_frames(clips, row["clip_id"], [row["onset"], row["apex"]], size=128), size=64)
     assert length(again - clips.flow[2])[length(clips.flow[2]) > 0].mean() < 0.15
 
 
@@ -80,7 +69,7 @@ def test_clips_are_drawn_again_after_a_round_trip_and_larger_for_people_to_look_
     assert back.recipe == json.loads(json.dumps(dict(clips.recipe))) == clips.recipe
     for clip, frames in zip(clips.table.iloc[[0, 7]].to_dict("records"), clips.frames[[0, 7]], strict=True):
         numbers = frame_numbers(clip["onset"], clip["apex"], clip["offset"], 6)[[4, 1]]
-        np.testing.assert_array_equal(render_frames(back, clip["clip_id"], numbers), frames[[4, 1]])
+        np.testing.assert_array_equal(synthme.render_frames(back, clip["clip_id"], numbers), frames[[4, 1]])
     assert clips.viewing[7].shape == (6, 256, 256, 3)
     again = np.stack([cv2.resize(one, (64, 64), interpolation=cv2.INTER_AREA) for one in clips.viewing[7]])
     assert np.abs(again.astype(float) - frames).mean() < 4
@@ -208,8 +197,8 @@ def test_what_cannot_be_made_is_one_sentence(clips):
     still = pd.DataFrame([{"action_units": "4", "cue": "still"}])
     no_clip = "1 of 1 clips.* AU set 4 with cue still"
     assert_refuses(synthme.ceilings, still, emotions_given_aus=SAME_STATE, match=no_clip)
-    assert_refuses(render_frames, clips, "synthme9-s01-c01", [20], match="synthme9-s01-c01")
-    assert_refuses(render_frames, replace(clips, recipe={"corpus": "CASME II"}), "x", [20], match="CASME II")
+    assert_refuses(synthme.render_frames, clips, "synthme9-s01-c01", [20], match="synthme9-s01-c01")
+    assert_refuses(synthme.render_frames, replace(clips, recipe={"corpus": "CASME II"}), "x", [20], match="CASME II")
     assert_refuses(synthme.face_studio(), {"aus": {"AU4": 9.0}}, match="AU4.* 0 and 5; .*9.0")
     assert_refuses(synthme.face_studio(), {"sides": {"AU4": "up"}}, match="both, left, right; .*'up'")
 
@@ -229,11 +218,6 @@ def studio() -> synthme.FaceStudio:
     return face_studio(identity_seed=3)
 
 
-@pytest.fixture(scope="module")
-def large() -> tuple[synthme.Face, synthme.FaceStudio]:
-    return draw_face(Identity(0, 0), size=128), face_studio(size=128, n_frames=2)
-
-
 def displacement(clip: Clips) -> np.ndarray:
     return clip.truth.displacement[0].astype(float)
 
@@ -246,8 +230,8 @@ def test_a_face_is_the_same_picture_at_every_size_and_people_cover_the_range_of_
 
 
 @pytest.mark.parametrize("au", mostly_slow(sorted(AUS, key=lambda au: au not in ("AU4", "AU12", "AU17")), quick=3))
-def test_an_au_moves_its_landmark_as_facs_says_both_sides_alike_and_one_side_alone_within_its_mask(large, au):
-    face, studio = large
+def test_an_au_moves_its_landmark_as_facs_says_both_sides_alike_and_one_side_alone_within_its_mask(au):
+    face, studio = draw_face(Identity(0, 0), size=128), face_studio(size=128, n_frames=2)
     both = studio({"aus": {au: 1.0}, **QUIET})
     field = displacement(both)
     difference = np.abs(field[:, ::-1] * (-1, 1) - field)[np.minimum(face.mask, face.mask[:, ::-1]) == 1]

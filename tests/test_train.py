@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from refusals import assert_refuses
-from slow_cases import mostly_slow
-from tiny_clips import tiny_clips
+from cases import assert_refuses, mostly_slow
+from tiny_clips import Watch, tiny_clips
 
 from medn_lab.data import flow_colours
 from medn_lab.evaluate import accuracy, predict, uf1
@@ -47,31 +46,6 @@ def assert_same_training(one, other):
     assert sha256(one[0]) == sha256(other[0])
     tables = [history.table.drop(columns=["seconds", "seen"], errors="ignore") for _, history in (one, other)]
     pd.testing.assert_frame_equal(*tables)
-
-
-class Watch:
-    """Keeps the run and its events; stops, interrupts or measures as it was made to."""
-
-    def __init__(self, *, stop=None, interrupt=None, figures=lambda epoch: {}):
-        self.stop, self.interrupt, self.figures, self.events = stop, interrupt, figures, []
-
-    def on_fit_start(self, run):
-        self.run = run
-        self.events.append("start")
-
-    def measure(self, run):
-        if run.epoch == self.interrupt:
-            self.interrupt = None
-            raise KeyboardInterrupt
-        return self.figures(run.epoch)
-
-    def on_epoch_end(self, run):
-        self.events.append(run.epoch)
-        if run.epoch == self.stop:
-            run.stop()
-
-    def on_fit_end(self, run):
-        self.events.append(run.history.status)
 
 
 def test_training_learns_a_label_that_needs_both_branches():
@@ -214,12 +188,10 @@ def test_the_decoupling_weight_waits_and_then_rises_while_the_rate_falls(clips):
 
 def test_what_cannot_be_trained_is_named(clips):
     strange, more = (small_model(clips, classes=("happiness", *rest)) for rest in (("surprise",), ("others", "fear")))
-    for how, fact in (
-        ({"clips": clips, "model": more}, "no training clip of fear among 12"),
-        ({"clips": clips, "model": strange}, "6 of 12 clips are labelled others.*happiness, surprise"),
-        ({"clips": replace(clips, flow=clips.flow * 1e38)}, r"no longer a number in epoch 1.*learning_rate"),
-    ):
-        assert_refuses(trained, **how, match=fact)
+    enormous = replace(clips, flow=clips.flow * 1e38)
+    assert_refuses(trained, clips, model=more, match="no training clip of fear among 12")
+    assert_refuses(trained, clips, model=strange, match="6 of 12 clips are labelled others.*happiness, surprise")
+    assert_refuses(trained, enormous, match="no longer a number in epoch 1.*learning_rate")
     for name, value in {"epochs": 0, "learning_rate": 0.0, "max_shift": -1, "decoupling_ramp": (0.6, 0.2)}.items():
         assert_refuses(TrainConfig, **{name: value}, match=name)
 

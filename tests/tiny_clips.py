@@ -1,4 +1,4 @@
-"""Clips small enough to train on in a second, with planted motion and colour (tests only)."""
+"""Clips small enough to train on in a second, with planted motion and colour; what watches a training (tests only)."""
 
 from __future__ import annotations
 
@@ -43,3 +43,28 @@ def tiny_clips(*, n_subjects: int = 4, clips_per_subject: int = 6, size: int = 3
 def tiny_model(clips: Clips) -> MEDN:
     """An untrained network for these clips, small but whole: both branches and two keep rates."""
     return MEDN(MEDNConfig.for_clips(clips, dim=32, keep_rates=(0.5, 0.25)), seed=3).eval()
+
+
+class Watch:
+    """Keeps the run and its events; stops, interrupts or measures as it was made to."""
+
+    def __init__(self, *, stop=None, interrupt=None, figures=lambda epoch: {}):
+        self.stop, self.interrupt, self.figures, self.events = stop, interrupt, figures, []
+
+    def on_fit_start(self, run):
+        self.run = run
+        self.events.append("start")
+
+    def measure(self, run):
+        if run.epoch == self.interrupt:
+            self.interrupt = None
+            raise KeyboardInterrupt
+        return self.figures(run.epoch)
+
+    def on_epoch_end(self, run):
+        self.events.append(run.epoch)
+        if run.epoch == self.stop:
+            run.stop()
+
+    def on_fit_end(self, run):
+        self.events.append(run.history.status)

@@ -13,8 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 
-from medn_lab.diagnose import decoupling_report, dependence, leakage, permutation_test, probe
-from medn_lab.diagnose.similarity import MEASURES
+from medn_lab.diagnose import decoupling_report, dependence, leakage
 from medn_lab.records import BranchFeatures
 from medn_lab.synthme import draw_table
 
@@ -35,18 +34,11 @@ def planted(n: int, *, width: int = 64) -> BranchFeatures:
 def speeds(runs: int) -> pd.DataFrame:
     """Each measure at the sizes that the notebooks use."""
     large, usual = planted(500, width=128), planted(480)
-    target, who = usual.table["AU4"].to_numpy(), usual.table["subject"].to_numpy()
     calls = {
         "dependence, 500 clips, 128-d, no null": partial(dependence, large),
         "leakage, 480 clips, 64-d, 20 shuffles": partial(leakage, usual),
         "decoupling_report, as it is called by default": partial(decoupling_report, usual),
     }
-    for name, measure in MEASURES.items():
-        test = partial(permutation_test, measure, large.motion, large.emotion, n_permutations=100)
-        calls[f"100 permutations of {name}, 500 clips, 128-d"] = test
-    for kind in ("ridge", "rbf"):
-        test = partial(probe, usual.emotion, target, subjects=who, kind=kind)
-        calls[f"probe, {kind}, 480 clips, 64-d, 100 shuffles"] = test
     rows = {name: 1000 * min(timeit.repeat(call, number=1, repeat=runs)) for name, call in calls.items()}
     return pd.DataFrame(rows.items(), columns=["what", "ms"])
 

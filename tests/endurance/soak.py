@@ -29,7 +29,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
-from tiny_clips import tiny_clips
+from tiny_clips import Watch, tiny_clips
 
 from medn_lab.diagnose import selection_measures
 from medn_lab.evaluate import predict
@@ -38,27 +38,16 @@ from medn_lab.train import TrainConfig, fit
 from medn_lab.widgets import BranchExplorer
 
 
-class End:
-    """Ends a training after its first epoch: asks it to stop, or as Ctrl-C would."""
-
-    def __init__(self, how: str) -> None:
-        self.how = how
-
-    def on_epoch_end(self, run: object) -> None:
-        run.stopping = self.how == "stopped"
-        if self.how == "interrupted":
-            raise KeyboardInterrupt
-
-
 def trainings() -> Iterator[str]:
     """How each training ended."""
     clips = tiny_clips(n_subjects=4, clips_per_subject=8)
     with tempfile.TemporaryDirectory(prefix="soak_") as folder:
         for number in itertools.count():
             how = ("finished", "stopped", "interrupted")[number % 3]
+            watch = Watch(stop=1 if how == "stopped" else None, interrupt=1 if how == "interrupted" else None)
             model = MEDN(MEDNConfig.for_clips(clips, dim=32), seed=number)
             config, out = TrainConfig(epochs=2, batch_size=16, seed=number), Path(folder) / f"c{number}"
-            history = fit(model, clips, training=config, callbacks=[End(how)], checkpoint=out, progress=False)
+            history = fit(model, clips, training=config, callbacks=[watch], checkpoint=out, progress=False)
             assert len(predict(model, clips)) == len(clips)
             assert (history.status, len(history)) == (how, 2 if how == "finished" else 1)
             yield history.status
