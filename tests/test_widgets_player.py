@@ -67,7 +67,7 @@ def test_the_page_gets_the_frames_the_flow_and_the_times_of_the_clip(clips):
         with pytest.raises(traitlets.TraitError, match=name):
             setattr(view, name, value)
         assert getattr(view, name) == before
-    with pytest.raises(ValueError, match="no overlay 'kept' here; there are none, arrows, magnitude"):
+    with pytest.raises(ValueError, match="no overlay 'kept' here; there are none, magnitude, arrows"):
         view.overlay = "kept"
     with pytest.raises(ValueError, match="empty"):
         ClipPlayer(Clips(clips.frames[:0], clips.flow[:0], clips.table.iloc[:0]))
@@ -77,11 +77,11 @@ def test_what_the_clips_lack_is_named_and_the_rest_plays(clips):
     coloured = replace(clips, flow=np.zeros((6, 48, 48, 3), np.float32), recipe={"coding": "hsv"})
     for own, shown, fact in (
         (replace(clips, flow=None), ["none"], "no flow"), (coloured, ["none"], "coded as colours"),
-        (replace(clips, frames=None), ["arrows", "magnitude"], "no frames"),
+        (replace(clips, frames=None), ["magnitude", "arrows"], "no frames"),
         (replace(coloured, frames=None), [], "no frames"),
     ):  # fmt: skip
         view = ClipPlayer(own).view
-        assert [key for key, *_ in view.overlays] == shown
+        assert [traits["overlay"] for traits, *_ in view.overlays] == shown
         assert (fact in written(view), view.faces[0]["frames"] is None) == (True, own.frames is None)
 
 

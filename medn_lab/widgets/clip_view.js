@@ -134,13 +134,10 @@ function render({ model, el }) {
 
   const fillControls = () => {
     const choices = model.get("overlays");
-    overlays.replaceChildren(...choices.map(([overlay, textContent, title, more]) => {
-      const traits = Object.entries({ overlay, ...more });
-      return element("button", "medn-tool", null, {
-        type: "button", textContent, title, ariaPressed: traits.every(([name, value]) => model.get(name) === value),
-        onclick: () => traits.forEach(one => set(...one)),
-      });
-    }));
+    overlays.replaceChildren(...choices.map(([traits, textContent, title]) => element("button", "medn-tool", null, {
+      type: "button", textContent, title, onclick: () => Object.entries(traits).forEach(one => set(...one)),
+      ariaPressed: Object.entries(traits).every(([name, value]) => model.get(name) === value),
+    })));
     overlays.hidden = choices.length < 2 || !faces.length;
     speed.value = model.get("speed");
     loop.checked = model.get("loop");
@@ -230,7 +227,7 @@ function render({ model, el }) {
     const largest = Math.max(1e-30, ...maps.flatMap(map => map.course).map(Math.abs));
     for (const { course: own, signed: withSign } of maps) {
       const title = withSign ? "Attribution per frame" : "Attribution per frame, absolute values";
-      element("div", "medn-note", course, { textContent: `${title}; the largest bar is ${largest.toPrecision(2)}` });
+      element("div", "medn-note", course, { textContent: `${title}; the largest bar is ${+largest.toPrecision(2)}` });
       const bars = element("div", "medn-course", course);
       own.forEach((value, place) => {
         const title = `${model.get("moments")[place]?.text ?? place + 1}: ${value.toPrecision(3)}`;

@@ -64,9 +64,7 @@ function showMaps(page, view) {
     maps.set("rings", rows.map((one, k) => [one, page.rings[k]]));
   };
 
-  const colour = () => {
-    give(maps, { hidden: [], ...page.colourings[at("colour").value] });
-  };
+  const colour = () => give(maps, { hidden: [], ...page.colourings[at("colour").value] });
   const passes = (clip, id) => !at(id).value || clip[id] === at(id).value;
   const filter = () => {
     const kept = Uint8Array.from(clips, clip => passes(clip, "aus") && passes(clip, "subject"));
