@@ -144,8 +144,7 @@ function render({ model, el }) {
     magnify.value = model.get("magnify");
     factor.textContent = Number(model.get("magnify")).toFixed(1);
     fillCourse();
-    const still = !faces.some(face => face.strip);
-    for (const one of [slider, axis, tools]) one.hidden = still;
+    for (const one of [slider, axis, tools]) one.hidden = !faces.some(face => face.strip);
     soon();
   };
 
@@ -260,8 +259,7 @@ function render({ model, el }) {
       ?.replace("{gain}", face.gain).replace("{largest}", face.largest.toFixed(2)));
     const sentences = new Set([...texts, ...model.get("notes")].filter(Boolean));
     reading.replaceChildren(...[...sentences].map(textContent => element("div", "medn-note", null, { textContent })));
-    const bars = course.querySelectorAll(".medn-bar");
-    bars.forEach(bar => bar.classList.toggle("medn-now-bar", +bar.value === frame));
+    course.querySelectorAll(".medn-bar").forEach(bar => bar.classList.toggle("medn-now-bar", +bar.value === frame));
     el.dataset.frame = frame;
   };
   const soon = () => { due ||= requestAnimationFrame(draw); };
@@ -296,10 +294,8 @@ function render({ model, el }) {
     faces = opened;
     row.replaceChildren(...faces.map(face => face.canvas));
     axis.replaceChildren(...model.get("moments").flatMap(({ name }, place) => {
-      if (!name) return [];
-      const mark = element("span", "medn-mark", null, { textContent: name });
-      mark.style.left = `${100 * place / Math.max(count() - 1, 1)}%`;
-      return [mark];
+      const style = `left: ${100 * place / Math.max(count() - 1, 1)}%`;
+      return name ? [element("span", "medn-mark", null, { textContent: name, style })] : [];
     }));
     frame = Math.min(model.get("frame"), count() - 1);
     fillControls();
