@@ -117,3 +117,10 @@ def test_what_is_missing_is_named_and_a_map_that_cannot_be_made_changes_nothing(
     attribute = Attributor(MEDN(MEDNConfig(dim=32, n_frames=4)), bare)
     flows = AttributionViewer(bare, attribute=attribute, target="AU4", method="saliency")
     assert (flows.view.faces[0]["frames"], flows.view.overlays[-1][0]["attributed"]) == (None, "flow")
+
+
+def test_clips_with_the_same_aus_stand_together_in_the_list_to_compare_with(viewer, clips):
+    (text, none), *others = control(viewer, "Compare with").options
+    assert (text, none, {name for _, name in others}) == ("no other clip", "", set(clips.table["clip_id"]))
+    sets = [text.split(" · ")[1] for text, _ in others]
+    assert sets == sorted(sets)
