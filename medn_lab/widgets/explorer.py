@@ -203,7 +203,7 @@ class BranchExplorer(WrittenPanel):
     def _page(self) -> dict[str, Any]:
         data = {
             "maps": state_of(self.branch_maps) | {"rings": [], "lit": b"", "hidden": []},
-            "rings": [theme.RING, theme.PARTNER_RING], "colour_by": self.colour_by,
+            "rings": [theme.RING, theme.PARTNER_RING], "colour_by": self.colour_by, "space": self._places_name,
             "colourings": {key: painted(colouring(self._table, key)) for key in self._choices},
             "partners": selection.all_partners(self._groups, self._places).tolist(),
         }  # fmt: skip

@@ -59,7 +59,7 @@ function showMaps(page, view) {
     const none = paired && row >= 0 ? "No other clip has the same known AUs and another emotion." : "";
     at("message").textContent = other < 0 ? none
       : `${clips[other].id} has the same AU set as ${clips[row].id} and another emotion. `
-        + "Of all such clips its motion is the most alike.";
+        + `Of all such clips it is the nearest on the ${page.space}.`;
     playClips(view, rows.map(one => clips[one]));
     maps.set("rings", rows.map((one, k) => [one, page.rings[k]]));
   };
