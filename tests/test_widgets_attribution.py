@@ -53,7 +53,9 @@ def test_every_target_can_be_chosen_and_a_pair_has_common_colours_until_another_
         control(viewer, "Target").value = target
         assert viewer.target == viewer.attribution.target == target
         assert viewer.attribution is make(viewer.clip_id, target=target, method="saliency")
-    assert viewer.view.parts == ["flow"]  # an AU depends on the flow alone
+    assert [traits.get("attributed") for traits, *_ in viewer.view.overlays][-1:] == [
+        "flow"
+    ]  # an AU depends on the flow alone
     assert "share on AU5" in text_of(viewer)
     labels = clips.table.set_index("clip_id")["label"]
     first, second = labels.index[labels.notna() & (labels != labels[viewer.clip_id])][:2]
@@ -114,4 +116,11 @@ def test_what_is_missing_is_named_and_a_map_that_cannot_be_made_changes_nothing(
     bare = Clips(None, clips.flow, clips.table[["clip_id", "subject", "onset", "apex", "offset"]], recipe=clips.recipe)
     attribute = Attributor(MEDN(MEDNConfig(dim=32, n_frames=4)), bare)
     flows = AttributionViewer(bare, attribute=attribute, target="AU4", method="saliency")
-    assert (flows.view.faces[0]["frames"], flows.view.parts) == (None, ["flow"])
+    assert (flows.view.faces[0]["frames"], flows.view.overlays[-1][0]["attributed"]) == (None, "flow")
+
+
+def test_clips_with_the_same_aus_stand_together_in_the_list_to_compare_with(viewer, clips):
+    (text, none), *others = control(viewer, "Compare with").options
+    assert (text, none, {name for _, name in others}) == ("no other clip", "", set(clips.table["clip_id"]))
+    sets = [text.split(" · ")[1] for text, _ in others]
+    assert sets == sorted(sets)

@@ -196,7 +196,12 @@ def test_every_colouring_recolours_the_maps_and_the_legend():
 def test_the_measures_of_all_clips_and_of_the_selection_are_shown(tmp_path):
     measure = selection_measures(FEATURES)
     tables = {n: list(measure.steps(IDS[:n])) for n in (N, 40, 3)}
-    made = {"name": "mine.v1", "sha256": "c0ffee", "recipe": {"size": 64}, "run": {"versions": {"torch": "2.13"}}}
+    made = {
+        "name": "mine.v1",
+        "sha256": "c0ffee",
+        "recipe": {"size": 64, "flow": {"name": "dis"}},
+        "run": {"versions": {"torch": "2.13"}},
+    }
     records = RECORDS | {"embedding": dataclasses.replace(EMBEDDING, source=made)}
     given = SimpleNamespace(steps=lambda clip_ids: iter(tables[len(clip_ids)]))
     explorer, every, own = BranchExplorer(**records, measure=given), tables[N][-1], tables[40][-1]
@@ -214,7 +219,7 @@ def test_the_measures_of_all_clips_and_of_the_selection_are_shown(tmp_path):
     cells = re.findall("<td>AUs from the emotion branch</td>\\s*<td>(.*?)</td>", page)
     leak = every.query("branch == 'emotion' and target == 'AUs'")["value"].iloc[0]
     assert cells == [f"{leak:.3f}"]
-    facts = ("by mine.v1", "sha256 c0ffee", "recipe {&#39;size&#39;: 64}", "torch 2.13", "sample")
+    facts = ("data set sample", "model mine.v1", "sha256 c0ffee", "recipe: size 64, flow name dis", "torch 2.13")
     assert all(fact in page for fact in facts)
     explorer.select(IDS[:3])
     for why in ("at least 4 clips, there are 3", "at least 20 clips of 2 subjects, there are 3 of 3"):

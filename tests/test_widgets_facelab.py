@@ -127,7 +127,7 @@ def test_what_the_model_lacks_is_named_and_the_rest_is_shown():
         assert ("none of this model's classes" in text_of(lab)) == ("classes" in options)
         assert any("gate" in text for text in notes) == ("branches" not in options)
         assert ("no AU scores" in notes) == ("aus" in options)
-        assert ("kept" in [key for key, *_ in lab.view.overlays]) == ("branches" not in options)
+        assert ("kept" in [traits["overlay"] for traits, *_ in lab.view.overlays]) == ("branches" not in options)
     with pytest.raises(ValueError, match="64x64 px but the model reads 32x32"):
         FaceLab(studio, answer=live_predictor(MEDN(MEDNConfig(size=32, dim=32, n_frames=4))))
 

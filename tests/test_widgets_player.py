@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import traitlets
+from page_contents import control, text_of
 from sample_records import sample_clips
 
 from medn_lab.records import Attribution, Clips, KeptTokens, ViewingCopy, frames_of_strip
-from medn_lab.widgets import ClipPlayer
+from medn_lab.view.rows import au_set_texts
+from medn_lab.widgets import ClipPlayer, panel
 from medn_lab.widgets.clip_view import ClipView
 
 
@@ -67,7 +69,7 @@ def test_the_page_gets_the_frames_the_flow_and_the_times_of_the_clip(clips):
         with pytest.raises(traitlets.TraitError, match=name):
             setattr(view, name, value)
         assert getattr(view, name) == before
-    with pytest.raises(ValueError, match="no overlay 'kept' here; there are none, arrows, magnitude"):
+    with pytest.raises(ValueError, match="no overlay 'kept' here; there are none, magnitude, arrows"):
         view.overlay = "kept"
     with pytest.raises(ValueError, match="empty"):
         ClipPlayer(Clips(clips.frames[:0], clips.flow[:0], clips.table.iloc[:0]))
@@ -77,11 +79,11 @@ def test_what_the_clips_lack_is_named_and_the_rest_plays(clips):
     coloured = replace(clips, flow=np.zeros((6, 48, 48, 3), np.float32), recipe={"coding": "hsv"})
     for own, shown, fact in (
         (replace(clips, flow=None), ["none"], "no flow"), (coloured, ["none"], "coded as colours"),
-        (replace(clips, frames=None), ["arrows", "magnitude"], "no frames"),
+        (replace(clips, frames=None), ["magnitude", "arrows"], "no frames"),
         (replace(coloured, frames=None), [], "no frames"),
     ):  # fmt: skip
         view = ClipPlayer(own).view
-        assert [key for key, *_ in view.overlays] == shown
+        assert [traits["overlay"] for traits, *_ in view.overlays] == shown
         assert (fact in written(view), view.faces[0]["frames"] is None) == (True, own.frames is None)
 
 
@@ -149,3 +151,20 @@ def test_a_viewing_copy_takes_the_place_of_the_networks_frames(clips):
         view = ClipView(own)
         view.show(ids[0])
         assert (frames_in(view.faces[0]).shape[1], fact in view.notes[-1]) == (side, True)
+
+
+def test_a_clip_is_chosen_from_a_list_with_aus_and_emotion_and_of_many_clips_by_its_id(clips, monkeypatch):
+    player, names = ClipPlayer(clips), list(clips.table["clip_id"])
+    texts, listed = zip(*control(player, "clip").options, strict=True)
+    assert list(listed) == names
+    for text, label, aus in zip(texts, clips.table["label"], au_set_texts(clips.table), strict=True):
+        assert {label, aus} <= set(text.split(" · "))
+    control(player, "clip").value = names[2]
+    assert player.clip_id == names[2]
+    monkeypatch.setattr(panel, "_MOST_NAMES", 3)
+    many = ClipPlayer(clips)
+    control(many, "clip").value = names[1]
+    assert many.clip_id == names[1]
+    control(many, "clip").value = "nobody"
+    assert (many.clip_id, control(many, "clip").value) == (names[1], names[1])
+    assert "nobody" in text_of(many)

@@ -6,12 +6,13 @@ import re
 from typing import Any
 
 import ipywidgets as widgets
+import numpy as np
 import pandas as pd
 import traitlets
 
 from medn_lab.records import Attribution, Clips
 from medn_lab.view.attribution import sanity_rows, verdict
-from medn_lab.view.rows import clip_moments, clip_row, describe, label_column
+from medn_lab.view.rows import au_set_texts, clip_moments, clip_row, describe, label_column
 from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.panel import WrittenPanel, clip_chooser, note, table_html, validates
 
@@ -102,12 +103,13 @@ class AttributionViewer(WrittenPanel):
         self.show(first, target=target, method=method)
         emotions = [name for name in attribute.targets if not _NO_EMOTION.fullmatch(name)]
         differences = [f"{a} - {b}" for a in emotions for b in emotions if a != b]
+        by_aus = clips.table.iloc[np.argsort(au_set_texts(clips.table), kind="stable")]
         titles = [(name.replace("_", " "), name) for name in attribute.methods]
         controls = {
             "clip_id": clip_chooser("Clip", clips.table),
             "target": widgets.Dropdown(description="Target", options=[*attribute.targets, *differences]),
             "method": widgets.Dropdown(description="Method", options=titles),
-            "partner": clip_chooser("Compare with", clips.table),
+            "partner": clip_chooser("Compare with", by_aus, none="no other clip"),
         }
         bound = [self._bind(name, one) for name, one in controls.items()]
         below = widgets.HBox([self.view, self._checks])

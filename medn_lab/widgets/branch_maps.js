@@ -308,7 +308,7 @@ function render({ model, el }) {
     styles.forEach((style, k) => {
       if (!counts[k]) return;
       const entry = element("button", "medn-entry", legend, {
-        type: "button", title: "Hide or show this category; with shift, show it alone; with ctrl, select its clips",
+        type: "button", title: "Hide or show this category; shift: show it alone; ctrl (and space): select its clips",
         ariaPressed: !hidden.has(k), onclick: event => toggle(style.name, k, event),
       });
       const { canvas } = stamp(style, 10, 2);

@@ -134,21 +134,17 @@ function render({ model, el }) {
 
   const fillControls = () => {
     const choices = model.get("overlays");
-    overlays.replaceChildren(...choices.map(([overlay, textContent, title, more]) => {
-      const traits = Object.entries({ overlay, ...more });
-      return element("button", "medn-tool", null, {
-        type: "button", textContent, title, ariaPressed: traits.every(([name, value]) => model.get(name) === value),
-        onclick: () => traits.forEach(one => set(...one)),
-      });
-    }));
+    overlays.replaceChildren(...choices.map(([traits, textContent, title]) => element("button", "medn-tool", null, {
+      type: "button", textContent, title, onclick: () => Object.entries(traits).forEach(one => set(...one)),
+      ariaPressed: Object.entries(traits).every(([name, value]) => model.get(name) === value),
+    })));
     overlays.hidden = choices.length < 2 || !faces.length;
     speed.value = model.get("speed");
     loop.checked = model.get("loop");
     magnify.value = model.get("magnify");
     factor.textContent = Number(model.get("magnify")).toFixed(1);
     fillCourse();
-    const still = !faces.some(face => face.strip);
-    for (const one of [slider, axis, tools]) one.hidden = still;
+    for (const one of [slider, axis, tools]) one.hidden = !faces.some(face => face.strip);
     soon();
   };
 
@@ -230,7 +226,7 @@ function render({ model, el }) {
     const largest = Math.max(1e-30, ...maps.flatMap(map => map.course).map(Math.abs));
     for (const { course: own, signed: withSign } of maps) {
       const title = withSign ? "Attribution per frame" : "Attribution per frame, absolute values";
-      element("div", "medn-note", course, { textContent: `${title}; the largest bar is ${largest.toPrecision(2)}` });
+      element("div", "medn-note", course, { textContent: `${title}; the largest bar is ${+largest.toPrecision(2)}` });
       const bars = element("div", "medn-course", course);
       own.forEach((value, place) => {
         const title = `${model.get("moments")[place]?.text ?? place + 1}: ${value.toPrecision(3)}`;
@@ -263,8 +259,7 @@ function render({ model, el }) {
       ?.replace("{gain}", face.gain).replace("{largest}", face.largest.toFixed(2)));
     const sentences = new Set([...texts, ...model.get("notes")].filter(Boolean));
     reading.replaceChildren(...[...sentences].map(textContent => element("div", "medn-note", null, { textContent })));
-    const bars = course.querySelectorAll(".medn-bar");
-    bars.forEach(bar => bar.classList.toggle("medn-now-bar", +bar.value === frame));
+    course.querySelectorAll(".medn-bar").forEach(bar => bar.classList.toggle("medn-now-bar", +bar.value === frame));
     el.dataset.frame = frame;
   };
   const soon = () => { due ||= requestAnimationFrame(draw); };
@@ -299,10 +294,8 @@ function render({ model, el }) {
     faces = opened;
     row.replaceChildren(...faces.map(face => face.canvas));
     axis.replaceChildren(...model.get("moments").flatMap(({ name }, place) => {
-      if (!name) return [];
-      const mark = element("span", "medn-mark", null, { textContent: name });
-      mark.style.left = `${100 * place / Math.max(count() - 1, 1)}%`;
-      return [mark];
+      const style = `left: ${100 * place / Math.max(count() - 1, 1)}%`;
+      return name ? [element("span", "medn-mark", null, { textContent: name, style })] : [];
     }));
     frame = Math.min(model.get("frame"), count() - 1);
     fillControls();

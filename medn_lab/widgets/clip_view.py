@@ -72,8 +72,6 @@ class ClipView(anywidget.AnyWidget):
     moments: traitlets.List[Any] = traitlets.List().tag(sync=True)
     notes: traitlets.List[Any] = traitlets.List().tag(sync=True)
     overlays: traitlets.List[Any] = traitlets.List().tag(sync=True)
-    keep_rates: traitlets.List[Any] = traitlets.List().tag(sync=True)
-    parts: traitlets.List[Any] = traitlets.List().tag(sync=True)
     scale: traitlets.List[Any] = traitlets.List(_COLOURS).tag(sync=True)
     interval = traitlets.Float(_INTERVAL).tag(sync=True)
     most = traitlets.Float(images.MOST).tag(sync=True)
@@ -113,25 +111,28 @@ class ClipView(anywidget.AnyWidget):
         self._ids = set() if clips is None else set(clips.table["clip_id"])
         self._kept, self._attribution = kept, attribution
         flows = clips is not None and len(clips) > 0 and images.motion_field(clips, 0)[0] is not None
-        rates = [] if kept is None else [float(rate) for rate in kept.keep_rates]
         heats = {} if attribution is None else {"frames": attribution.frames, "flow": attribution.flow}
         parts = [part for part in _PARTS if heats.get(part.removeprefix("all ")) is not None]
-        overlays: list[tuple[str, str, str, dict[str, Any]]] = []
+        overlays: list[tuple[dict[str, Any], str, str]] = []
         if clips is not None and clips.frames is not None:
-            overlays.append(("none", "none", "The face alone", {}))
+            overlays.append(({"overlay": "none"}, "none", "The face alone"))
         if flows:
-            overlays.append(("arrows", "flow arrows", "Direction and length of the motion", {}))
-            overlays.append(("magnitude", "flow length", "Length of the motion", {}))
-        overlays += [("kept", f"kept tokens: {rate:g}", _OF_KEPT, {"keep_rate": rate}) for rate in rates]
-        overlays += [("attribution", f"attribution: {part}", _OF_ATTRIBUTION, {"attributed": part}) for part in parts]
-        there = [name for name, *_ in overlays]
-        first = next((name for name in ("none", "magnitude", *there) if name in there), "none")
+            overlays.append(({"overlay": "magnitude"}, "flow length", "Length of the motion"))
+            overlays.append(({"overlay": "arrows"}, "flow arrows", "Direction and length of the motion"))
+        for rate in map(float, () if kept is None else kept.keep_rates):
+            overlays.append(({"overlay": "kept", "keep_rate": rate}, f"kept tokens: {rate:g}", _OF_KEPT))
+        for part in parts:
+            overlays.append(({"overlay": "attribution", "attributed": part}, f"attribution: {part}", _OF_ATTRIBUTION))
         with self.hold_sync():
             self.overlays = overlays
-            self.keep_rates, self.parts = rates, parts
-            self.overlay = self.overlay if self.overlay in there else first
-            self.keep_rate = self.keep_rate if self.keep_rate in rates else (*rates, 1.0)[0]
-            self.attributed = self.attributed if self.attributed in parts else (*parts, "frames")[0]
+            for name in ("overlay", "keep_rate", "attributed"):
+                if getattr(self, name) not in self._choices(name):
+                    setattr(self, name, self._choices(name)[0])
+
+    def _choices(self, name: str) -> list[Any]:
+        """The values of a trait that the overlays set; its first value where none does."""
+        there = dict.fromkeys(traits[name] for traits, *_ in self.overlays if name in traits)
+        return list(there) or [self.trait_defaults(name)]
 
     def show(self, *clip_ids: str, restart: bool = True) -> None:
         """Show these clips in step, frame k of one next to frame k of the others, from their onsets.
@@ -187,10 +188,7 @@ class ClipView(anywidget.AnyWidget):
 
     @validates("frame", "overlay", "keep_rate", "attributed")
     def _check(self, name: str, value: Any) -> Any:
-        known = {
-            "frame": range(max(len(self.moments), 1)), "overlay": [key for key, *_ in self.overlays] or ["none"],
-            "keep_rate": self.keep_rates or [1.0], "attributed": self.parts or ["frames"],
-        }[name]  # fmt: skip
+        known = range(max(len(self.moments), 1)) if name == "frame" else self._choices(name)
         if value not in known:
             more = "; give kept=medn.diagnose.kept_tokens(model, clips)" if value == "kept" else ""
             raise ValueError(f"there is no {name} {value!r} here; there are {', '.join(map(str, known))}{more}")
@@ -373,8 +371,7 @@ class ClipPlayer(WrittenPanel):
         checks = widgets.HTML("".join(note(line, escape=False) for line in lines))
         self.clip_id = str(clips.table["clip_id"].iloc[0] if clip_id is None else clip_id)
         chooser = self._bind("clip_id", clip_chooser("clip", clips.table))
-        side = widgets.VBox([self._heading, chooser, self._message, checks])
-        super().__init__([widgets.HBox([self.view, side])])
+        super().__init__([widgets.HBox([self.view, widgets.VBox([self._heading, chooser, self._message, checks])])])
         self.observe(lambda _: self._show_clip(), "clip_id")
         self._show_clip()
 
@@ -422,8 +419,6 @@ class ClipPair:
         From 1 to 20.
     names : (str, str)
         Stands above each clip's labels.
-    hints : (str, str)
-        Stands in the place of a clip that is not shown.
 
     Attributes
     ----------
@@ -438,10 +433,9 @@ class ClipPair:
 
     def __init__(
         self, table: pd.DataFrame, *, clips: Clips | None, predictions: Predictions | None, magnify: float,
-        names: tuple[str, str] = ("", ""), hints: tuple[str, str] = ("", ""),
+        names: tuple[str, str] = ("", ""),
     ) -> None:  # fmt: skip
-        self._rows, self._predictions = table.set_index("clip_id", drop=False), predictions
-        self._names, self._hints = names, hints
+        self._rows, self._predictions, self._names = table.set_index("clip_id", drop=False), predictions, names
         self.view = ClipView(clips, size=200, magnify=magnify, playing=True)
         self.message = widgets.HTML()
         self.cards = [widgets.HTML(), widgets.HTML()]
@@ -453,9 +447,8 @@ class ClipPair:
     def show(self, *clip_ids: str) -> None:
         """Show none, one or two clips."""
         shown = (*clip_ids, "", "")[:2]
-        for card, clip_id, name, hint in zip(self.cards, shown, self._names, self._hints, strict=True):
-            text = note(hint)
-            if clip_id:
-                text = clip_headings(self._rows.loc[[clip_id]])[0] + score_rows(self._predictions, clip_id)
+        for card, clip_id, name in zip(self.cards, shown, self._names, strict=True):
+            rows = self._rows.loc[[clip_id]] if clip_id else self._rows.iloc[:0]
+            text = "".join(one + score_rows(self._predictions, clip_id) for one in clip_headings(rows))
             card.value = f"<div class='medn-card'>{note(name)}{text}</div>"
         self.view.show(*clip_ids)

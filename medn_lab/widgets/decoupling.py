@@ -96,8 +96,7 @@ class DecouplingPanel(Panel):
             box = widgets.Checkbox(description=name, indent=False, tooltip=f"Show {name}")
             return self._bind("models", box, to_control=lambda models: name in models, to_trait=ticked)
 
-        named = [(one.replace("_", " "), one) for one in families]
-        kinds = widgets.ToggleButtons(options=named, tooltips=families)
+        kinds = widgets.ToggleButtons(options=[(one.replace("_", " "), one) for one in families], tooltips=families)
         titles = [f"given {one.replace('aus', 'AU set')}" if one else "as they are" for one in givens]
         hint, listed = "Unchanged, or minus the means of a factor", list(zip(titles, givens, strict=True))
         choices = {

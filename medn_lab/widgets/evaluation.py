@@ -21,9 +21,7 @@ from medn_lab.widgets.panel import LiveFigure, Panel, note, table_html, validate
 
 MOST_LISTED = 400  # clips in the list; a browser is slow with many more
 _TABLES = {
-    "subjects": {
-        "subject": "subject", "accuracy": "accuracy", "n_clips": "clips", "most_missed": "missed most often",
-    },
+    "subjects": {"subject": "subject", "accuracy": "accuracy", "n_clips": "clips", "most_missed": "missed most often"},
     "AUs": {
         "au": "AU", "auc": "AUC", "auc_low": "from", "auc_high": "to", "f1": "F1", "n_positive": "positive clips",
         "n_subjects": "of subjects", "reason": "remark",
@@ -194,7 +192,6 @@ class EvaluationPanel(Panel):
             (f"{clip} · {label:.0%} {predicted:.0%} · {aus}".replace("nan%", "–"), clip)
             for clip, aus, label, predicted in listed.drop(columns="subject").itertuples(index=False)
         ]
-        self._list.index = 0 if len(listed) else None
         self.clip_id = listed["clip_id"].iloc[0] if len(listed) else ""
         self.set_trait("selection", self._frame[inside])
 

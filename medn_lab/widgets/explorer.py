@@ -24,7 +24,6 @@ _BREATH = 0.4  # seconds before the first measure: a page that draws thousands o
 _BETWEEN = 0.02  # seconds between two measures, in which messages of the page are taken up
 _MOST_MAPS = 3
 _NO_MEASURE = "Give measure=medn.diagnose.selection_measures(features) to see dependence and leakage here."
-_HINTS = "The clip under the pointer plays here.", "“Confusable partner”: the same AU set, another emotion."
 
 
 class BranchExplorer(WrittenPanel):
@@ -118,7 +117,7 @@ class BranchExplorer(WrittenPanel):
         self._choices.setdefault(colour_by, colour_by)
         self.colour_by = colour_by
         self.branch_maps = BranchMaps({name: embedding.maps[name] for name in names}, texts=hover_texts(table))
-        self._pair = ClipPair(table, clips=clips, predictions=predictions, magnify=magnify, hints=_HINTS)
+        self._pair = ClipPair(table, clips=clips, predictions=predictions, magnify=magnify)
         self._message, self._selected = self._pair.message, widgets.HTML()
         self._measured = widgets.HTML(note(_NO_MEASURE))
         self._found = {"every": pd.DataFrame(), "own": pd.DataFrame()}
@@ -204,17 +203,23 @@ class BranchExplorer(WrittenPanel):
     def _page(self) -> dict[str, Any]:
         data = {
             "maps": state_of(self.branch_maps) | {"rings": [], "lit": b"", "hidden": []},
-            "rings": [theme.RING, theme.PARTNER_RING], "colour_by": self.colour_by,
+            "rings": [theme.RING, theme.PARTNER_RING], "colour_by": self.colour_by, "space": self._places_name,
             "colourings": {key: painted(colouring(self._table, key)) for key in self._choices},
             "partners": selection.all_partners(self._groups, self._places).tolist(),
         }  # fmt: skip
-        source, datasets = self._embedding.source, self._table.get("dataset", pd.Series(dtype=str)).astype(str).unique()
-        known = [f"{name} {source[name]}" for name in ("sha256", "recipe") if source.get(name)]
+        source, versions = self._embedding.source, (self._embedding.source.get("run") or {}).get("versions", {})
+        recipe = pd.json_normalize(dict(source.get("recipe") or {}), sep=" ")
+        facts = {
+            "data set": ", ".join(self._table.get("dataset", pd.Series(dtype=str)).astype(str).unique()),
+            "maps:": params_line(self._embedding), "model": source.get("name"), "weights' sha256": source.get("sha256"),
+            "recipe:": ", ".join(f"{name.replace('_', ' ')} {value}" for name, (value,) in recipe.items()), **versions,
+        }  # fmt: skip
         every = self._found["every"]
         measured = {"Dependence and leakage of all clips": selection.titled(every)} if "kind" in every else {}
         return {
             "view": self._pair.view, "table": self._table, "predictions": self._predictions, "data": data,
-            "about": "; ".join([*datasets, str(self._embedding), *known]), "caution": CAUTION, "tables": measured,
+            "about": "; ".join(f"{name} {fact}" for name, fact in facts.items() if fact), "caution": CAUTION,
+            "tables": measured,
         }  # fmt: skip
 
     def _controls(self) -> list[widgets.Widget]:
@@ -224,9 +229,9 @@ class BranchExplorer(WrittenPanel):
         self._at_click = widgets.Checkbox(description="partner on click", indent=False, tooltip=hint)
 
         return [
-            self._bind("colour_by", colours), self._bind("clip_id", clip_chooser("Clip", self._table)),
+            self._bind("colour_by", colours), self._bind("clip_id", clip_chooser("Clip", self._table, none="–")),
             self._button("Same AUs", "link", "Select all clips with the AU set of this clip", self.select_same_aus),
-            self._button("Confusable partner", "exchange", _HINTS[1], self.show_partner),
+            self._button("Confusable partner", "exchange", "The same AU set, another emotion", self.show_partner),
             *selection.filter_controls(self, self._masks),
             self._button("Show all", "eye", "Remove all filters", self.show_all), self._at_click,
         ]  # fmt: skip

@@ -58,7 +58,7 @@ class TrainingMonitor(Panel):
         self._run: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
         waiting = History(pd.DataFrame({"epoch": [], "loss": [], "accuracy": []}), status="waiting")
-        self._figure = LiveFigure(plot_history(waiting).update_layout(width=None))
+        self._figure = LiveFigure(plot_history(waiting).update_layout(width=None, title_text="<b>Training</b>"))
         hint = "End the training after this epoch; the model is kept"
         self._stop = self._button("Stop after this epoch", "stop", hint, self.stop, disabled=True)
         hint = "Continue the same training to its planned last epoch"
@@ -142,6 +142,6 @@ class TrainingMonitor(Panel):
     def _show(self, history: History) -> None:
         """Draw the curves and state the epoch."""
         self.set_trait("history", history)
-        self._figure.drawn = plot_history(history).update_layout(width=None)
+        self._figure.drawn = plot_history(history).update_layout(width=None, title_text="<b>Training</b>")
         planned = self._epochs or history.config.get("training", {}).get("epochs", 0)
         self._say(f"Epoch {len(history)}{f' of {planned}' if planned else ''}: {summary(history)}")

@@ -59,14 +59,11 @@ function showMaps(page, view) {
     const none = paired && row >= 0 ? "No other clip has the same known AUs and another emotion." : "";
     at("message").textContent = other < 0 ? none
       : `${clips[other].id} has the same AU set as ${clips[row].id} and another emotion. `
-        + "Of all such clips its motion is the most alike.";
+        + `Of all such clips it is the nearest on the ${page.space}.`;
     playClips(view, rows.map(one => clips[one]));
     maps.set("rings", rows.map((one, k) => [one, page.rings[k]]));
   };
 
-  const colour = () => {
-    give(maps, { hidden: [], ...page.colourings[at("colour").value] });
-  };
   const passes = (clip, id) => !at(id).value || clip[id] === at(id).value;
   const filter = () => {
     const kept = Uint8Array.from(clips, clip => passes(clip, "aus") && passes(clip, "subject"));
@@ -80,7 +77,7 @@ function showMaps(page, view) {
     at(id).addEventListener("change", filter);
   }
   at("colour").value = page.colour_by;
-  at("colour").addEventListener("change", colour);
+  at("colour").addEventListener("change", () => give(maps, { hidden: [], ...page.colourings[at("colour").value] }));
   at("partner").addEventListener("change", () => choose(chosen));
   maps.on("change:clicked", () => choose(maps.get("clicked")[0]));
   maps.on("change:hovered", () => { if (maps.get("hovered") >= 0) choose(maps.get("hovered")); });

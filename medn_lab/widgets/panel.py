@@ -24,13 +24,13 @@ from plotly.offline import get_plotlyjs
 from medn_lab.records import Predictions, au_columns
 from medn_lab.view import theme
 from medn_lab.view.answers import au_bars, score_bars
-from medn_lab.view.rows import au_set_names, au_set_texts, coded_aus, label_column, text_of
+from medn_lab.view.rows import au_set_names, au_set_texts, coded_aus, hover_texts, label_column, text_of
 
 _HERE = Path(__file__).parent
 _SHEET = (_HERE / "panel.css").read_text(encoding="utf-8")
 _TABLE: dict[str, Any] = {"index": False, "border": 0, "na_rep": "–", "float_format": "{:.3f}".format}
 _MOST_AUS = 5  # bars of a card: first those of coded AUs, then the highest
-_MOST_NAMES = 2000
+_MOST_NAMES = 400
 
 
 def emotion_chip(emotion: object, *, count: int | None = None) -> str:
@@ -92,11 +92,13 @@ def _bars(title: str, *, labels: Iterable[str], values: Any = (), colours: Itera
     return f"{note(title)}<div class='medn-rows'>{''.join(rows)}</div>"
 
 
-def clip_chooser(description: str, table: pd.DataFrame) -> widgets.Combobox:
-    """A field for the id of a clip: typed, or chosen among the first, as long lists are slow."""
-    names = tuple(map(str, table["clip_id"][:_MOST_NAMES]))
-    typed = {"continuous_update": False, "placeholder": "type or choose"}
-    return widgets.Combobox(description=description, options=names, **typed)
+def clip_chooser(description: str, table: pd.DataFrame, *, none: str = "") -> widgets.Widget:
+    """A list of the clips with AUs and emotion, first `none` for no clip; of many clips a field for an id."""
+    if len(table) > _MOST_NAMES:
+        return widgets.Combobox(description=description, continuous_update=False, placeholder="type an id")
+    texts = [html.unescape(re.sub("</?b>", "", text)).replace("<br>", " · ") for text in hover_texts(table)]
+    options = [*zip(texts, table["clip_id"].astype(str), strict=True)]
+    return widgets.Dropdown(description=description, options=[(none, "")] * bool(none) + options)
 
 
 class Refused(traitlets.TraitError, ValueError):

@@ -56,9 +56,8 @@ def ask_a_clip_for_other_maps(lab: LabPage) -> None:
     viewer.get_by_label("Target").select_option(label="AU12")
     expect(viewer.locator(".medn-bar")).to_have_count(0)  # an AU does not depend on the frames
     other = viewer.get_by_label("Compare with")
-    for clip_id in other.evaluate("input => Array.from(input.list.options, option => option.value)"):
-        other.fill(clip_id)
-        other.press("Enter")
+    for text in other.locator("option").all_inner_texts()[1:]:
+        other.select_option(label=text)
         lab.page.wait_for_timeout(SETTLE_MS)
         if viewer.locator("canvas").count() == 2:  # of another emotion
             break
