@@ -219,8 +219,7 @@ def magnify(
 
     def sample(picture: np.ndarray, back: np.ndarray) -> np.ndarray:
         """Bilinear values at the pixels moved back by a displacement, the border repeated."""
-        places = np.indices(back.shape[:2])
-        y, x = ((places[k] - back[..., 1 - k]).astype(np.float32) for k in (0, 1))
+        y, x = ((at - back[..., 1 - k]).astype(np.float32) for k, at in enumerate(np.indices(back.shape[:2])))
         return cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
     # A pixel looks up where it came from: the displacement d with d(p) = flow(p - d(p)), by iteration. Half steps keep

@@ -22,7 +22,7 @@ from medn_lab.widgets.panel import Later, WrittenPanel, clip_chooser, clip_headi
 _HERE = Path(__file__).parent
 _PARTS = {"frames": "this frame", "all frames": "all frames after the onset", "flow": "the flow, onset to apex"}
 _OF_KEPT = "The positions of the face that the emotion branch kept, one keep rate at a time"
-_OF_ATTRIBUTION = "What the target depends on; the colours are explained below the faces"
+_OF_HEAT = "What the target depends on; the colours are explained below the faces"
 PAGE_FACE = 128  # pixels: the longer side of a face of the viewing copy in a written page
 _COLOURS = images.magnitude_colours(np.linspace(0, 1, 256)).round().astype(int).tolist()
 _LONGEST = 16383  # pixels: the side that a WebP file can have
@@ -119,10 +119,9 @@ class ClipView(anywidget.AnyWidget):
         if flows:
             overlays.append(({"overlay": "magnitude"}, "flow length", "Length of the motion"))
             overlays.append(({"overlay": "arrows"}, "flow arrows", "Direction and length of the motion"))
-        for rate in map(float, () if kept is None else kept.keep_rates):
-            overlays.append(({"overlay": "kept", "keep_rate": rate}, f"kept tokens: {rate:g}", _OF_KEPT))
-        for part in parts:
-            overlays.append(({"overlay": "attribution", "attributed": part}, f"attribution: {part}", _OF_ATTRIBUTION))
+        rates = map(float, () if kept is None else kept.keep_rates)
+        overlays += [({"overlay": "kept", "keep_rate": rate}, f"kept tokens: {rate:g}", _OF_KEPT) for rate in rates]
+        overlays += [({"overlay": "attribution", "attributed": one}, f"attribution: {one}", _OF_HEAT) for one in parts]
         with self.hold_sync():
             self.overlays = overlays
             for name in ("overlay", "keep_rate", "attributed"):

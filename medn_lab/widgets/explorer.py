@@ -215,11 +215,10 @@ class BranchExplorer(WrittenPanel):
             "recipe:": ", ".join(f"{name.replace('_', ' ')} {value}" for name, (value,) in recipe.items()), **versions,
         }  # fmt: skip
         every = self._found["every"]
-        measured = {"Dependence and leakage of all clips": selection.titled(every)} if "kind" in every else {}
         return {
             "view": self._pair.view, "table": self._table, "predictions": self._predictions, "data": data,
             "about": "; ".join(f"{name} {fact}" for name, fact in facts.items() if fact), "caution": CAUTION,
-            "tables": measured,
+            "tables": {"Dependence and leakage of all clips": selection.titled(every)} if "kind" in every else {},
         }  # fmt: skip
 
     def _controls(self) -> list[widgets.Widget]:

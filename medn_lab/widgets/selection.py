@@ -96,9 +96,8 @@ def passing(masks: Mapping[str, pd.DataFrame], filters: Mapping[str, Any]) -> np
     for name, value in filters.items():
         if name not in masks:
             raise ValueError(f"there is no filter {name!r} here; there are {', '.join(masks)}")
-        known = list(masks[name])
-        if value not in known:
-            some = ", ".join(map(repr, known[:12])) or "none"
+        if value not in masks[name]:
+            some = ", ".join(map(repr, masks[name].columns[:12])) or "none"
             raise ValueError(f"nothing here has the {name} {value!r}; give one of {some}")
         passed &= masks[name][value].to_numpy()
     if filters and not passed.any():
@@ -278,4 +277,5 @@ def titled(measures: pd.DataFrame) -> pd.DataFrame:
     leak = measures["target"] + " from the " + measures["branch"] + " branch"
     names = measures["measure"].map(lambda one: MEASURES.get(one, one)).where(measures["kind"] != "leakage", leak)
     found = measures.assign(measure=names, better=np.where(own, "higher", "lower"))
-    return found.drop(columns=["kind", "branch", "target"])
+    spare = ["kind", "branch", "target", "drawn_from", *["reason"] * (not found["reason"].any())]
+    return found.drop(columns=spare, errors="ignore").rename(columns={"n_clips": "clips", "n_subjects": "subjects"})
