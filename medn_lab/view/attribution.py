@@ -141,7 +141,7 @@ def plot_attribution(
         figure.update_yaxes(matches=figure.get_subplot(1, where["col"]).xaxis.anchor if row > 1 else None, **where)
         figure.update_yaxes(nticks=5, tickformat=".2~g", zerolinecolor=theme.INK, tickfont_size=SMALLEST, **where)
         heading(figure, "Attribution per frame" + ", absolute values" * (not one.signed), **where)
-    return figure
+    return figure.update_layout(margin_b=max(figure.layout.margin.b, 48))  # the names of the frames have two lines
 
 
 def colour_key(largest: float) -> str:

@@ -237,8 +237,8 @@ def params_line(embedding: Embedding) -> str:
     clips = f"{len(embedding)} of " * (made_of != len(embedding)) + marks.counted(made_of, "clip")
     clips += f" sampled from {params['drawn_from']}" if "drawn_from" in params else ""
     clips += f" · aligned to {params['aligned_to']}" if "aligned_to" in params else ""
-    method = str(params.get("method", "map")).replace("_", " ").upper()
-    return f"{method} · {listing or 'parameters not recorded'} · {clips}"
+    method = str(params.get("method", "map")).replace("_", " ").replace("umap", "UMAP").replace("pca", "PCA")
+    return f"{method[:1].upper()}{method[1:]} · {listing or 'parameters not recorded'} · {clips}"
 
 
 def _draw(

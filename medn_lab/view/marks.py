@@ -156,7 +156,7 @@ def forest(
 def rows_from_the_top(figure: go.Figure, labels: Sequence[str], **where: Any) -> None:
     """Name the places 0 to n - 1 of the y axis, the first at the top."""
     ticks = {"tickvals": list(range(len(labels))), "ticktext": list(labels), "range": [len(labels) - 0.4, -0.6]}
-    figure.update_yaxes(showgrid=False, zeroline=False, **ticks, **where)
+    figure.update_yaxes(showgrid=False, zeroline=False, ticklabelstandoff=6, **ticks, **where)
 
 
 def level(

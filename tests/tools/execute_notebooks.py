@@ -97,7 +97,9 @@ def _without_traces(output: NotebookNode) -> NotebookNode:
     data.get("application/vnd.plotly.v1+json", {}).get("config", {}).pop("plotlyServerURL", None)
     if "image/png" in data:
         data["image/png"] = _smaller(data["image/png"])
-    return output | ({"metadata": {}} if "metadata" in output else {})
+    if "metadata" in output:
+        output["metadata"] = {}
+    return output
 
 
 def _smaller(encoded: str) -> str:
