@@ -407,8 +407,7 @@ def test_plotly_is_inside_once_and_only_a_whole_page_replaces_another(report, tm
     assert text.count("Plotly.newPlot(") >= 2
     assert 3e6 < len(text) < 8e6
     assert not re.search(r"<script[^>]+src=|@import |<link|<iframe", text)
-    with pytest.raises(ValueError, match="a figure of the report is a str"):
-        report.to_html(path, figures=["a caption alone"])
+    assert_refuses(report.to_html, path, figures=["a caption alone"], match="a figure of the report is a str")
     assert path.read_text("utf-8") == text
     assert [one.name for one in tmp_path.iterdir()] == ["r.html"]
     table = pd.DataFrame({"measure": ["linear_cka"], "value": [0.1], "p": [np.nan], "direction": ["lower"]})

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from cases import assert_refuses
 from figure_contents import by_meta, check_look, texts, words
 from sample_records import sample_clips, sample_features
 from scipy.stats import kstwo
@@ -58,8 +59,7 @@ def test_a_cell_of_leakage_holds_the_auc_and_what_is_allowed_and_its_colour_is_t
     assert heads == {"<b>first</b>": 0.5, "<b>sec&lt;ond</b>": 2.5}  # each model once, over its branches
     assert (len(unknown.layout.xaxis.ticktext), unknown.layout.xaxis.tickangle) == (4, 0)  # long names turn nothing
     assert len(view.plot_leakage(two, each_au=False).layout.yaxis.ticktext) == 2
-    with pytest.raises(ValueError, match="the same model, branch and target"):
-        view.plot_leakage(pd.concat([two, two]))
+    assert_refuses(view.plot_leakage, pd.concat([two, two]), match="the same model, branch and target")
 
 
 def test_values_thresholds_and_p_are_drawn_on_the_lines_of_their_rows():
@@ -108,8 +108,7 @@ def test_correlations_are_sorted_by_strength_and_compared_with_chance():
     assert cells.customdata[0, 0].tolist() == [0, 1]
     for fact in ("mean |r| 0.375, largest 0.90", "101 clips: by chance 95 % stay below 0.20", "1 of 5 features"):
         assert fact in texts(figure)
-    with pytest.raises(ValueError, match="up to"):
-        view.plot_branch_correlation(np.full((2, 2), 1.5))
+    assert_refuses(view.plot_branch_correlation, np.full((2, 2), 1.5), match="up to")
 
 
 def test_p_values_are_drawn_as_shares_in_the_band_of_the_fewest_draws():
@@ -126,8 +125,7 @@ def test_p_values_are_drawn_as_shares_in_the_band_of_the_fewest_draws():
     half = max(band.y[:101] - band.x[:101])
     assert half == pytest.approx(1.358 / (20**0.5 + 0.12 + 0.11 / 20**0.5), rel=0.01)
     assert kstwo.cdf(half, 20) == pytest.approx(0.95)
-    with pytest.raises(ValueError, match="'mine'"):
-        view.plot_p_values(pd.DataFrame({"mine": [0.2, 1.2]}))
+    assert_refuses(view.plot_p_values, pd.DataFrame({"mine": [0.2, 1.2]}), match="'mine'")
 
 
 def test_a_clip_is_a_point_at_its_mean_gate_and_the_groups_are_in_order():
@@ -143,5 +141,4 @@ def test_a_clip_is_a_point_at_its_mean_gate_and_the_groups_are_in_order():
     many = sample_features(sample_clips(n=30))
     many = replace(many, table=many.table.assign(subject=[f"s{place}" for place in range(30)]))
     assert len(view.plot_gate(many, by="subject").data) == 30  # also of more groups than a map has colours
-    with pytest.raises(ValueError, match="only a network with both branches and CoFM"):
-        view.plot_gate(replace(features, gate=None))
+    assert_refuses(view.plot_gate, replace(features, gate=None), match="only a network with both branches and CoFM")

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from cases import assert_refuses
 from figure_contents import by_meta, texts
 from sample_records import sample_clips, sample_features, sample_predictions
 
@@ -78,8 +79,7 @@ def test_the_third_rule_of_an_audit_is_open_and_the_curve_is_pooled_over_clips()
     assert list(marks.marker.symbol) == ["circle", "circle", "circle-open"] * 2
     assert set(by_meta(figure, "floor").x) == {0.4}
     assert "adds +0.200 of accuracy" in texts(figure)
-    with pytest.raises(ValueError, match="luck"):
-        view.plot_selection_audit(audit.assign(rule="luck"), epochs=epochs)
+    assert_refuses(view.plot_selection_audit, audit.assign(rule="luck"), epochs=epochs, match="luck")
 
 
 def test_only_a_difference_clear_of_zero_is_filled_and_each_subjects_accuracies_are_joined():

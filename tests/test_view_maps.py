@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from cases import assert_refuses
 from figure_contents import check_look, texts
 from sample_records import sample_clips, sample_features, sample_predictions
 
@@ -124,8 +125,7 @@ def test_a_table_can_be_coloured_by_all_that_it_offers(table):
     assert (counts["AU4"]["AU4"], len(counts["few"])) == (offered["AU4"].sum(), 13)  # 12 and unknown, not folded
     assert list(counts["length"].values()) == [60] * 5  # quintiles
     assert colouring(offered.assign(subject="01"), "subject").counts == {"A/01": N // 2, "B/01": N // 2}
-    with pytest.raises(ValueError, match="cannot colour by 'AU9'; there are label"):
-        colouring(offered, "AU9")
+    assert_refuses(colouring, offered, "AU9", match="cannot colour by 'AU9'; there are label")
 
 
 def test_the_mean_and_the_ends_of_all_pairs_of_seeds_and_chance_are_drawn():

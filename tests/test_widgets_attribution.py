@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cases import assert_refuses
 from page_contents import control, text_of
 
 from medn_lab.diagnose import Attributor
@@ -110,8 +111,7 @@ def test_what_is_missing_is_named_and_a_map_that_cannot_be_made_changes_nothing(
     assert "frames alone" in text_of(viewer)
     assert (viewer.attribution, viewer.method, control(viewer, "Method").value) == (before, "saliency", "saliency")
     for wrong in ({"clip_id": "nobody"}, {"target": "joy"}, {"target": "gate", "method": "magic"}):
-        with pytest.raises(ValueError, match="|".join(wrong.values())):
-            viewer.show(**wrong)
+        assert_refuses(viewer.show, **wrong, match="|".join(wrong.values()))
     assert viewer.attribution is before
     bare = Clips(None, clips.flow, clips.table[["clip_id", "subject", "onset", "apex", "offset"]], recipe=clips.recipe)
     attribute = Attributor(MEDN(MEDNConfig(dim=32, n_frames=4)), bare)
