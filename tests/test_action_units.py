@@ -6,7 +6,7 @@ import pytest
 from cases import assert_refuses
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pair_tables import table_of
+from sample_records import table_of
 from written_sets import TINY, shared_set
 
 from medn_lab import records

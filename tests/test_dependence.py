@@ -243,9 +243,8 @@ def test_the_p_of_a_family_is_the_share_of_the_largest_standardised_statistic():
     test = tests[0]  # copies, scales and tests without a value change nothing
     scaled = replace(test, value=1 + 8 * test.value, null=1 + 8 * test.null)
     dead = permutation_test(hsic, np.ones((30, 2)), noise(30, 3), n_permutations=99)
-    assert diagnose.family_wise_p([dead, test, test, scaled]) == pytest.approx(
-        [np.nan, *[test.p_value] * 3], nan_ok=True
-    )
+    expected = [np.nan, *[test.p_value] * 3]
+    assert diagnose.family_wise_p([dead, test, test, scaled]) == pytest.approx(expected, nan_ok=True)
     assert np.isnan(diagnose.family_wise_p([dead])).all()
 
 

@@ -13,7 +13,7 @@ import torch
 from cases import assert_refuses, mostly_slow
 from hypothesis import given
 from hypothesis import strategies as st
-from pair_tables import table_of
+from sample_records import table_of
 from scipy.special import expit, stdtrit
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 from tiny_clips import tiny_clips

@@ -504,9 +504,8 @@ def test_codings_bring_aus_emotions_and_frames_without_any_frames(pack, tmp_path
     assert problems["kept"].all()
     assert sorted(problems.index[problems["field"] == "coding"]) == sorted(others["clip_id"])
     disagreed = problems[problems["field"] == "label"].reset_index()
-    assert disagreed[["clip_id", "found", "done"]].values.tolist() == [
-        [changed, "others, in no class", f"-> {clips.table['label'].iloc[0]}, as the list"]
-    ]
+    expected = [changed, "others, in no class", f"-> {clips.table['label'].iloc[0]}, as the list"]
+    assert disagreed[["clip_id", "found", "done"]].values.tolist() == [expected]
 
 
 def test_codings_of_several_data_sets_are_recognised_and_joined(pack, tmp_path):

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 from cases import assert_refuses
 from figure_contents import by_meta, check_look, pictures, texts
-from pair_tables import swaps_of
-from sample_records import sample_clips, sample_features, sample_predictions
+from sample_records import sample_clips, sample_features, sample_predictions, swaps_of
 
 from medn_lab import view
 from medn_lab.diagnose import confusable_sets, pair_separation, rank_pairs

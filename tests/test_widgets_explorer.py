@@ -193,12 +193,8 @@ def test_every_colouring_recolours_the_maps_and_the_legend():
 def test_the_measures_of_all_clips_and_of_the_selection_are_shown(tmp_path):
     measure = selection_measures(FEATURES)
     tables = {n: list(measure.steps(IDS[:n])) for n in (N, 40, 3)}
-    made = {
-        "name": "mine.v1",
-        "sha256": "c0ffee",
-        "recipe": {"size": 64, "flow": {"name": "dis"}},
-        "run": {"versions": {"torch": "2.13"}},
-    }
+    made = {"name": "mine.v1", "sha256": "c0ffee", "run": {"versions": {"torch": "2.13"}}}
+    made["recipe"] = {"size": 64, "flow": {"name": "dis"}}
     records = RECORDS | {"embedding": dataclasses.replace(EMBEDDING, source=made)}
     given = SimpleNamespace(steps=lambda clip_ids: iter(tables[len(clip_ids)]))
     explorer, every, own = BranchExplorer(**records, measure=given), tables[N][-1], tables[40][-1]

@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 from cases import assert_refuses
 from figure_contents import pictures, texts
-from pair_tables import swaps_of
-from sample_records import sample_clips, sample_features, sample_predictions
+from sample_records import sample_clips, sample_features, sample_predictions, swaps_of
 
 from medn_lab.diagnose import confusable_pairs, rank_pairs
 from medn_lab.records import Attribution

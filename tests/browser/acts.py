@@ -207,9 +207,8 @@ def look_through_a_cell_of_the_confusion_matrix(lab: LabPage) -> None:
     panel = lab.scroll_to_class("medn-evaluation-panel")
     plot = lab.plot(".medn-evaluation-panel")
     lab.page.wait_for_function("gd => gd._fullData.some(trace => trace.text)", arg=plot.graph.element_handle())
-    texts = plot.graph.evaluate(
-        "gd => gd._fullData.filter(t => t.type === 'heatmap' && t.text).flatMap(t => t.text.flat())"
-    )
+    read = "gd => gd._fullData.filter(t => t.type === 'heatmap' && t.text).flatMap(t => t.text.flat())"
+    texts = plot.graph.evaluate(read)
     counts = [int(found[1]) for found in map(re.compile(r"<b>(\d+)</b>").match, texts) if found]
     n = len(panel.get_by_label("predicted").locator("option").all()) - 1
     fullest = max(range(len(counts)), key=counts.__getitem__)
