@@ -122,6 +122,13 @@ def sample_embedding(features: BranchFeatures, *, seed: int = 0) -> Embedding:
     return Embedding(*maps, table=features.table, params=params, trustworthiness=trust)
 
 
+def sample_of_each(**size: int) -> dict[str, object]:
+    """Clips, features, predictions and maps, by the names that an explorer takes."""
+    clips = sample_clips(**size)
+    features, predictions = sample_features(clips), sample_predictions(clips)
+    return {"embedding": sample_embedding(features), "clips": clips, "predictions": predictions, "features": features}
+
+
 def sample_history(*, epochs: int = 12, status: str = "finished") -> History:
     """Falling losses and rising accuracy."""
     epoch = np.arange(1, epochs + 1)

@@ -23,8 +23,6 @@ from medn_lab.diagnose import check_attribution, compare_attributions, planted_m
 from medn_lab.diagnose.attribution import completeness, random_model, registered_methods
 from medn_lab.evaluate import extract_features, predict
 from medn_lab.model import MEDN, MEDNConfig, MEDNOutput, SEVitOutput, weights_sha256
-from medn_lab.records import Attribution
-from medn_lab.view import plot_randomisation
 
 SIZE, N_FRAMES, PATCH = 32, 8, 8
 FLOW_CELL, MOMENT = (1, 2), 5  # what a PatchReader reads of the flow, and when it reads the frames
@@ -112,13 +110,6 @@ class PatchReader(nn.Module):
         of_emotion = None if emotion is None else emotion.feature
         logits = torch.stack([score, -score], dim=1)
         return MEDNOutput(logits, au_logits, motion, of_emotion, None, None, sevit_output=emotion)
-
-
-def cell_mask(cell: tuple[int, int]) -> torch.Tensor:
-    """A cell of the 4 x 4 grid as a mask (SIZE, SIZE)."""
-    mask = torch.zeros(SIZE, SIZE, dtype=torch.bool)
-    mask[cell[0] * PATCH : (cell[0] + 1) * PATCH, cell[1] * PATCH : (cell[1] + 1) * PATCH] = True
-    return mask
 
 
 # --- maps of these and of real networks -------------------------------------------------------------------------------
@@ -221,7 +212,7 @@ def test_grad_cam_puts_each_token_back_in_its_place_and_a_dropped_one_has_nothin
     expected = np.repeat((slope * summed)[:, None] / 8, 8, axis=1)
     np.testing.assert_allclose(places[:, :, 2, 1], expected, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(np.delete(places.reshape(len(clips), 8, 16), 9, axis=2), 0, atol=1e-7)
-    cell = np.abs(found.flow).sum(axis=3)[:, cell_mask((1, 2)).numpy()].sum(axis=1)
+    cell = np.abs(found.flow)[:, 8:16, 16:24].sum(axis=(1, 2, 3))
     assert (cell > 0.5 * np.abs(found.flow).sum(axis=(1, 2, 3))).all()  # the cell that is read, enlarged smoothly
     found = diagnose.grad_cam(PatchReader(frames_cell=(2, 1), kept=((3, 0), (3,))), clips, target="others")
     assert np.abs(found.frames).max() == 0
@@ -378,7 +369,7 @@ def face_model(faces):
 
 def made_of(clips, **parts):
     maps = {"frames": None, "flow": None, "method": "x"} | parts
-    return Attribution(**maps, table=clips.table, target="x", branch="both")
+    return medn.records.Attribution(**maps, table=clips.table, target="x", branch="both")
 
 
 def test_completeness_has_its_closed_form():
@@ -491,7 +482,7 @@ def test_a_cascade_goes_from_the_output_down_to_all_weights_of_a_model_that_is_l
     assert other != at_once
     assert weights_sha256(model) == before
     assert torch.equal(torch.get_rng_state(), state)
-    curve = next(trace for trace in plot_randomisation(found).data if trace.meta == "flow spearman_absolute")
+    curve = next(trace for trace in medn.view.plot_randomisation(found).data if trace.meta == "flow spearman_absolute")
     np.testing.assert_allclose(curve.y, [1, *found["spearman_absolute"]])  # begins at the map itself
     assert_refuses(randomisation_check, model, clips, randomise="half", **how, match=r"all or modules.*'half'")
 

@@ -15,7 +15,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from cases import assert_refuses, mostly_slow
-from planted_branches import AUS, planted
+from planted_branches import AUS, noise, planted
 from scipy.linalg import sqrtm
 from scipy.stats import kstest
 
@@ -40,10 +40,6 @@ VALUES = {
 
 def rotation(d):
     return np.linalg.qr(np.random.default_rng(0).normal(size=(d, d)))[0]
-
-
-def noise(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape)
 
 
 def test_values_are_those_of_dcor_hyppo_numpy_and_closed_forms():

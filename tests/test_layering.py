@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from fresh_process import printed
+from cases import printed
 
 import medn_lab
 

@@ -16,8 +16,7 @@ from cases import assert_refuses, mostly_slow
 from written_sets import TINY, drawn_clips, is_accounted_for, left_out, shared_set, written
 
 from medn_lab import data, view
-from medn_lab.data import prepare, read_casme2, read_dataset, read_flow_pack
-from medn_lab.data.frames import list_frames, read_image
+from medn_lab.data import list_frames, prepare, read_casme2, read_dataset, read_flow_pack, read_image
 from medn_lab.records import Clips
 from medn_lab.synthme import render_frames, synthetic_clips, write_dataset, write_flow_pack
 from medn_lab.synthme.identity import read_table

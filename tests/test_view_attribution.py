@@ -12,7 +12,6 @@ from sample_records import sample_clips
 
 from medn_lab import view
 from medn_lab.records import Attribution
-from medn_lab.view import theme
 from medn_lab.view.attribution import colour_key
 from medn_lab.view.images import AGAINST, FOR
 
@@ -96,7 +95,7 @@ def test_a_comparison_has_a_line_a_method_and_input_with_the_random_draws_in_its
     check_look(figure, "Comparison of attribution methods")
     diamonds, (band,) = by_meta(figure, "random_share"), bars(figure)
     assert list(diamonds.x) == [0.1, 0.2]
-    assert list(diamonds.marker.color) == [theme.branch_colour(one) for one in ("emotion", "motion")]
+    assert list(diamonds.marker.color) == [view.branch_colour(one) for one in ("emotion", "motion")]
     np.testing.assert_allclose(list(band.base), table["random_low"])
     np.testing.assert_allclose(list(band.base + band.x), table["random_high"])
     assert list(figure.layout.yaxis.ticktext) == ["saliency, frames", "saliency, flow"]

@@ -10,9 +10,7 @@ from figure_contents import by_meta, check_look, texts, words
 from sample_records import sample_clips, sample_features
 from scipy.stats import kstwo
 
-from medn_lab import view
-from medn_lab.diagnose import branch_correlation
-from medn_lab.records import DecouplingReport
+from medn_lab import diagnose, records, view
 from medn_lab.view.decoupling import EXCESS_RANGE, explain_row
 
 MEASURES = {"linear_cka": (0.05, 0.6), "hsic": (0.5, 0.01), "canonical_correlations": (0.19, 0.05)}
@@ -52,7 +50,7 @@ def test_a_cell_of_leakage_holds_the_auc_and_what_is_allowed_and_its_colour_is_t
     assert list(figure.layout.yaxis.ticktext) == ["<b>AUs, mean</b> (37)", "cue (37)", "AU4 (37)", "AU12 (0)"]
     assert "no clip &lt;has&gt; it" in cells.customdata[3, 0]
     two = leakage_table(("first", "sec<ond")).assign(allowed=np.nan, excess=np.nan, excess_low=np.nan)
-    unknown = view.plot_decoupling(DecouplingReport(two, {}), kind="leakage")
+    unknown = view.plot_decoupling(records.DecouplingReport(two, {}), kind="leakage")
     assert np.isnan(unknown.data[-1].z).all()
     assert unknown.data[-1].text[0, 0] == unknown.data[0].text[0, 0] == "<b>.80</b>"  # the cell is grey
     heads = {note.text.split("<br>")[0]: note.x for note in unknown.layout.annotations if note.yref == "paper"}
@@ -99,7 +97,7 @@ def test_a_row_is_explained_with_all_its_figures_and_concluded_from_the_interval
 
 def test_correlations_are_sorted_by_strength_and_compared_with_chance():
     table = pd.DataFrame([[0.1, -0.9, np.nan], [0.2, 0.3, np.nan]])
-    measured = branch_correlation(np.random.default_rng(0).normal(size=(101, 2)), np.eye(101)[:, :3])
+    measured = diagnose.branch_correlation(np.random.default_rng(0).normal(size=(101, 2)), np.eye(101)[:, :3])
     table.attrs = measured.attrs
     figure = view.plot_branch_correlation(table)
     check_look(figure, "Correlation between the branches' features")

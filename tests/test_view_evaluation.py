@@ -9,8 +9,7 @@ from cases import assert_refuses
 from figure_contents import by_meta, texts
 from sample_records import sample_clips, sample_features, sample_predictions
 
-from medn_lab import evaluate, view
-from medn_lab.records import LivePrediction
+from medn_lab import evaluate, records, view
 
 
 def lines(figure):
@@ -121,7 +120,7 @@ def test_aus_have_their_positives_and_a_missing_value_its_reason():
 def test_the_key_of_the_predictions_names_the_marks_that_are_drawn():
     clips = sample_clips(n=2)
     whole, features = sample_predictions(clips), sample_features(clips)
-    figure = view.plot_answers(LivePrediction(whole, features, sample_predictions(clips, seed=1)), clips=clips)
+    figure = view.plot_answers(records.LivePrediction(whole, features, sample_predictions(clips, seed=1)), clips=clips)
     key = figure.layout.title.subtitle.text
     assert ("frames alone" in key, "flow alone" in key, "the table" in key) == (True, False, False)
     dots = [trace for trace in figure.data if trace.meta == "value" and trace.type == "scatter"]

@@ -12,7 +12,7 @@ import pytest
 import traitlets
 from cases import assert_refuses
 from page_contents import control, parts, text_of
-from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
+from sample_records import sample_of_each
 
 from medn_lab.diagnose import selection_measures
 from medn_lab.records import Embedding, Predictions
@@ -22,11 +22,9 @@ from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.selection import all_partners, partner, partner_groups
 
 MAPS, N = ["motion", "emotion", "fused"], 80
-CLIPS = sample_clips(n=N, size=16)
+RECORDS = sample_of_each(n=N, size=16)
+EMBEDDING, CLIPS, PREDICTIONS, FEATURES = RECORDS.values()
 TABLE, IDS = CLIPS.table, CLIPS.table["clip_id"].tolist()
-FEATURES, PREDICTIONS = sample_features(CLIPS), sample_predictions(CLIPS)
-EMBEDDING = sample_embedding(FEATURES)
-RECORDS = {"embedding": EMBEDDING, "clips": CLIPS, "predictions": PREDICTIONS, "features": FEATURES}
 
 
 @pytest.fixture

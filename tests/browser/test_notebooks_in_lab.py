@@ -29,15 +29,14 @@ SMALL = {
 """Parameters that take less time: what a reader does is tried here, and nbval runs the notebooks as they are stored."""
 
 
-def as_case(name: str) -> object:
-    return pytest.param(name, marks=[pytest.mark.acts] if name in BY_HAND else [])
+CASES = [pytest.param(name, marks=[pytest.mark.acts] if name in BY_HAND else []) for name in NOTEBOOKS]
 
 
 def test_every_act_has_its_notebook():
     assert set(NOTEBOOKS) >= set(BY_HAND)
 
 
-@pytest.mark.parametrize("name", [as_case(name) for name in NOTEBOOKS])
+@pytest.mark.parametrize("name", CASES)
 def test_a_notebook_runs_in_lab_without_error_or_network_and_its_widgets_obey(lab, name):
     path = lab.server.root / "notebooks" / name
     nbformat.write(parameterize_notebook(load_notebook_node(str(path)), SMALL.get(name, {})), path)
