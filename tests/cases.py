@@ -1,4 +1,7 @@
-"""Which cases of a test "make quick" runs, and what a call says of input that it cannot use (tests only)."""
+"""Which cases "make quick" runs, what a call refuses, and what Python prints in a process of its own (tests only)."""
+
+import subprocess
+import sys
 
 import pytest
 
@@ -13,3 +16,10 @@ def mostly_slow(cases, *, quick: int = 1) -> list:
     """The cases; all but the first `quick` are marked ``slow``."""
     packed = (case if isinstance(case, tuple) else (case,) for case in cases)
     return [pytest.param(*case, marks=[pytest.mark.slow] * (place >= quick)) for place, case in enumerate(packed)]
+
+
+def printed(*command: object, **options: object) -> list[str]:
+    """The lines that ``python COMMAND`` prints; the test fails with its last words where the process does."""
+    done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, **options)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    return done.stdout.splitlines()

@@ -1,7 +1,5 @@
 """What a figure holds, for tests that judge it by its data: its texts, its traces and the embedded pictures."""
 
-from __future__ import annotations
-
 import base64
 import io
 import re

@@ -1,7 +1,5 @@
 """Records in which every name that comes from data is markup, and the eight widgets that show them."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -25,13 +23,9 @@ def hostile_records() -> tuple[Clips, Predictions, BranchFeatures]:
     """Sample clips whose every name is markup, predictions and features of them."""
     clips = sample_clips(n=40, size=32)
     features, predictions = sample_features(clips), sample_predictions(clips)
-    table = _renamed(clips)
-    said = replace(predictions, table=table, classes=tuple(EVIL + name for name in CLASSES), protocol=EVIL)
-    return (
-        replace(clips, table=table),
-        replace(said, source={"name": EVIL}),
-        replace(features, table=table, source={"name": EVIL}),
-    )
+    own = {"table": _renamed(clips), "source": {"name": EVIL}}
+    predictions = replace(predictions, classes=tuple(EVIL + name for name in CLASSES), protocol=EVIL, **own)
+    return replace(clips, table=own["table"]), predictions, replace(features, **own)
 
 
 def hostile_widgets() -> dict[str, ipywidgets.Widget]:

@@ -1,7 +1,5 @@
 """What a widget shows, for tests that use it as a reader does: its controls, texts and figures."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import ipywidgets

@@ -9,6 +9,10 @@ AUS = ["AU4", "AU6", "AU12"]
 STATES = ("flush", "none", "pallor")
 
 
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
 def planted(*, inside=0.0, cue_in_motion=0.0, n_subjects=10, clips=24, seed=0):
     """AUs whose shares differ between cues, an emotion branch of the cue and, times `inside`, of AU6."""
     rng = np.random.default_rng(seed)

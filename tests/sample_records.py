@@ -1,6 +1,4 @@
-"""Small made-up records for tests of pictures and widgets: a drawn face whose brows or lips move, with known flow."""
-
-from __future__ import annotations
+"""Small made-up records for tests: a drawn face whose brows or lips move, with known flow, and tables of pairs."""
 
 from functools import lru_cache
 
@@ -109,9 +107,8 @@ def sample_features(clips: Clips, *, seed: int = 0) -> BranchFeatures:
     emotion = np.hstack([_one_hot(clips), np.zeros((len(clips), 2))])
     emotion += rng.normal(0, 0.15, emotion.shape)
     fused = np.hstack([motion, emotion])
-    motion, emotion, fused, gate = (
-        one.astype(np.float32) for one in (motion, emotion, fused, rng.uniform(0, 1, fused.shape))
-    )
+    parts = motion, emotion, fused, rng.uniform(0, 1, fused.shape)
+    motion, emotion, fused, gate = (one.astype(np.float32) for one in parts)
     return BranchFeatures(motion, emotion, fused, gate=gate, table=clips.table, source={"name": "sample"})
 
 
@@ -123,6 +120,13 @@ def sample_embedding(features: BranchFeatures, *, seed: int = 0) -> Embedding:
     params = {"method": "umap", "n_neighbors": 15, "min_dist": 0.1, "metric": "euclidean", "seed": seed}
     trust = {"motion": 0.962, "emotion": 0.951, "fused": 0.934}
     return Embedding(*maps, table=features.table, params=params, trustworthiness=trust)
+
+
+def sample_of_each(**size: int) -> dict[str, object]:
+    """Clips, features, predictions and maps, by the names that an explorer takes."""
+    clips = sample_clips(**size)
+    features, predictions = sample_features(clips), sample_predictions(clips)
+    return {"embedding": sample_embedding(features), "clips": clips, "predictions": predictions, "features": features}
 
 
 def sample_history(*, epochs: int = 12, status: str = "finished") -> History:
@@ -137,3 +141,15 @@ def sample_history(*, epochs: int = 12, status: str = "finished") -> History:
     table["validation_loss"] = table["loss"] * 1.2
     table["validation_accuracy"] = table["accuracy"] - 0.05
     return History(table, config={"seed": 0}, status=status)
+
+
+def table_of(*rows: tuple[str, object, str]) -> pd.DataFrame:
+    """Clips ``c0, c1, ...`` from (subject, action_units, label)."""
+    table = pd.DataFrame(rows, columns=["subject", "action_units", "label"])
+    return table.assign(clip_id=[f"c{i}" for i in range(len(table))])
+
+
+def swaps_of(margins: tuple[float, ...] = (5.0, 4.0, -4.0, -5.0)) -> pd.DataFrame:
+    """What the four mixtures of two clips' frames and flow score, as ``swap_branches`` tells it."""
+    said = ["happiness" if margin > 0 else "others" for margin in margins]
+    return pd.DataFrame({"frames_of": list("aabb"), "flow_of": list("abab"), "margin": margins, "predicted": said})

@@ -6,15 +6,12 @@ import pytest
 from cases import assert_refuses
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pair_tables import table_of
+from sample_records import table_of
 from written_sets import TINY, shared_set
 
-from medn_lab import records
+from medn_lab import diagnose, evaluate, records, view
 from medn_lab.data import compare_codings, join_indexes, prepare, read_casme2
-from medn_lab.diagnose import confusable_pairs
-from medn_lab.evaluate import au_only_floor
 from medn_lab.records import ClipIndex, au_codings, au_doubt, au_set_text, au_sets, au_table, parse_action_units
-from medn_lab.view import plot_embedding
 
 # The set without sides, with sides, whether something is in doubt: how it is written. A spreadsheet makes a date of
 # 4-5; its midnight, 00:00:00, must not pass for the 0 of a face without movement.
@@ -158,14 +155,15 @@ def test_pairs_counted_by_hand():
         ("3", "4", "disgust"), ("3", "4+ref(7)", "others"), ("4", "4，7", "others"), ("4", "7+4", "disgust"),
         ("5", "4?", "others"), ("5", "L12", "disgust"), ("6", "0", "others"), ("6", "0", "disgust"), ("7", "?", "x"),
     )  # fmt: skip
-    pairs, kept = (confusable_pairs(table, keep_side=side) for side in (False, True))
+    pairs, kept = (diagnose.confusable_pairs(table, keep_side=side) for side in (False, True))
     columns = ["clip_a", "clip_b", "action_units"]
     assert pairs[columns].to_numpy().tolist() == [
         ["c0", "c1", "12"], ["c0", "c9", "12"], ["c1", "c2", "12"], ["c2", "c9", "12"], ["c6", "c7", "4+7"],
     ]  # fmt: skip
     assert kept[columns].to_numpy().tolist() == [["c1", "c2", "12"], ["c6", "c7", "4+7"], ["c0", "c9", "L12"]]
     assert pairs.attrs["n_doubtful"] == kept.attrs["n_doubtful"] == 3
-    figure = plot_embedding(records.Embedding(None, None, np.eye(len(table), 2), table), colour_by="au_set").to_json()
+    embedding = records.Embedding(None, None, np.eye(len(table), 2), table)
+    figure = view.plot_embedding(embedding, colour_by="au_set").to_json()
     assert all(text in figure for text in ("AUs in doubt", "12 or 14", "AU12", "AUs unknown"))
 
 
@@ -175,8 +173,9 @@ def test_the_au_only_prediction_gives_doubtful_clips_no_vote_and_counts_them():
         ("2", "12 or 14", "disgust"), ("2", "12 or 14", "disgust"), ("2", "4", "disgust"),
         ("3", "12", "happiness"), ("3", "4?", "happiness"),
     )  # fmt: skip
-    floor = au_only_floor(table)
-    as_unknown = au_only_floor(table.assign(action_units=table["action_units"].replace({"12 or 14": "?", "4?": "?"})))
+    floor = evaluate.au_only_floor(table)
+    blank = table.assign(action_units=table["action_units"].replace({"12 or 14": "?", "4?": "?"}))
+    as_unknown = evaluate.au_only_floor(blank)
     assert floor.predicted.tolist() == as_unknown.predicted.tolist()
     counts = [one.source[name] for one in (floor, as_unknown) for name in ("n_unknown", "n_doubtful")]
     assert (counts, floor.predicted[6]) == ([3, 3, 3, 0], "happiness")

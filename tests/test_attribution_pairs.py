@@ -13,7 +13,6 @@ from cases import assert_refuses
 from figure_contents import pictures, words
 from tiny_clips import tiny_clips
 
-import medn_lab as medn
 from medn_lab import diagnose, view
 from medn_lab.diagnose import Attributor, attribute_pair, kept_tokens, pair_attributor, pair_swapper, swap_branches
 from medn_lab.diagnose.attribution import random_model
@@ -105,7 +104,7 @@ def test_the_control_is_the_cover_of_random_models(found, model, clips):
 
 @pytest.mark.slow
 def test_the_shipped_model_covers_the_cue_more_than_its_random_models_do(shipped):
-    faces = medn.synthetic_clips(n_subjects=3, clips_per_subject=5, seed=5, n_jobs=1)
+    faces = synthetic_clips(n_subjects=3, clips_per_subject=5, seed=5, n_jobs=1)
     frame = kept_tokens(shipped, faces, truth=faces.truth, n_draws=2).to_frame()
     assert (frame["cover"] > frame["random_cover"]).all()
     assert (frame["random_cover"] > frame["chance"]).all()  # a part of the ranking is measured and not learned

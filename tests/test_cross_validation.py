@@ -12,7 +12,6 @@ import pytest
 from cases import assert_refuses, mostly_slow
 from tiny_clips import tiny_clips
 
-import medn_lab.evaluate.folds as folds_module
 from medn_lab import evaluate
 from medn_lab.data import Fold, leave_one_subject_out
 from medn_lab.evaluate import accuracy, predict, uf1
@@ -101,7 +100,7 @@ def test_after_a_break_in_the_middle_the_results_are_identical(clips, serial, tm
         calls.append(fit(*args, **kwargs))
         return replace(calls[-1], status="interrupted") if len(calls) == 3 else calls[-1]
 
-    monkeypatch.setattr(folds_module, "fit", breaking)
+    monkeypatch.setattr("medn_lab.evaluate.folds.fit", breaking)
     with pytest.raises(KeyboardInterrupt):
         loso(clips, folder=run)
     # The fold that was interrupted half-trained is not kept.
@@ -138,7 +137,7 @@ def test_a_fold_that_fails_is_reported_with_its_kind_and_the_others_finish(clips
             raise RuntimeError("no room\nfor this")
         return fit(model, trained, **how)
 
-    monkeypatch.setattr(folds_module, "fit", failing)
+    monkeypatch.setattr("medn_lab.evaluate.folds.fit", failing)
     found = loso(clips)
     assert found.folds["error"].tolist() == ["", "", "RuntimeError: no room for this", ""]
     assert found.folds["accuracy"].isna().tolist() == [False, False, True, False]

@@ -8,12 +8,11 @@ import pandas as pd
 import pytest
 from cases import assert_refuses, mostly_slow
 
-from medn_lab import diagnose, view
+from medn_lab import diagnose, view, widgets
 from medn_lab.evaluate import au_detection, evaluate_loso, extract_features, predict
 from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.records import BranchFeatures, constant_reason, is_constant
 from medn_lab.train import TrainConfig, fit
-from medn_lab.widgets import DecouplingPanel
 
 QUICK = TrainConfig(epochs=1, batch_size=8)
 N = 60
@@ -82,7 +81,7 @@ def test_the_report_names_the_branch_in_table_headline_picture_and_panel():
     assert report.table.loc[dead, ["value", "p"]].isna().all(axis=None)
     assert report.table.loc[dead, "reason"].str.startswith(DEAD).all()
     assert DEAD in view.plot_leakage(report).to_json()
-    panel = DecouplingPanel(report)
+    panel = widgets.DecouplingPanel(report)
     for family in ("dependence", "leakage", "information"):
         panel.family = family
         numbers = np.flatnonzero((panel.selection["kind"] == family) & (panel.selection["branch"] != "motion"))

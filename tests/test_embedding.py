@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from cases import assert_refuses
-from fresh_process import printed
+from cases import assert_refuses, printed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA

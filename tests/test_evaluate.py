@@ -13,14 +13,13 @@ import torch
 from cases import assert_refuses, mostly_slow
 from hypothesis import given
 from hypothesis import strategies as st
-from pair_tables import table_of
+from sample_records import table_of
 from scipy.special import expit, stdtrit
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 from tiny_clips import tiny_clips
 
 import medn_lab as medn
 from medn_lab import evaluate
-from medn_lab.data import Fold
 from medn_lab.diagnose import confusable_pairs, kept_tokens, leakage
 from medn_lab.evaluate import accuracy, extract_features, layer_features, live_predictor, predict, uar, uf1
 from medn_lab.evaluate.resampling import Draws
@@ -294,7 +293,7 @@ def test_the_floor_is_the_majority_of_the_other_subjects_and_of_single_aus_where
     # frequent among their training clips (one each again), then to the alphabet.
     assert floor.predicted.tolist() == ["happiness", "happiness", "happiness", "disgust", "disgust", "disgust"]
     assert (accuracy(table["label"], floor.predicted), floor.source["n_unseen"]) == (pytest.approx(5 / 6), 0)
-    floor = evaluate.au_only_floor(table, folds=[Fold("3", train=("c0", "c1"), test=("c2", "c5"))])
+    floor = evaluate.au_only_floor(table, folds=[medn.data.Fold("3", train=("c0", "c1"), test=("c2", "c5"))])
     assert dict(zip(floor.table["clip_id"], floor.predicted, strict=True)) == {"c2": "happiness", "c5": "happiness"}
     assert floor.source["n_unseen"] == 1
     table = table_of(
@@ -461,9 +460,8 @@ GIVEN_AU12 = np.array([[0.25, 0.25, 0.5], [0.45, 0.25, 0.3]])
 """P(cue state | AU12); the other AUs have no part in the cue."""
 AUC_OF_AU12 = 0.625
 """Over pairs with and without AU12: states in the order of their likelihood ratio (1.8, 1, .6), a tie counts half."""
-EXACT = pd.DataFrame(
-    {"branch": "emotion", "target": [*AUS[:3], "AUs", "cue"], "allowed": [0.5, 0.5, AUC_OF_AU12, 1.625 / 3, 1.0]}
-)
+EXACT = pd.DataFrame({"target": [*AUS[:3], "AUs", "cue"], "allowed": [0.5, 0.5, AUC_OF_AU12, 1.625 / 3, 1.0]})
+EXACT["branch"] = "emotion"
 
 
 def cue_alone(rng, n, *, clips=16):

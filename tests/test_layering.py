@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from fresh_process import printed
+from cases import printed
 
 import medn_lab
 
@@ -319,9 +319,7 @@ def method_fault(name: str, method: Callable) -> list[str]:
 
 def excess_positionals(name: str, function: Callable) -> list[str]:
     """Parameters beyond the first (or first pair) that a caller could give without their name."""
-    by_place = [
-        one.name for one in parameters(function) if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
-    ]
+    by_place = [one.name for one in parameters(function) if one.kind <= one.POSITIONAL_OR_KEYWORD]
     free = 2 if tuple(by_place[:2]) in PAIRED_FIRST or PLACES & set(by_place[1:2]) else 1
     # A network is called with tensors by place, as torch does.
     return [] if name in POSITIONAL or name.endswith(".forward") else by_place[free:]

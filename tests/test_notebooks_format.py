@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from cases import assert_refuses
 from tools.made_with import KEY, staleness
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
@@ -99,5 +100,4 @@ def without_pictures(book: Book) -> list:
 def test_a_fault_planted_in_the_first_notebook_is_found(rule, spoil):
     book = nbformat.read(NOTEBOOKS[0], as_version=4)
     spoil(book)
-    with pytest.raises(AssertionError, match=rule):
-        check(book)
+    assert_refuses(check, book, match=rule, error=AssertionError)

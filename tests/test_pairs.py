@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cases import assert_refuses
-from pair_tables import table_of
+from sample_records import table_of
 from scipy.spatial.distance import pdist, squareform
 
 import medn_lab as medn

@@ -29,9 +29,7 @@ from written_sets import drawn_clips, shared_set
 import medn_lab as medn
 from medn_lab.data import FlowRecipe, find_face, list_frames, prepare, read_casme2, read_image
 from medn_lab.data.clip_input import input_of_clip
-from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.records import ClipIndex, Clips
-from medn_lab.train import TrainConfig, fit
 
 SMALL = FlowRecipe(name="small", size=32, compute_size=64, n_frames=4)
 
@@ -175,7 +173,7 @@ def test_a_model_trains_evaluates_and_is_explored_on_clips_from_the_disk(tmp_pat
     train, test = (clips.select(ids) for ids in medn.data.hold_out_subjects(clips.table, n=2, seed=0))
     assert not set(train.table["subject"]) & set(test.table["subject"])
     model = medn.model.MEDN(medn.model.MEDNConfig.for_clips(train, dim=32))
-    history = medn.fit(model, train, training=TrainConfig(epochs=16, batch_size=8), progress=False)
+    history = medn.fit(model, train, training=medn.train.TrainConfig(epochs=16, batch_size=8), progress=False)
     assert history.table["loss"].iloc[-1] < 0.9 * history.table["loss"].iloc[0]
     predictions = medn.predict(model, test)
     # The AUs of unseen persons are read from flow that was computed from files.
@@ -283,9 +281,9 @@ def closed():
 @pytest.mark.skipif(os.name != "posix", reason="rights are another thing there")
 def test_a_read_only_folder_is_read_and_named_and_nothing_is_left_in_it(faulty, closed):
     clips = Clips.load(closed / "given")
-    model = MEDN(MEDNConfig.for_clips(clips, dim=16, branches="motion"))
+    model = medn.model.MEDN(medn.model.MEDNConfig.for_clips(clips, dim=16, branches="motion"))
     refuses = partial(assert_refuses, match="cannot be written: .*inside is read-only", error=PermissionError)
     refuses(clips.save, closed / "record")
     refuses(small, faulty[0], closed / "set")
-    refuses(fit, model, clips, checkpoint=closed / "kept", progress=False)
+    refuses(medn.fit, model, clips, checkpoint=closed / "kept", progress=False)
     assert [path.name for path in closed.iterdir()] == ["given"]

@@ -17,7 +17,6 @@ from cases import assert_refuses, mostly_slow
 
 import medn_lab as medn
 from medn_lab.model.medn import pretrained_folder
-from medn_lab.records import Clips, DecouplingReport, Predictions
 
 # "make quick" checks that a card names the weights and that the weights answer as before;
 # their figures on many clips are drawn by "make test".
@@ -116,17 +115,17 @@ WRITTEN = HERE / "written_by_0_1_0"
 
 
 def test_a_prepared_set_of_0_1_0_gives_a_network_its_inputs_and_its_numbers_are_read_as_they_were_written():
-    clips = Clips.load(WRITTEN / "prepared")
+    clips = medn.records.Clips.load(WRITTEN / "prepared")
     assert clips.frames.shape == (4, 8, 32, 32, 3)
     assert clips.flow.shape == (4, 32, 32, 2)
     assert clips.viewing is None
     assert clips.table["emotion"].tolist().count("others") == 2
     config = medn.model.MEDNConfig.for_clips(clips, label="emotion", dim=8, depth=1)
     assert medn.predict(medn.model.MEDN(config), clips).logits.shape == (4, 3)
-    report = DecouplingReport.load(WRITTEN / "report").table
+    report = medn.records.DecouplingReport.load(WRITTEN / "report").table
     cka = report[report["measure"] == "linear_cka"].iloc[0]
     assert (cka["value"], cka["p"]) == pytest.approx((0.018, 0.4), abs=0.01)
-    assert Predictions.load(WRITTEN / "predictions").predicted.shape == (6,)
+    assert medn.records.Predictions.load(WRITTEN / "predictions").predicted.shape == (6,)
 
 
 def test_weights_of_0_1_0_are_refused_by_name_for_they_are_of_another_network(tmp_path):

@@ -10,15 +10,11 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from fresh_process import printed
+from cases import printed
 from tiny_clips import tiny_clips
 from written_sets import written
 
-from medn_lab.data import prepare, read_casme2
-from medn_lab.evaluate import accuracy, evaluate_loso
-from medn_lab.model import MEDNConfig
-from medn_lab.records import ClipIndex
-from medn_lab.train import TrainConfig
+import medn_lab as medn
 
 SCRIPT = """
 import json, os, sys
@@ -67,25 +63,25 @@ def test_both_processes_end_with_one_model_stop_together_and_take_up_what_was_st
     assert len(first["stopped"]["table"]["epoch"]) == 3
     assert first["resumed"] == first["whole"]
     chosen = np.array(["happiness", "others"])[np.array(first["whole"]["logits"]).argmax(axis=1)]
-    assert accuracy(tiny_clips(clips_per_subject=8, seed=1).table["label"], chosen) > 0.9
+    assert medn.evaluate.accuracy(tiny_clips(clips_per_subject=8, seed=1).table["label"], chosen) > 0.9
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # what dask's own threads warn of while a cluster comes and goes
 def test_folds_and_prepared_clips_on_two_workers_are_those_made_here(tmp_path):
     distributed = pytest.importorskip("distributed", reason="dask is not installed: pip install distributed")
-    clips, how = tiny_clips(), {"training": TrainConfig(epochs=2, batch_size=8), "progress": False}
-    config = MEDNConfig.for_clips(clips, dim=16, branches="motion")
+    clips, how = tiny_clips(), {"training": medn.train.TrainConfig(epochs=2, batch_size=8), "progress": False}
+    config = medn.model.MEDNConfig.for_clips(clips, dim=16, branches="motion")
     written(tmp_path / "originals", "casme2")
-    whole = read_casme2(tmp_path / "originals")
-    index = ClipIndex(whole.table.iloc[:6].reset_index(drop=True), whole.problems)
-    here = evaluate_loso(config, clips, n_jobs=1, **how).predictions
-    prepared = prepare(index, tmp_path / "here", progress=False)
+    whole = medn.data.read_casme2(tmp_path / "originals")
+    index = medn.records.ClipIndex(whole.table.iloc[:6].reset_index(drop=True), whole.problems)
+    here = medn.evaluate.evaluate_loso(config, clips, n_jobs=1, **how).predictions
+    prepared = medn.data.prepare(index, tmp_path / "here", progress=False)
     folder = str(tmp_path / "dask")
     workers = distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None, local_directory=folder)
     with workers, distributed.Client(workers), joblib.parallel_config(backend="dask"):
-        there = evaluate_loso(config, clips, n_jobs=2, **how).predictions
-        again = prepare(index, tmp_path / "there", n_jobs=2, progress=False)
+        there = medn.evaluate.evaluate_loso(config, clips, n_jobs=2, **how).predictions
+        again = medn.data.prepare(index, tmp_path / "there", n_jobs=2, progress=False)
     assert there.table["clip_id"].tolist() == here.table["clip_id"].tolist()
     np.testing.assert_array_equal(there.logits, here.logits)
     assert there.source == here.source

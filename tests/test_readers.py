@@ -16,8 +16,7 @@ from cases import assert_refuses, mostly_slow
 from written_sets import TINY, drawn_clips, is_accounted_for, left_out, shared_set, written
 
 from medn_lab import data, view
-from medn_lab.data import prepare, read_casme2, read_dataset, read_flow_pack
-from medn_lab.data.frames import list_frames, read_image
+from medn_lab.data import list_frames, prepare, read_casme2, read_dataset, read_flow_pack, read_image
 from medn_lab.records import Clips
 from medn_lab.synthme import render_frames, synthetic_clips, write_dataset, write_flow_pack
 from medn_lab.synthme.identity import read_table
@@ -504,9 +503,8 @@ def test_codings_bring_aus_emotions_and_frames_without_any_frames(pack, tmp_path
     assert problems["kept"].all()
     assert sorted(problems.index[problems["field"] == "coding"]) == sorted(others["clip_id"])
     disagreed = problems[problems["field"] == "label"].reset_index()
-    assert disagreed[["clip_id", "found", "done"]].values.tolist() == [
-        [changed, "others, in no class", f"-> {clips.table['label'].iloc[0]}, as the list"]
-    ]
+    expected = [changed, "others, in no class", f"-> {clips.table['label'].iloc[0]}, as the list"]
+    assert disagreed[["clip_id", "found", "done"]].values.tolist() == [expected]
 
 
 def test_codings_of_several_data_sets_are_recognised_and_joined(pack, tmp_path):

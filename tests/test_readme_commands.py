@@ -65,9 +65,8 @@ def run(*words: object, cwd: Path = ROOT, seconds: int = 300) -> str:
     """What a command prints; its failure is the test's."""
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
-    done = subprocess.run(
-        list(map(str, words)), capture_output=True, text=True, cwd=cwd, env=environment, timeout=seconds, check=False
-    )
+    how = {"capture_output": True, "text": True, "cwd": cwd, "env": environment, "timeout": seconds}
+    done = subprocess.run(list(map(str, words)), check=False, **how)
     assert done.returncode == 0, f"{shlex.join(map(str, words))}\n{done.stdout[-1500:]}{done.stderr[-3000:]}"
     return done.stdout + done.stderr
 

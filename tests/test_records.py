@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from medn_lab import records as r
 from medn_lab.records import Clips, Predictions, atomic_write, frame_numbers, storage
-from medn_lab.records.storage import read_parts, write_parts
 
 TEXTS = st.text(st.characters(exclude_categories=["C"]), max_size=8)
 WRITTEN_BY_0_1_0 = Path(__file__).with_name("written_by_0_1_0") / "records.zip"
@@ -97,8 +96,8 @@ def test_every_record_is_frozen_comes_back_also_from_0_1_0_and_replaces_only_its
     for _ in range(2):
         assert_same(record, type(record).load(record.save(place)))
     assert [path.name for path in place.parent.iterdir()] == ["record"]
-    assert_refuses(read_parts, place, "Other", match=rf"holds a {kind}, not a Other; load it with {kind}\.load")
-    assert_refuses(write_parts, place, "Other", {}, match="nothing was written", error=FileExistsError)
+    assert_refuses(storage.read_parts, place, "Other", match=rf"holds a {kind}, not a Other; load it with {kind}\.load")
+    assert_refuses(storage.write_parts, place, "Other", {}, match="nothing was written", error=FileExistsError)
     with pytest.raises(dataclasses.FrozenInstanceError):
         record.table = None
     assert repr(record).startswith(kind)
@@ -128,8 +127,8 @@ def test_ids_become_text_the_callers_table_is_not_touched_and_faulty_tables_are_
 @given(st.lists(st.tuples(TEXTS, st.floats(allow_infinity=False)), min_size=1, max_size=5))
 def test_any_text_and_any_number_survive_the_csv(tmp_path_factory, rows):
     table = pd.DataFrame(rows, columns=["emotion", "value"])
-    folder = write_parts(tmp_path_factory.mktemp("csv") / "rows", "Rows", {"tables": {"rows": table}})
-    again = read_parts(folder, "Rows")["tables"]["rows"]
+    folder = storage.write_parts(tmp_path_factory.mktemp("csv") / "rows", "Rows", {"tables": {"rows": table}})
+    again = storage.read_parts(folder, "Rows")["tables"]["rows"]
     assert list(again["emotion"]) == [text for text, _ in rows]
     np.testing.assert_array_equal(again["value"].to_numpy(float), [number for _, number in rows])
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from fresh_process import printed
+from cases import printed
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 

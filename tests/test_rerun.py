@@ -11,13 +11,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from cases import assert_refuses
-from fresh_process import printed
+from cases import assert_refuses, printed
 from tiny_clips import Watch, tiny_clips
 
 import medn_lab as medn
 from medn_lab import diagnose, evaluate
-from medn_lab.data.protocols import Fold
 from medn_lab.evaluate import extract_features, predict
 from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.model.inputs import torch_threads
@@ -82,7 +80,7 @@ def test_a_fresh_process_makes_every_kind_of_result_again_to_the_last_bit(made, 
     ids = tuple(made.two.table["clip_id"])
     there = made.two.table["subject"].str.endswith("s01")
     sets = made.two.with_table(made.two.table.assign(dataset=np.where(there, "here", "there")))
-    own_folds = [Fold("first", ids[4:10], ids[:4]), Fold("others", ids[:4], ids[4:])]
+    own_folds = [medn.data.Fold("first", ids[4:10], ids[:4]), medn.data.Fold("others", ids[:4], ids[4:])]
     audit = evaluate.selection_audit(made.config, made.two, training=THREE, validation_share=0.5, **HERE)
     relabelled = replace(made.features, table=made.features.table.assign(label=np.where(np.arange(12) % 3, "a", "b")))
     report = diagnose.decoupling_report(

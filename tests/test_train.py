@@ -12,10 +12,8 @@ from tiny_clips import Watch, tiny_clips
 
 from medn_lab.data import flow_colours
 from medn_lab.evaluate import accuracy, predict, uf1
-from medn_lab.model import DECOUPLING_METHODS, MEDN, Inputs, MEDNConfig, load_pretrained
-from medn_lab.model import weights_sha256 as sha256
+from medn_lab.model import DECOUPLING_METHODS, MEDN, Inputs, MEDNConfig, load_pretrained, weights_sha256
 from medn_lab.train import TrainConfig, epoch, fit, medn_loss, read_targets
-from medn_lab.train.epoch import mirror, shift
 
 QUICK = TrainConfig(epochs=3, batch_size=4)
 ONCE = replace(QUICK, epochs=1)
@@ -43,7 +41,7 @@ def trained(clips, training=QUICK, model=None, **how):
 
 def assert_same_training(one, other):
     """Both are (model, history)."""
-    assert sha256(one[0]) == sha256(other[0])
+    assert weights_sha256(one[0]) == weights_sha256(other[0])
     tables = [history.table.drop(columns=["seconds", "seen"], errors="ignore") for _, history in (one, other)]
     pd.testing.assert_frame_equal(*tables)
 
@@ -63,7 +61,7 @@ def test_the_seeds_decide_and_the_global_generator_and_the_threads_are_left_alon
     before, threads = torch.random.get_rng_state(), torch.get_num_threads()
     assert_same_training(trained(clips), whole)
     assert (torch.equal(before, torch.random.get_rng_state()), torch.get_num_threads()) == (True, threads)
-    assert sha256(trained(clips, replace(QUICK, seed=1))[0]) != sha256(whole[0])
+    assert weights_sha256(trained(clips, replace(QUICK, seed=1))[0]) != weights_sha256(whole[0])
 
 
 def test_a_checkpoint_is_taken_up_as_if_nothing_had_stopped_and_is_of_one_training_alone(clips, whole, tmp_path):
@@ -169,7 +167,7 @@ def test_a_decoupling_loss_is_added_by_one_function_and_one_entry(clips, tmp_pat
         model = small_model(clips, decoupling="product")
         _, history = trained(clips, replace(ONCE, decoupling_ramp=(0, 0)), model)
         model.save_pretrained(tmp_path / "mine")
-        assert sha256(load_pretrained(tmp_path / "mine")) == sha256(model)
+        assert weights_sha256(load_pretrained(tmp_path / "mine")) == weights_sha256(model)
     row = history.table.iloc[-1]
     assert row["decoupling"] > 0
     assert row["loss"] == pytest.approx(row["emotion"] + row["au"] + 5.0 * row["decoupling"])
@@ -200,14 +198,14 @@ def test_a_mirrored_flow_points_the_other_way_at_the_mirrored_place_and_so_does_
     flow, frames = torch.zeros(2, 3, 4, 6), torch.rand(2, 5, 3, 4, 6)
     flow[:, :, 1, 0] = torch.tensor([1.0, 2.0, 3.0])  # x, y, strain at the left edge
     mirrored, chosen = Inputs(frames.clone(), flow.clone()), torch.tensor([True, False])
-    mirror(mirrored, chosen, colours=False)
+    epoch.mirror(mirrored, chosen, colours=False)
     assert mirrored.flow[0, :, 1, 5].tolist() == [-1.0, 2.0, 3.0]
     assert torch.equal(mirrored.flow[1], flow[1])
     assert torch.equal(mirrored.frames[0, 2], frames[0, 2].flip(-1))
     field = np.random.default_rng(0).normal(size=(6, 6, 2)).astype(np.float32)
     other = field[:, ::-1] * np.float32([-1, 1])
     flow, there = (torch.from_numpy(flow_colours(one)).permute(2, 0, 1)[None] for one in (field, other))
-    mirror(Inputs(None, flow), torch.tensor([True]), colours=True)
+    epoch.mirror(Inputs(None, flow), torch.tensor([True]), colours=True)
     torch.testing.assert_close(flow, there, atol=1e-5, rtol=0)
     found = []
     monkeypatch.setattr(epoch, "mirror", lambda *_, colours: found.append(colours))
@@ -218,7 +216,7 @@ def test_a_mirrored_flow_points_the_other_way_at_the_mirrored_place_and_so_does_
 
 def test_a_shift_moves_the_picture_and_repeats_its_edge():
     picture = torch.rand(1, 2, 3, 5, 5)
-    moved = shift(picture, dx=2, dy=-1)
+    moved = epoch.shift(picture, dx=2, dy=-1)
     assert torch.equal(moved[..., :4, 2:], picture[..., 1:, :3])
     assert torch.equal(moved[..., :4, 0], picture[..., 1:, 0])
     assert torch.equal(moved[..., 4, 2:], picture[..., 4, :3])

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from cases import assert_refuses
 from figure_contents import by_meta, check_look, pictures, texts, words
 from sample_records import sample_clips
 
 from medn_lab import view
 from medn_lab.records import Attribution
-from medn_lab.view import theme
 from medn_lab.view.attribution import colour_key
 from medn_lab.view.images import AGAINST, FOR
 
@@ -84,8 +84,7 @@ def test_slopes_that_cancel_over_the_face_are_summed_without_sign():
     figure = view.plot_attribution(mapped(frames=frames, flow=flow), NAMES[0], clips=replace(CLIPS, frames=None))
     assert bars(figure)[0].y[2] == pytest.approx(144)
     assert "Attribution per frame, absolute values" in words(figure)
-    with pytest.raises(ValueError, match="only synthetic clips"):
-        view.plot_attribution(mapped(), NAMES[0], clips=CLIPS, region="cue")
+    assert_refuses(view.plot_attribution, mapped(), NAMES[0], clips=CLIPS, region="cue", match="only synthetic clips")
 
 
 def test_a_comparison_has_a_line_a_method_and_input_with_the_random_draws_in_its_colour():
@@ -96,7 +95,7 @@ def test_a_comparison_has_a_line_a_method_and_input_with_the_random_draws_in_its
     check_look(figure, "Comparison of attribution methods")
     diamonds, (band,) = by_meta(figure, "random_share"), bars(figure)
     assert list(diamonds.x) == [0.1, 0.2]
-    assert list(diamonds.marker.color) == [theme.branch_colour(one) for one in ("emotion", "motion")]
+    assert list(diamonds.marker.color) == [view.branch_colour(one) for one in ("emotion", "motion")]
     np.testing.assert_allclose(list(band.base), table["random_low"])
     np.testing.assert_allclose(list(band.base + band.x), table["random_high"])
     assert list(figure.layout.yaxis.ticktext) == ["saliency, frames", "saliency, flow"]

@@ -7,8 +7,7 @@ import pytest
 from figure_contents import pictures, texts
 from sample_records import sample_clips, sample_predictions
 
-from medn_lab import view
-from medn_lab.records import ViewingCopy
+from medn_lab import records, view
 from medn_lab.view.images import AGAINST, FOR
 
 CLIPS = sample_clips(n=4, size=48)
@@ -49,7 +48,7 @@ def test_what_a_clip_lacks_is_written_in_its_place():
 def test_the_viewing_copy_is_drawn_where_there_is_one_and_named():
     sharp = CLIPS.frames[0].repeat(4, axis=1).repeat(4, axis=2)
     sharp[:, :4, :4] = 0  # what only the copy holds
-    viewed = dataclasses.replace(CLIPS, viewing=ViewingCopy(192, (lambda: sharp,) * len(CLIPS)))
+    viewed = dataclasses.replace(CLIPS, viewing=records.ViewingCopy(192, (lambda: sharp,) * len(CLIPS)))
     corner, plain = (pictures(view.plot_clip(one, FIRST))[0][:3, :3].mean() for one in (viewed, CLIPS))
     assert corner < 0.5 * plain
     assert "frames at 192 px (viewing copy)" in texts(view.plot_magnification(viewed, FIRST, factors=(1,)))

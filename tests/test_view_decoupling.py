@@ -5,13 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from cases import assert_refuses
 from figure_contents import by_meta, check_look, texts, words
 from sample_records import sample_clips, sample_features
 from scipy.stats import kstwo
 
-from medn_lab import view
-from medn_lab.diagnose import branch_correlation
-from medn_lab.records import DecouplingReport
+from medn_lab import diagnose, records, view
 from medn_lab.view.decoupling import EXCESS_RANGE, explain_row
 
 MEASURES = {"linear_cka": (0.05, 0.6), "hsic": (0.5, 0.01), "canonical_correlations": (0.19, 0.05)}
@@ -51,15 +50,14 @@ def test_a_cell_of_leakage_holds_the_auc_and_what_is_allowed_and_its_colour_is_t
     assert list(figure.layout.yaxis.ticktext) == ["<b>AUs, mean</b> (37)", "cue (37)", "AU4 (37)", "AU12 (0)"]
     assert "no clip &lt;has&gt; it" in cells.customdata[3, 0]
     two = leakage_table(("first", "sec<ond")).assign(allowed=np.nan, excess=np.nan, excess_low=np.nan)
-    unknown = view.plot_decoupling(DecouplingReport(two, {}), kind="leakage")
+    unknown = view.plot_decoupling(records.DecouplingReport(two, {}), kind="leakage")
     assert np.isnan(unknown.data[-1].z).all()
     assert unknown.data[-1].text[0, 0] == unknown.data[0].text[0, 0] == "<b>.80</b>"  # the cell is grey
     heads = {note.text.split("<br>")[0]: note.x for note in unknown.layout.annotations if note.yref == "paper"}
     assert heads == {"<b>first</b>": 0.5, "<b>sec&lt;ond</b>": 2.5}  # each model once, over its branches
     assert (len(unknown.layout.xaxis.ticktext), unknown.layout.xaxis.tickangle) == (4, 0)  # long names turn nothing
     assert len(view.plot_leakage(two, each_au=False).layout.yaxis.ticktext) == 2
-    with pytest.raises(ValueError, match="the same model, branch and target"):
-        view.plot_leakage(pd.concat([two, two]))
+    assert_refuses(view.plot_leakage, pd.concat([two, two]), match="the same model, branch and target")
 
 
 def test_values_thresholds_and_p_are_drawn_on_the_lines_of_their_rows():
@@ -99,7 +97,7 @@ def test_a_row_is_explained_with_all_its_figures_and_concluded_from_the_interval
 
 def test_correlations_are_sorted_by_strength_and_compared_with_chance():
     table = pd.DataFrame([[0.1, -0.9, np.nan], [0.2, 0.3, np.nan]])
-    measured = branch_correlation(np.random.default_rng(0).normal(size=(101, 2)), np.eye(101)[:, :3])
+    measured = diagnose.branch_correlation(np.random.default_rng(0).normal(size=(101, 2)), np.eye(101)[:, :3])
     table.attrs = measured.attrs
     figure = view.plot_branch_correlation(table)
     check_look(figure, "Correlation between the branches' features")
@@ -108,8 +106,7 @@ def test_correlations_are_sorted_by_strength_and_compared_with_chance():
     assert cells.customdata[0, 0].tolist() == [0, 1]
     for fact in ("mean |r| 0.375, largest 0.90", "101 clips: by chance 95 % stay below 0.20", "1 of 5 features"):
         assert fact in texts(figure)
-    with pytest.raises(ValueError, match="up to"):
-        view.plot_branch_correlation(np.full((2, 2), 1.5))
+    assert_refuses(view.plot_branch_correlation, np.full((2, 2), 1.5), match="up to")
 
 
 def test_p_values_are_drawn_as_shares_in_the_band_of_the_fewest_draws():
@@ -126,8 +123,7 @@ def test_p_values_are_drawn_as_shares_in_the_band_of_the_fewest_draws():
     half = max(band.y[:101] - band.x[:101])
     assert half == pytest.approx(1.358 / (20**0.5 + 0.12 + 0.11 / 20**0.5), rel=0.01)
     assert kstwo.cdf(half, 20) == pytest.approx(0.95)
-    with pytest.raises(ValueError, match="'mine'"):
-        view.plot_p_values(pd.DataFrame({"mine": [0.2, 1.2]}))
+    assert_refuses(view.plot_p_values, pd.DataFrame({"mine": [0.2, 1.2]}), match="'mine'")
 
 
 def test_a_clip_is_a_point_at_its_mean_gate_and_the_groups_are_in_order():
@@ -143,5 +139,4 @@ def test_a_clip_is_a_point_at_its_mean_gate_and_the_groups_are_in_order():
     many = sample_features(sample_clips(n=30))
     many = replace(many, table=many.table.assign(subject=[f"s{place}" for place in range(30)]))
     assert len(view.plot_gate(many, by="subject").data) == 30  # also of more groups than a map has colours
-    with pytest.raises(ValueError, match="only a network with both branches and CoFM"):
-        view.plot_gate(replace(features, gate=None))
+    assert_refuses(view.plot_gate, replace(features, gate=None), match="only a network with both branches and CoFM")

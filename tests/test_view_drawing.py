@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from cases import assert_refuses
 from sample_records import sample_clips
 
 from medn_lab.view import images
@@ -56,8 +57,7 @@ def test_the_time_course_is_0_at_the_onset_and_1_at_the_apex_and_differences_are
     frames = np.stack([np.full((6, 6, 3), value, np.uint8) for value in (100, 103, 250)])
     amplified = [images.magnify(frames, None, place, 10.0, apex=2, size=6) for place in range(3)]
     assert [picture[0, 0, 0] for picture in amplified] == [100, 130, 255]
-    with pytest.raises(ValueError, match=r"1 or more, not by 0\.5"):
-        images.magnify(frames, None, 0, 0.5, apex=2, size=6)
+    assert_refuses(images.magnify, frames, None, 0, 0.5, apex=2, size=6, match=r"1 or more, not by 0\.5")
 
 
 def test_smoothing_keeps_the_sum_and_colour_deepens_with_the_value_up_to_nearly_the_largest():

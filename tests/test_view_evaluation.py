@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from cases import assert_refuses
 from figure_contents import by_meta, texts
 from sample_records import sample_clips, sample_features, sample_predictions
 
-from medn_lab import evaluate, view
-from medn_lab.records import LivePrediction
+from medn_lab import evaluate, records, view
 
 
 def lines(figure):
@@ -78,8 +78,7 @@ def test_the_third_rule_of_an_audit_is_open_and_the_curve_is_pooled_over_clips()
     assert list(marks.marker.symbol) == ["circle", "circle", "circle-open"] * 2
     assert set(by_meta(figure, "floor").x) == {0.4}
     assert "adds +0.200 of accuracy" in texts(figure)
-    with pytest.raises(ValueError, match="luck"):
-        view.plot_selection_audit(audit.assign(rule="luck"), epochs=epochs)
+    assert_refuses(view.plot_selection_audit, audit.assign(rule="luck"), epochs=epochs, match="luck")
 
 
 def test_only_a_difference_clear_of_zero_is_filled_and_each_subjects_accuracies_are_joined():
@@ -121,7 +120,7 @@ def test_aus_have_their_positives_and_a_missing_value_its_reason():
 def test_the_key_of_the_predictions_names_the_marks_that_are_drawn():
     clips = sample_clips(n=2)
     whole, features = sample_predictions(clips), sample_features(clips)
-    figure = view.plot_answers(LivePrediction(whole, features, sample_predictions(clips, seed=1)), clips=clips)
+    figure = view.plot_answers(records.LivePrediction(whole, features, sample_predictions(clips, seed=1)), clips=clips)
     key = figure.layout.title.subtitle.text
     assert ("frames alone" in key, "flow alone" in key, "the table" in key) == (True, False, False)
     dots = [trace for trace in figure.data if trace.meta == "value" and trace.type == "scatter"]

@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from cases import assert_refuses
 from figure_contents import by_meta, check_look, pictures, texts
-from pair_tables import swaps_of
-from sample_records import sample_clips, sample_features, sample_predictions
+from sample_records import sample_clips, sample_features, sample_predictions, swaps_of
 
 from medn_lab import view
 from medn_lab.diagnose import confusable_sets, pair_separation, rank_pairs
@@ -105,5 +105,4 @@ def test_the_figure_holds_faces_flows_attribution_scores_and_verdicts():
     made = dict.fromkeys(("scores", "baseline_scores"), np.zeros(len(CLIPS)))
     every = Attribution(np.zeros(CLIPS.frames.shape), None, CLIPS.table, "x - y", "emotion", "saliency", **made)
     assert texts(view.plot_pair(CLIPS, NAMES, attribution=every)).count("score of") == 2  # of this pair alone
-    with pytest.raises(ValueError, match="two clips; 1"):
-        view.plot_pair(CLIPS, NAMES[:1])
+    assert_refuses(view.plot_pair, CLIPS, NAMES[:1], match="two clips; 1")

@@ -42,15 +42,6 @@ def listed(panel):
     return [clip_id for _, clip_id in parts(panel, ipywidgets.Select)[0].options]
 
 
-def click_cell(panel, row, column):
-    """Click a cell of the matrix, and return the marked range of columns and rows."""
-    traces = figure_of(panel).data
-    trace = next(k for k, one in enumerate(traces) if one.type == "heatmap" and one.meta == "value")
-    click(panel, trace, [row, column])
-    (shape,) = [shape for shape in figure_of(panel).layout.shapes if shape.name == "chosen"]
-    return shape.x0, shape.x1, shape.y0, shape.y1
-
-
 def test_a_summary_holds_what_the_single_functions_return_of_the_clips_whose_label_is_known(summary):
     floor = evaluate.au_only_floor(CLIPS.table)
     scores = summary.scores.set_index("measure")
@@ -76,7 +67,10 @@ def test_it_begins_with_the_surest_clip_and_a_click_on_a_cell_lists_its_clips(pa
     assert panel.clip_id == scores.idxmax()
     seen = []
     panel.observe(lambda change: seen.append(len(change.new)), "selection")
-    assert click_cell(panel, 0, 0) == (-0.5, 0.5, -0.5, 0.5)
+    traces = figure_of(panel).data
+    click(panel, next(k for k, one in enumerate(traces) if one.type == "heatmap" and one.meta == "value"), [0, 0])
+    (frame,) = [shape for shape in figure_of(panel).layout.shapes if shape.name == "chosen"]
+    assert (frame.x0, frame.x1, frame.y0, frame.y1) == (-0.5, 0.5, -0.5, 0.5)
     assert (control(panel, "true").value, control(panel, "predicted").value) == ("happiness", "happiness")
     assert set(panel.selection["label"]) == set(panel.selection["predicted"]) == {"happiness"}
     assert sorted(listed(panel)) == sorted(panel.selection["clip_id"])

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import traitlets
+from cases import assert_refuses
 from page_contents import control, parts, text_of
-from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
+from sample_records import sample_of_each
 
 from medn_lab.diagnose import selection_measures
 from medn_lab.records import Embedding, Predictions
@@ -21,11 +22,9 @@ from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.selection import all_partners, partner, partner_groups
 
 MAPS, N = ["motion", "emotion", "fused"], 80
-CLIPS = sample_clips(n=N, size=16)
+RECORDS = sample_of_each(n=N, size=16)
+EMBEDDING, CLIPS, PREDICTIONS, FEATURES = RECORDS.values()
 TABLE, IDS = CLIPS.table, CLIPS.table["clip_id"].tolist()
-FEATURES, PREDICTIONS = sample_features(CLIPS), sample_predictions(CLIPS)
-EMBEDDING = sample_embedding(FEATURES)
-RECORDS = {"embedding": EMBEDDING, "clips": CLIPS, "predictions": PREDICTIONS, "features": FEATURES}
 
 
 @pytest.fixture
@@ -70,8 +69,7 @@ def test_a_lasso_in_one_map_or_the_aus_of_a_clip_light_the_same_clips_in_every_m
     assert explorer.selection["predicted"].tolist() == PREDICTIONS.predicted[[3, 7, 11]].tolist()
     assert f"3 of {N} clips" in text_of(explorer)
     for wrong in (["nobody"], []):
-        with pytest.raises(ValueError, match=r"1 of 1 clips are not in this explorer|the selection is empty"):
-            explorer.select(wrong)
+        assert_refuses(explorer.select, wrong, match=r"1 of 1 clips are not in this explorer|the selection is empty")
     explorer.clear()
     assert (explorer.branch_maps.rows.tolist(), sizes) == ([], [3, 0])
     control(explorer, "Same AUs").click()
@@ -116,8 +114,7 @@ def test_a_clip_without_a_partner_says_why():
         ({"AU4": [1, 1], "label": ["x", "x"]}, "all 2 clips with the AU set 4 are labelled 'x'"),
     ):
         groups = partner_groups(pd.DataFrame({"clip_id": ["a", "b"], **columns}))
-        with pytest.raises(ValueError, match=sentence):
-            partner(groups, 0, places=np.zeros((2, 2)), among=np.ones(2, dtype=bool))
+        assert_refuses(partner, groups, 0, places=np.zeros((2, 2)), among=np.ones(2, dtype=bool), match=sentence)
 
 
 def test_filters_leave_their_clips_alone_on_every_map(explorer):
@@ -146,8 +143,7 @@ def test_what_is_hidden_is_neither_selected_nor_shown_nor_a_partner(explorer):
     explorer.filters = {"subject": "s01"}
     assert explorer.selection["clip_id"].tolist() == IDS[:1]
     assert (explorer.clip_id, explorer.branch_maps.rings) == ("", [])
-    with pytest.raises(ValueError, match="1 of 2 clips are hidden by the filter"):
-        explorer.select(IDS[:2])
+    assert_refuses(explorer.select, IDS[:2], match="1 of 2 clips are hidden by the filter")
     with pytest.raises(traitlets.TraitError, match="hidden by the filter, such as"):
         explorer.clip_id = IDS[1]
     lasso(explorer, [0, 1, 2, 4, 8])
@@ -164,8 +160,7 @@ def test_what_is_hidden_is_neither_selected_nor_shown_nor_a_partner(explorer):
     assert few.shown["clip_id"].tolist() == ["a", "c", "d"]
     assert (few.clip_id, few.partner_id, few.show_partner()) == ("a", "", "c")
     few.filters = {"subject": "1"}
-    with pytest.raises(ValueError, match="all 2 are hidden"):
-        few.show_partner()
+    assert_refuses(few.show_partner, match="all 2 are hidden")
     few.show_all()
     assert (few.branch_maps.hidden, len(few.shown)) == ([], 4)
 
@@ -196,12 +191,8 @@ def test_every_colouring_recolours_the_maps_and_the_legend():
 def test_the_measures_of_all_clips_and_of_the_selection_are_shown(tmp_path):
     measure = selection_measures(FEATURES)
     tables = {n: list(measure.steps(IDS[:n])) for n in (N, 40, 3)}
-    made = {
-        "name": "mine.v1",
-        "sha256": "c0ffee",
-        "recipe": {"size": 64, "flow": {"name": "dis"}},
-        "run": {"versions": {"torch": "2.13"}},
-    }
+    made = {"name": "mine.v1", "sha256": "c0ffee", "run": {"versions": {"torch": "2.13"}}}
+    made["recipe"] = {"size": 64, "flow": {"name": "dis"}}
     records = RECORDS | {"embedding": dataclasses.replace(EMBEDDING, source=made)}
     given = SimpleNamespace(steps=lambda clip_ids: iter(tables[len(clip_ids)]))
     explorer, every, own = BranchExplorer(**records, measure=given), tables[N][-1], tables[40][-1]

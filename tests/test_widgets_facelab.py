@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from cases import assert_refuses
 from page_contents import control, figure_of, parts, text_of
 
 from medn_lab.diagnose import counterfactual_shift
@@ -74,8 +75,7 @@ def test_the_truth_stands_next_to_the_scores(lab, model):
     assert [lines[place] for place, share in zip(mark.y, mark.x, strict=True) if share == 1] == ["repression"]
     lab.state = {**SMILE, "cue_strength": 0.0}
     assert "there is no true emotion" in text_of(lab)
-    with pytest.raises(ValueError, match="strength"):
-        lab.other_cue()
+    assert_refuses(lab.other_cue, match="strength")
     control(lab, "Neutral").click()
     assert (lab.state["aus"], lab.state["cue"]) == ({}, "still")
     assert "No movement" in text_of(lab)

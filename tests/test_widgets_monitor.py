@@ -6,6 +6,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+from cases import assert_refuses
 from page_contents import control, figure_of, text_of
 from sample_records import sample_history
 from tiny_clips import tiny_clips
@@ -35,8 +36,7 @@ def state(monitor):
 
 
 def test_only_what_was_stopped_can_be_resumed_and_what_keeps_it_from_that_is_shown(monitor):
-    with pytest.raises(ValueError, match="no training"):
-        TrainingMonitor().resume()
+    assert_refuses(TrainingMonitor().resume, match="no training")
     for status in ("finished", "stopped", "interrupted"):
         pressed, goes_on = [], status != "finished"
         run = run_of(0, stop=lambda own=pressed: own.append("stop"), resume=lambda own=pressed: own.append("resume"))

@@ -10,9 +10,9 @@ import numpy as np
 import page_contents as page
 import pandas as pd
 import pytest
+from cases import assert_refuses
 from figure_contents import pictures, texts
-from pair_tables import swaps_of
-from sample_records import sample_clips, sample_features, sample_predictions
+from sample_records import sample_clips, sample_features, sample_predictions, swaps_of
 
 from medn_lab.diagnose import confusable_pairs, rank_pairs
 from medn_lab.records import Attribution
@@ -179,7 +179,5 @@ def test_tables_without_verdicts_labels_or_pairs_are_named(browser, pairs):
     assert "1 without a label" in text(some)
     none = pairs.iloc[:0].copy()
     none.attrs = {"none": "none here, because the AUs of all 9 clips are unknown"}
-    with pytest.raises(ValueError, match=r"No confusable pairs: .* the AUs of all 9 clips are unknown"):
-        PairBrowser(none)
-    with pytest.raises(ValueError, match=r"lacks clip_a, clip_b, label_a, label_b.*rank_pairs"):
-        PairBrowser(CLIPS.table)
+    assert_refuses(PairBrowser, none, match=r"No confusable pairs: .* the AUs of all 9 clips are unknown")
+    assert_refuses(PairBrowser, CLIPS.table, match=r"lacks clip_a, clip_b, label_a, label_b.*rank_pairs")

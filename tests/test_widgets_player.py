@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import traitlets
+from cases import assert_refuses
 from page_contents import control, text_of
 from sample_records import sample_clips
 
@@ -66,13 +67,11 @@ def test_the_page_gets_the_frames_the_flow_and_the_times_of_the_clip(clips):
     refused = {"frame": 99, "magnify": 99.0, "speed": float("nan"), "keep_rate": 0.5, "attributed": "x"}
     for name, value in refused.items():
         before = getattr(view, name)
-        with pytest.raises(traitlets.TraitError, match=name):
-            setattr(view, name, value)
+        assert_refuses(setattr, view, name, value, match=name, error=traitlets.TraitError)
         assert getattr(view, name) == before
     with pytest.raises(ValueError, match="no overlay 'kept' here; there are none, magnitude, arrows"):
         view.overlay = "kept"
-    with pytest.raises(ValueError, match="empty"):
-        ClipPlayer(Clips(clips.frames[:0], clips.flow[:0], clips.table.iloc[:0]))
+    assert_refuses(ClipPlayer, Clips(clips.frames[:0], clips.flow[:0], clips.table.iloc[:0]), match="empty")
 
 
 def test_what_the_clips_lack_is_named_and_the_rest_plays(clips):

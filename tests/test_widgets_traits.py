@@ -11,12 +11,10 @@ import pytest
 import traitlets
 from ipywidgets.widgets.widget import _instances
 from page_contents import control, parts, text_of
-from sample_records import sample_clips, sample_embedding, sample_features, sample_history, sample_predictions
+from sample_records import sample_features, sample_history, sample_of_each, sample_predictions
 
-from medn_lab import widgets
-from medn_lab.diagnose import selection_measures
+from medn_lab import diagnose, widgets
 from medn_lab.records import Attribution, DecouplingReport, EvaluationSummary, LivePrediction
-from medn_lab.widgets import __all__ as NAMES
 from medn_lab.widgets.panel import LiveFigure
 
 MODELS = ["first", "second"]
@@ -62,9 +60,7 @@ def answered(clips):
 @pytest.fixture(scope="module")
 def records():
     LiveFigure(go.Figure()).close()  # plotly's code, which all figures share, stays
-    clips, features = sample_clips(n=24, size=24), sample_features(sample_clips(n=24, size=24))
-    others = {"features": features, "predictions": sample_predictions(clips), "clips": clips}
-    return {"embedding": sample_embedding(features)} | others
+    return sample_of_each(n=24, size=24)
 
 
 PAIR = {"clip_a": "s01_000", "clip_b": OTHER_ID, "action_units": "12", "label_a": "happiness", "label_b": "disgust"}
@@ -120,7 +116,7 @@ PANELS = {
 """How a widget is made, what makes parts late, and by trait: a value, the label of its control, refused values."""
 
 
-@pytest.mark.parametrize("name", sorted(NAMES))
+@pytest.mark.parametrize("name", sorted(widgets.__all__))
 def test_a_trait_equals_its_control_or_refuses_no_button_raises_and_close_frees_everything(name, records, caplog):
     before, (make, use, settable), own = set(_instances), PANELS[name], getattr(widgets, name).class_traits()
     public = {one for one in own if not one.startswith("_")} - set(ipywidgets.VBox.class_trait_names())
@@ -163,7 +159,7 @@ def test_a_trait_equals_its_control_or_refuses_no_button_raises_and_close_frees_
 
 def test_close_stops_what_waits(records):
     async def leave():
-        explorer = widgets.BranchExplorer(**records, measure=selection_measures(records["features"]))
+        explorer = widgets.BranchExplorer(**records, measure=diagnose.selection_measures(records["features"]))
         explorer.close()
         await asyncio.sleep(0.6)
         return explorer.measures

@@ -1,7 +1,5 @@
 """Clips small enough to train on in a second, with planted motion and colour; what watches a training (tests only)."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

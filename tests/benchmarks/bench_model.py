@@ -19,7 +19,6 @@ from torch.autograd.graph import saved_tensors_hooks
 
 import medn_lab as medn
 from medn_lab.model import MEDNConfig, SEVit
-from medn_lab.records import Clips
 from medn_lab.train import TrainConfig, epoch
 
 RATES = (1.0, 0.5, 0.25, 0.125)
@@ -65,7 +64,7 @@ def steps(options: argparse.Namespace) -> pd.DataFrame:
     return table.join((table.loc[1.0] / table).add_suffix(", times less")).reset_index()
 
 
-def drawn(subjects: int, clips: int, *, seed: int) -> Clips:
+def drawn(subjects: int, clips: int, *, seed: int) -> medn.records.Clips:
     """Drawn clips with SynthME's five classes as labels."""
     found = medn.synthetic_clips(n_subjects=subjects, clips_per_subject=clips, seed=seed)
     return found.with_table(medn.data.to_classes(found.table, "synthme_5class")[0])

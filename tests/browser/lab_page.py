@@ -1,7 +1,5 @@
 """What a person does in JupyterLab, as methods: open a notebook, run it, look at it, point at a plot."""
 
-from __future__ import annotations
-
 import html
 import re
 import time
@@ -144,7 +142,7 @@ class LabPage:
         """Store what the window shows as ``screenshots/<name>.png``."""
         self.page.screenshot(path=self.pictures / f"{name}.png")
 
-    def plot(self, within: str = ".jp-NotebookPanel") -> PlotlyPlot:
+    def plot(self, within: str = ".jp-NotebookPanel") -> "PlotlyPlot":
         """The first plotly plot inside the elements that a CSS selector finds, scrolled into view."""
         graph = self.page.locator(f"{within} .js-plotly-plot").first
         graph.wait_for(state="visible")
@@ -180,9 +178,8 @@ class MapsOnPage:
 
     def texts(self) -> list[str]:
         """What the pointer shows of each clip, as lines of text."""
-        found = self.canvases.first.evaluate(
-            "canvas => Array.from({ length: +canvas.dataset.clips }, (_, k) => canvas.clip(k).text)"
-        )
+        read = "canvas => Array.from({ length: +canvas.dataset.clips }, (_, k) => canvas.clip(k).text)"
+        found = self.canvases.first.evaluate(read)
         return [html.unescape(re.sub("</?b>", "", text).replace("<br>", "\n")) for text in found]
 
     def places(self, *, number: int = 0) -> np.ndarray:
@@ -203,10 +200,8 @@ class MapsOnPage:
 
     def wait_for(self, condition: str, *, number: int = 0) -> None:
         """Wait until an expression of the canvas's numbers holds, such as ``lit > 0``."""
-        self.page.wait_for_function(
-            f"canvas => {{ const {{ clips, lit, rings, hovered }} = canvas.dataset; return {condition}; }}",
-            arg=self.canvases.nth(number).element_handle(),
-        )
+        holds = f"canvas => {{ const {{ clips, lit, rings, hovered }} = canvas.dataset; return {condition}; }}"
+        self.page.wait_for_function(holds, arg=self.canvases.nth(number).element_handle())
 
     def hover(self, row: int, *, number: int = 0) -> None:
         """Move the mouse onto a clip."""

@@ -12,13 +12,11 @@ pytestmark = pytest.mark.acts
 
 SETUP = """
 import ipywidgets as widgets
-from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
+from sample_records import sample_of_each
 from medn_lab.widgets import BranchExplorer, ClipPlayer
 
-clips = sample_clips(n=90)
-features = sample_features(clips)
-explorer = BranchExplorer(
-    sample_embedding(features), clips=clips, predictions=sample_predictions(clips), features=features)
+records = sample_of_each(n=90)
+explorer = BranchExplorer(**records)
 heard = []
 sizes = widgets.Label("[]").add_class("heard-selections")
 
@@ -27,7 +25,7 @@ def hear(change):
     sizes.value = str(heard)
 
 explorer.observe(hear, "selection")
-player = ClipPlayer(clips)
+player = ClipPlayer(records["clips"])
 widgets.VBox([explorer, sizes, player])
 """
 LATE = """() => { const make = URL.createObjectURL;

@@ -2,18 +2,36 @@
 
 import nbformat
 import pytest
-from executed_books import CELLS, executed
+from lab_page import notebook_of
+from lab_server import REPOSITORY
+from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from playwright.sync_api import expect
 
 from medn_lab.view.theme import MISSING
 
+CELLS = (
+    f"""
+import sys
+sys.path.insert(0, {str(REPOSITORY / "tests")!r})
+from sample_records import sample_clips, sample_embedding, sample_features
+from medn_lab import view
+clips = sample_clips()
+""",
+    "view.plot_clip(clips, clips.table['clip_id'][0])",
+    "figure = view.plot_embedding(sample_embedding(sample_features(clips)))\ndisplay(figure)",
+    "figure.show()\nfigure.show()",
+)
 DRAWN = "[data-medn-figure].js-plotly-plot .main-svg:first-child"
 
 
 @pytest.fixture(scope="module")
 def book(chromium, tmp_path_factory) -> nbformat.NotebookNode:
-    return executed(tmp_path_factory.mktemp("book"))
+    """A small notebook after a run from top to bottom: four figures, by last expression, ``display`` and ``show``."""
+    place = {"metadata": {"path": str(tmp_path_factory.mktemp("book"))}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PLOTLY_RENDERER", raising=False)  # as papermill or "Run all" would
+        return NotebookClient(notebook_of(CELLS), timeout=600, resources=place).execute()
 
 
 def opened(page, book, folder):

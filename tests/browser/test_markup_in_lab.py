@@ -5,8 +5,7 @@ from lab_page import MapsOnPage
 from playwright.sync_api import expect
 from sample_records import sample_embedding
 
-from medn_lab import diagnose, view
-from medn_lab.widgets import BranchExplorer
+from medn_lab import diagnose, view, widgets
 
 SHOWN = (
     "medn-branch-explorer", "medn-clip-player", "medn-evaluation-panel", "medn-decoupling-panel", "medn-pair-browser",
@@ -41,7 +40,7 @@ def test_a_report_figures_and_a_written_explorer_show_it_as_text(guarded_page, o
     report.to_html(tmp_path / "report.html", title=EVIL)
     figure = view.plot_au_scores(predictions, clips.table["clip_id"][0])
     figure.write_html(tmp_path / "figure.html", include_plotlyjs=True)
-    explorer = BranchExplorer(sample_embedding(features), clips=clips)
+    explorer = widgets.BranchExplorer(sample_embedding(features), clips=clips)
     explorer.to_html(tmp_path / "explorer.html", title=EVIL)
     for name in ("report", "figure", "explorer"):
         page.goto((tmp_path / f"{name}.html").as_uri())

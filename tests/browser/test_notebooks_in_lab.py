@@ -5,21 +5,14 @@ What its reader does with its widgets is tried in the same run: point, encircle,
 
 from pathlib import Path
 
-import acts_attribution
-import acts_clips
-import acts_explore
-import acts_panels
 import nbformat
 import pytest
+from acts import BY_HAND
 from lab_server import REPOSITORY
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 NOTEBOOKS = sorted(path.name for path in (REPOSITORY / "notebooks").glob("*.ipynb"))
-ACTS = [module.BY_HAND for module in (acts_clips, acts_explore, acts_attribution, acts_panels)]
-"""What is tried in a notebook once it has run, by topic."""
-
-WITH_ACTS = {name for acts in ACTS for name in acts}
 
 SMALL = {
     "00_start_here.ipynb": {"n_subjects": 5},
@@ -36,15 +29,14 @@ SMALL = {
 """Parameters that take less time: what a reader does is tried here, and nbval runs the notebooks as they are stored."""
 
 
-def as_case(name: str) -> object:
-    return pytest.param(name, marks=[pytest.mark.acts] if name in WITH_ACTS else [])
+CASES = [pytest.param(name, marks=[pytest.mark.acts] if name in BY_HAND else []) for name in NOTEBOOKS]
 
 
 def test_every_act_has_its_notebook():
-    assert set(NOTEBOOKS) >= WITH_ACTS
+    assert set(NOTEBOOKS) >= set(BY_HAND)
 
 
-@pytest.mark.parametrize("name", [as_case(name) for name in NOTEBOOKS])
+@pytest.mark.parametrize("name", CASES)
 def test_a_notebook_runs_in_lab_without_error_or_network_and_its_widgets_obey(lab, name):
     path = lab.server.root / "notebooks" / name
     nbformat.write(parameterize_notebook(load_notebook_node(str(path)), SMALL.get(name, {})), path)
@@ -56,6 +48,5 @@ def test_a_notebook_runs_in_lab_without_error_or_network_and_its_widgets_obey(la
         lab.scroll_to(cell)
         lab.screenshot(f"{Path(name).stem}-{cell:02d}")
         assert lab.page.locator("[data-title^='Share']").count() == 0, "a figure offers to be uploaded"
-    for acts in ACTS:
-        for act in acts.get(name, ()):
-            act(lab)
+    for act in BY_HAND.get(name, ()):
+        act(lab)

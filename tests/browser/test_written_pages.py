@@ -5,7 +5,7 @@ import pytest
 from lab_page import MapsOnPage, another_picture
 from outlines import held, loneliest, through_a_gap
 from playwright.sync_api import expect
-from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
+from sample_records import sample_clips, sample_of_each, sample_predictions
 
 from medn_lab.diagnose import confusable_pairs
 from medn_lab.widgets import BranchExplorer, ClipPlayer, PairBrowser
@@ -15,9 +15,7 @@ pytestmark = pytest.mark.acts
 
 @pytest.fixture(scope="module")
 def explorer() -> BranchExplorer:
-    clips, features = sample_clips(n=60), sample_features(sample_clips(n=60))
-    given = {"clips": clips, "predictions": sample_predictions(clips), "features": features}
-    return BranchExplorer(sample_embedding(features), **given)
+    return BranchExplorer(**sample_of_each(n=60))
 
 
 @pytest.fixture(scope="module")

@@ -28,14 +28,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
+from sample_records import sample_of_each
 from tiny_clips import Watch, tiny_clips
 
-from medn_lab.diagnose import selection_measures
-from medn_lab.evaluate import predict
+from medn_lab import diagnose, evaluate, widgets
 from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.train import TrainConfig, fit
-from medn_lab.widgets import BranchExplorer
 
 
 def trainings() -> Iterator[str]:
@@ -48,19 +46,16 @@ def trainings() -> Iterator[str]:
             model = MEDN(MEDNConfig.for_clips(clips, dim=32), seed=number)
             config, out = TrainConfig(epochs=2, batch_size=16, seed=number), Path(folder) / f"c{number}"
             history = fit(model, clips, training=config, callbacks=[watch], checkpoint=out, progress=False)
-            assert len(predict(model, clips)) == len(clips)
+            assert len(evaluate.predict(model, clips)) == len(clips)
             assert (history.status, len(history)) == (how, 2 if how == "finished" else 1)
             yield history.status
 
 
 def gestures() -> Iterator[str]:
     """One of six things that a reader does, again and again; pictures of clips are kept up to a fixed number."""
-    clips = sample_clips(n=200)
-    features = sample_features(clips)
-    predictions, measure = sample_predictions(clips), selection_measures(features)
-    maps = sample_embedding(features)
-    explorer = BranchExplorer(maps, clips=clips, predictions=predictions, features=features, measure=measure)
-    ids, rng = clips.table["clip_id"].to_numpy(), np.random.default_rng(0)
+    records = sample_of_each(n=200)
+    explorer = widgets.BranchExplorer(**records, measure=diagnose.selection_measures(records["features"]))
+    ids, rng = records["clips"].table["clip_id"].to_numpy(), np.random.default_rng(0)
     for number in itertools.count():
         explorer.select(rng.choice(ids, size=40, replace=False))
         yield "select"

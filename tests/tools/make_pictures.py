@@ -84,9 +84,8 @@ def draw_report() -> None:
     clips = clips.with_table(medn.data.to_classes(clips.table, "synthme_5class")[0])
     models = {name.partition(".")[0]: medn.load_pretrained(name) for name in medn.model.pretrained_names()}
     features = {name: medn.extract_features(model, clips) for name, model in models.items()}
-    report = medn.diagnose.decoupling_report(
-        features, allowed=medn.synthme.allowed_auc(), protocol="synthme_5class", readers=["ridge", "rbf", "knn"]
-    )
+    how = {"allowed": medn.synthme.allowed_auc(), "protocol": "synthme_5class", "readers": ["ridge", "rbf", "knn"]}
+    report = medn.diagnose.decoupling_report(features, **how)
     figures = (
         medn.view.plot_leakage(report.leakage.query("branch != 'fused'"), each_au=False, width=1000),
         medn.view.plot_decoupling(report.conditional.query("target in ('AUs', 'cue')"), kind="conditional", width=1000),
