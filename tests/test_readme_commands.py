@@ -145,7 +145,7 @@ def run_voila(words: list[str], folder: Path) -> None:
     """Its options; ``tests/browser/test_voila.py`` serves pages."""
     assert (ROOT / words[-1]).is_dir()
     pytest.importorskip("voila")
-    run("voila", *words[:-1], "--version")
+    run(sys.executable, "-m", "voila", *words[:-1], "--version")
 
 
 def run_conda(words: list[str], folder: Path) -> None:
