@@ -16,8 +16,6 @@ FUZZ_TIMES ?= 200
 
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --disable-pip-version-check --no-input
-# Python compiles what is imported, when it is imported: to compile all that is installed takes twice the time of the rest.
-INSTALL := $(PIP) install --no-compile -c constraints.txt
 STAMPS := $(VENV)/stamps
 # Jupyter refuses to serve as root unless told that root is meant (containers usually are root).
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -125,30 +123,30 @@ define CHECK_OPENCV
   echo "opencv-python cannot be loaded here: $$(echo "$$said" | tail -1)"; \
   echo "installing opencv-python-headless of the same version in its place"; \
   $(PIP) uninstall -y opencv-python opencv-python-headless && \
-  $(INSTALL) opencv-python-headless && $(PY) -c 'import cv2'; \
+  $(PIP) install -c constraints.txt opencv-python-headless && $(PY) -c 'import cv2'; \
 fi
 endef
 
 $(STAMPS)/lab: $(STAMPS)/venv pyproject.toml constraints.txt
-	$(INSTALL) -e .
+	$(PIP) install -c constraints.txt -e .
 	$(CHECK_OPENCV)
 	@touch $@
 
 $(STAMPS)/voila: $(STAMPS)/lab
-	$(INSTALL) -e '.[voila]'
+	$(PIP) install -c constraints.txt -e '.[voila]'
 	@touch $@
 
 $(STAMPS)/test: $(STAMPS)/venv pyproject.toml constraints.txt
-	$(INSTALL) -e '.[test]'
+	$(PIP) install -c constraints.txt -e '.[test]'
 	$(CHECK_OPENCV)
 	@touch $@ $(STAMPS)/lab
 
 $(STAMPS)/docs: $(STAMPS)/venv pyproject.toml constraints.txt
-	$(INSTALL) -e '.[docs]'
+	$(PIP) install -c constraints.txt -e '.[docs]'
 	$(CHECK_OPENCV)
 	@touch $@ $(STAMPS)/lab
 
 $(STAMPS)/dev: $(STAMPS)/venv pyproject.toml constraints.txt
-	$(INSTALL) -e '.[dev]'
+	$(PIP) install -c constraints.txt -e '.[dev]'
 	$(CHECK_OPENCV)
 	@touch $@ $(STAMPS)/test $(STAMPS)/lab
