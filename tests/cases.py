@@ -1,4 +1,4 @@
-"""Which cases "make quick" runs, what a call refuses, and what Python prints in a process of its own (tests only)."""
+"""Which cases "make quick" runs, what a call refuses, and what Python prints in a separate process (tests only)."""
 
 import subprocess
 import sys
