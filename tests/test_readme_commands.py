@@ -11,6 +11,7 @@ import tomllib
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from functools import cache
 from io import StringIO
 from pathlib import Path
 
@@ -39,9 +40,6 @@ SHORT = {
     "soak.py": "--steps 3",
 }
 """Added to a script's command; the last of an option given twice counts."""
-
-SHORT_RUNS: set[tuple[str, ...]] = set()
-"""What this process has run: two commands that differ in a shortened option are one short run."""
 
 
 def commands(text: str) -> list[str]:
@@ -81,6 +79,22 @@ def run_make(words: list[str], folder: Path) -> None:
     assert all(option.partition("=")[2] in printed for option in words[1:])
 
 
+@cache
+def run_here(script: Path, words: tuple[str, ...]) -> str:
+    """What a script prints in this process; commands that differ in a shortened option are one run."""
+    printed, status = StringIO(), None
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # so few clips are warned about
+        patch.setattr(sys, "argv", [str(script), *words])
+        patch.syspath_prepend(script.parent)
+        try:
+            runpy.run_path(str(script), run_name="__main__")
+        except SystemExit as end:
+            status = end.code
+    assert not status, printed.getvalue()
+    return printed.getvalue()
+
+
 def run_script(script: Path, options: list[str]) -> None:
     """A script of the repository, shortened."""
     if script.name == "bench_browser.py" and find_chromium() is None:
@@ -89,19 +103,7 @@ def run_script(script: Path, options: list[str]) -> None:
     short = SHORT[script.name].split()
     given = {word for word in short if word.startswith("--")}
     words = [word for word, before in zip(options, ["", *options], strict=False) if not {word, before} & given]
-    if (script.name, *words) not in SHORT_RUNS:
-        SHORT_RUNS.add((script.name, *words))
-        printed, status = StringIO(), None
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # so few clips are warned about
-            patch.setattr(sys, "argv", [str(script), *words, *short])
-            patch.syspath_prepend(script.parent)
-            try:
-                runpy.run_path(str(script), run_name="__main__")
-            except SystemExit as end:
-                status = end.code
-        assert not status, printed.getvalue()
-        assert printed.getvalue().strip()
+    assert run_here(script, (*words, *short)).strip()
 
 
 def run_python(words: list[str], folder: Path) -> None:
