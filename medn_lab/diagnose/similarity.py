@@ -7,6 +7,7 @@ grows with the widths and falls with n; read them against ``permutation_test``. 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -212,7 +213,7 @@ def canonical_correlations(x: ArrayLike, y: ArrayLike) -> np.ndarray:
     [0.9, 0.9]
     """
     x, y = check_pair(x, y)
-    return np.clip(np.linalg.svd(_whitened(x).T @ _whitened(y), compute_uv=False), 0.0, 1.0)
+    return np.clip(np.linalg.svd(_whitened(centred(x)).T @ _whitened(centred(y)), compute_uv=False), 0.0, 1.0)
 
 
 def branch_correlation(x: ArrayLike, y: ArrayLike) -> pd.DataFrame:
@@ -298,13 +299,20 @@ def measures_of(x: np.ndarray, y: np.ndarray) -> dict[str, Callable[..., object]
 
 def figures(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """The one value of each measure that fits two features, by name."""
-    return {name: _value(measure, x, y) for name, measure in measures_of(x, y).items()}
+    pair = check_pair(x, y)
+    shared = cache(lambda start: [start(one) for one in pair])
+    in_order = np.arange(len(pair[0]))
+    return {name: _of_orders(measure, shared)(in_order) for name, measure in measures_of(*pair).items()}
 
 
 def of_orders(measure: Callable[..., object], x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], float]:
     """The measure of x and y[order] as a function of the order: what each feature alone needs is computed once."""
-    prepare, combine = PREPARED[measure]
-    a, b = prepare(x), prepare(y)
+    return _of_orders(measure, lambda start: [start(x), start(y)])
+
+
+def _of_orders(measure: Callable[..., object], started: Callable[..., list[np.ndarray]]) -> Callable[..., float]:
+    start, prepare, combine = PREPARED[measure]
+    a, b = map(prepare, started(start))
     return lambda order: float(combine(a, b, order))
 
 
@@ -315,7 +323,6 @@ def _value(measure: Callable[..., object], x: ArrayLike, y: ArrayLike) -> float:
 
 def _cka_columns(x: np.ndarray) -> np.ndarray:
     """Centred columns, scaled so that their product with themselves is 1."""
-    x = centred(x)
     own = _u_centred_product(x, x, np.arange(len(x)))
     return x * own**-0.25 if own > 0 else x * np.nan
 
@@ -330,35 +337,38 @@ def _u_centred_product(x: np.ndarray, y: np.ndarray, order: np.ndarray) -> float
     return whole + xx.sum() * yy.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (xx @ yy)
 
 
-def _distances(x: np.ndarray) -> np.ndarray:
-    centred_distances = _u_centred(squareform(pdist(centred(x))))
-    return centred_distances / np.linalg.norm(centred_distances)
+def _between_clips(x: np.ndarray) -> np.ndarray:
+    return pdist(centred(x))
 
 
-def _kernel(x: np.ndarray) -> np.ndarray:
-    distances = pdist(centred(x))
+def _distances(distances: np.ndarray) -> np.ndarray:
+    found = _u_centred(squareform(distances))
+    return found / np.linalg.norm(found)
+
+
+def _kernel(distances: np.ndarray) -> np.ndarray:
     apart = distances[distances > 0]
-    kernel = np.exp(-((distances / np.median(apart)) ** 2) / 2) if len(apart) else distances
-    return _u_centred(squareform(kernel)) / np.sqrt(len(x) * (len(x) - 3))
+    kernel = _u_centred(squareform(np.exp(-((distances / np.median(apart)) ** 2) / 2) if len(apart) else distances))
+    return kernel / np.sqrt(len(kernel) * (len(kernel) - 3))
 
 
 def _u_centred(matrix: np.ndarray) -> np.ndarray:
-    """Rows, columns and whole taken off without the diagonal, so that products of two have no bias (Song et al.)."""
+    """Rows, columns and whole taken off, the diagonal (0) left out: products of two have no bias (Song et al.)."""
     n = len(matrix)
-    off = matrix - np.diag(np.diag(matrix))
-    rows = off.sum(axis=0) / (n - 2)
-    result = off - rows - rows[:, None] + off.sum() / ((n - 1) * (n - 2))
+    rows = matrix.sum(axis=0) / (n - 2)
+    result = matrix - (rows - matrix.sum() / ((n - 1) * (n - 2)))
+    result -= rows[:, None]
     np.fill_diagonal(result, 0.0)
     return result if result.any() else np.full((n, n), np.nan)
 
 
 def _matrix_product(a: np.ndarray, b: np.ndarray, order: np.ndarray) -> float:
-    return np.vdot(a, b[order[:, None], order])
+    return np.vdot(a, b.take(order, axis=0).take(order, axis=1))
 
 
 def _whitened(x: np.ndarray) -> np.ndarray:
     """(n, rank): the columns at right angles, shrunk by the penalty."""
-    u, s, _ = np.linalg.svd(centred(x), full_matrices=False)
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
     kept = s > 1e-10 * s[0]
     u, squares = u[:, kept], s[kept] ** 2
     # The mean variance is over the directions that vary, so that a copied or constant column changes nothing.
@@ -388,20 +398,24 @@ def _cosine(a: np.ndarray, b: np.ndarray, order: np.ndarray) -> float:
     return np.abs(np.einsum("ij,ij->i", a, b[order])).mean()
 
 
-# Of each measure what it computes of each feature alone, and its value from both, with the rows of y in an order.
-PREPARED: dict[Callable[..., object], tuple[Callable[..., np.ndarray], Callable[..., float]]] = {
-    linear_cka: (_cka_columns, _u_centred_product),
-    distance_correlation: (_distances, _matrix_product),
-    hsic: (_kernel, _matrix_product),
-    canonical_correlations: (_whitened, _first_correlation),
-    branch_correlation: (lambda x: unit_rows(centred(x).T).T, _mean_square),
-    absolute_cosine: (lambda x: unit_rows(x) * (np.nan if is_constant(x) else 1.0), _cosine),
+def centred(x: np.ndarray) -> np.ndarray:
+    """Columns with their mean taken off; a constant one becomes exactly 0."""
+    moved = x - x.mean(axis=0)
+    moved[:, constant_columns(x)] = 0.0
+    return moved
+
+
+# Of each measure the two steps that need one feature alone (measures may share the first), and its value from both
+# features, with the rows of y in an order.
+Step = Callable[[np.ndarray], np.ndarray]
+PREPARED: dict[Callable[..., object], tuple[Step, Step, Callable[..., float]]] = {
+    linear_cka: (centred, _cka_columns, _u_centred_product),
+    distance_correlation: (_between_clips, _distances, _matrix_product),
+    hsic: (_between_clips, _kernel, _matrix_product),
+    canonical_correlations: (centred, _whitened, _first_correlation),
+    branch_correlation: (centred, lambda x: unit_rows(x.T).T, _mean_square),
+    absolute_cosine: (np.asarray, lambda x: unit_rows(x) * (np.nan if is_constant(x) else 1.0), _cosine),
 }
 
 # The measures by name, in the order of every table.
 MEASURES = {measure.__name__: measure for measure in PREPARED}
-
-
-def centred(x: np.ndarray) -> np.ndarray:
-    """Columns with their mean taken off; a constant one becomes exactly 0."""
-    return np.where(constant_columns(x), 0.0, x - x.mean(axis=0))

@@ -385,11 +385,12 @@ def constant_columns(values: ArrayLike, *, size: ArrayLike = 0.0) -> np.ndarray:
     ([True, True], [False, False])
     """
     x = np.asarray(values)
-    x = x.reshape(len(x), -1 if x.size else 0)
-    kept = np.where(np.isfinite(x), x, np.nan).astype(np.float64)
-    mean = np.nansum(kept, axis=0) / np.maximum(np.isfinite(kept).sum(axis=0), 1)
-    apart = np.nan_to_num(np.abs(kept - mean)).max(axis=0, initial=0.0)
-    largest = np.maximum(np.nan_to_num(np.abs(kept)).max(axis=0, initial=0.0), size)
+    x = x.reshape(len(x), -1 if x.size else 0).astype(np.float64, copy=False)
+    finite = np.isfinite(x)
+    kept = x if finite.all() else np.where(finite, x, np.nan)
+    mean = np.nansum(kept, axis=0) / np.maximum(finite.sum(axis=0), 1)
+    low, high = (np.nan_to_num(of.reduce(kept, axis=0, initial=np.nan)) for of in (np.fmin, np.fmax))
+    apart, largest = np.maximum(high - mean, mean - low), np.maximum(np.maximum(high, -low), size)
     return (apart <= ROUNDING * largest) | bool((apart <= ROUNDING * largest.max(initial=0.0)).all())
 
 
