@@ -36,7 +36,7 @@ voila: $(STAMPS)/voila ## serve the notebooks as pages without code (http://loca
 	$(VENV)/bin/voila --strip_sources=True $(VOILA_ARGS) notebooks
 
 # One pytest run for everything: notebooks under nbval, browser, library, doctests. Files are dealt to the processes whole
-# (nbval shares one kernel a notebook), the long ones first.
+# (nbval shares one kernel a notebook), the long ones first (conftest.py).
 test: $(STAMPS)/test ## run all tests: library, doctests, notebooks, browser
 	OMP_NUM_THREADS=1 MPLBACKEND=agg $(PY) -m pytest notebooks tests medn_lab \
 	  -n $(or $(WORKERS),$(shell expr $$(getconf _NPROCESSORS_ONLN || echo 2) + 1)) --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
@@ -48,10 +48,9 @@ quick: $(STAMPS)/test ## the library's tests and doctests alone, without what ta
 	  --ignore=tests/browser --ignore=tests/benchmarks -m "not slow" \
 	  -n $(or $(WORKERS),logical) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-# The long file first. 3 processes: another number than "make test" takes where CI runs.
 test-portable: $(STAMPS)/test ## the library's tests and the browser acts as on an older processor, whose last digits differ
 	OMP_NUM_THREADS=1 MPLBACKEND=agg $(PY) tests/tools/other_processor.py $(PY) -m pytest \
-	  tests/browser/test_notebooks_in_lab.py tests medn_lab --ignore=tests/benchmarks -m "not slow and (acts or not browser)" \
+	  tests medn_lab --ignore=tests/benchmarks -m "not slow and (acts or not browser)" \
 	  -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(STAMPS)/dev ## check style, security, formatting and types
@@ -116,9 +115,13 @@ $(STAMPS)/venv:
 	fi; \
 	mkdir -p $(STAMPS); touch $@
 
+# Compiling what was installed takes pip half of its time on one core; compileall does it on all cores. Some packages hold
+# files that do not compile, and need them for nothing.
 # The opencv-python wheel needs the system's libGL, which servers and containers lack. The headless wheel of the same
 # version is the same library without windows, which medn_lab never opens. The two must not be installed together.
-define CHECK_OPENCV
+define INSTALL
+$(PIP) install --no-compile -c constraints.txt -e '.$(1)'
+@$(PY) -m compileall -qq -j 0 $(VENV)/lib || true
 @if ! said=$$($(PY) -c 'import cv2' 2>&1); then \
   echo "opencv-python cannot be loaded here: $$(echo "$$said" | tail -1)"; \
   echo "installing opencv-python-headless of the same version in its place"; \
@@ -128,25 +131,21 @@ fi
 endef
 
 $(STAMPS)/lab: $(STAMPS)/venv pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt -e .
-	$(CHECK_OPENCV)
+	$(call INSTALL,)
 	@touch $@
 
 $(STAMPS)/voila: $(STAMPS)/lab
-	$(PIP) install -c constraints.txt -e '.[voila]'
+	$(call INSTALL,[voila])
 	@touch $@
 
 $(STAMPS)/test: $(STAMPS)/venv pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt -e '.[test]'
-	$(CHECK_OPENCV)
+	$(call INSTALL,[test])
 	@touch $@ $(STAMPS)/lab
 
 $(STAMPS)/docs: $(STAMPS)/venv pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt -e '.[docs]'
-	$(CHECK_OPENCV)
+	$(call INSTALL,[docs])
 	@touch $@ $(STAMPS)/lab
 
 $(STAMPS)/dev: $(STAMPS)/venv pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt -e '.[dev]'
-	$(CHECK_OPENCV)
+	$(call INSTALL,[dev])
 	@touch $@ $(STAMPS)/test $(STAMPS)/lab

@@ -1,9 +1,17 @@
-"""Examples of docstrings draw the same few clips: they are drawn once a process."""
+"""The order of the tests, and the few clips that examples of docstrings draw: they are drawn once a process."""
 
 from copy import deepcopy
 from functools import lru_cache, wraps
 
 import pytest
+
+# Files are dealt to the processes whole; one that takes minutes and begins late is what the run waits for.
+LONG = ("test_notebooks_in_lab", "04_evaluation", "03_training", "test_readme_commands", "test_processes")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first."""
+    items.sort(key=lambda item: next((place for place, name in enumerate(LONG) if name in item.nodeid), len(LONG)))
 
 
 @lru_cache(maxsize=32)
