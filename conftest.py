@@ -11,7 +11,7 @@ LONG = ("test_notebooks_in_lab", "04_evaluation", "03_training", "test_readme_co
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files first."""
-    items.sort(key=lambda item: next((place for place, name in enumerate(LONG) if name in item.nodeid), len(LONG)))
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 
 @lru_cache(maxsize=32)

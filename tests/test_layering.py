@@ -134,6 +134,12 @@ def test_importing_a_room_loads_nothing_heavy():
 
 
 @pytest.mark.slow
+def test_loading_a_model_does_not_load_the_compiler_of_torch():
+    script = "import sys, medn_lab as m; m.load_pretrained(); print({'sympy', 'torch._dynamo'} & set(sys.modules))"
+    assert printed("-c", script) == ["set()"]
+
+
+@pytest.mark.slow
 def test_numeric_modules_of_diagnose_load_no_torch():
     modules = sources("*.py", under=PACKAGE / "diagnose")
     numeric = [module_of(path) for path in modules if not path.stem.startswith(USES_NETWORKS)]

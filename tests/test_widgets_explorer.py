@@ -41,7 +41,7 @@ def of_table(places=None, colour_by="label", **columns):
 
 def lasso(explorer, rows):
     """What the page does when a lasso was let go."""
-    explorer.branch_maps.lit = np.asarray(sorted(rows), dtype=np.int32).tobytes()
+    explorer.branch_maps.selected = np.asarray(sorted(rows), dtype=np.int32).tobytes()
 
 
 def click(explorer, row):
@@ -57,7 +57,7 @@ def faces(explorer):
     return parts(explorer, ClipView)[0].faces
 
 
-def test_a_lasso_in_one_map_or_the_aus_of_a_clip_light_the_same_clips_in_every_map(explorer):
+def test_a_lasso_in_one_map_or_the_aus_of_a_clip_select_the_same_clips_in_every_map(explorer):
     places = np.frombuffer(explorer.branch_maps.xy, np.float32).reshape(3, N, 2)
     assert explorer.branch_maps.titles == MAPS
     for name, xy in zip(MAPS, places, strict=True):

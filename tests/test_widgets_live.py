@@ -15,7 +15,7 @@ def bars(*values):
     return go.Figure(go.Bar(x=[1, 2], y=list(values)), layout={"height": 200})
 
 
-def test_a_page_gets_the_present_figure_its_clicks_are_heard_and_all_figures_share_the_code_of_plotly():
+def test_a_page_gets_the_present_figure_its_clicks_arrive_and_all_figures_share_the_code_of_plotly():
     figure, other, heard = LiveFigure(bars(3, 4)), LiveFigure(bars(1, 2)), []
     figure.on_click(lambda trace, point: heard.append((trace.type, point)))
     for point in (1, 1, 0):

@@ -276,7 +276,8 @@ def usable_information(
     for reader in readers:
         options = ProbeOptions(reader, 0, n_resamples, seed, 3)
         read = [single[name] for name in coded]
-        codes = [_codes(one, read, units, n_orders, options) for one in (values, truth) if one is not None]
+        with probing.unchecked():
+            codes = [_codes(one, read, units, n_orders, options) for one in (values, truth) if one is not None]
         for name, some in parts.items():
             at = [coded.index(part) for part in some if part in coded]
             bits = [len(at) * probing.mean_known(one[:, :, at]) for one in codes]

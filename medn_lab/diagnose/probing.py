@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -417,6 +418,13 @@ def _kernel_ridge(near: Array, targets: Array, far: Array, units: Sequence[Array
     return _ridge(inside - centre, targets, outside - centre, units, seed)
 
 
+def unchecked() -> AbstractContextManager[None]:
+    """Without the checks of scikit-learn, which take longer than its small fits; arrays were checked before."""
+    import sklearn
+
+    return sklearn.config_context(assume_finite=True, skip_parameter_validation=True)
+
+
 def _sklearn_reader(kind: str, near: Array, targets: Array, far: Array, units: Sequence[Array], seed: int) -> Array:
     from sklearn.ensemble import HistGradientBoostingRegressor
     from sklearn.neighbors import KNeighborsRegressor
@@ -431,9 +439,10 @@ def _sklearn_reader(kind: str, near: Array, targets: Array, far: Array, units: S
             max_iter=60, max_leaf_nodes=8, min_samples_leaf=leaves, early_stopping=False, random_state=seed
         ),
     }[kind]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), unchecked():
         warnings.simplefilter("ignore")  # few iterations are meant
-        return np.column_stack([regressor.fit(near, one).predict(far) for one in targets.T])
+        parts = [targets] if kind == "knn" else targets.T  # the neighbours are the same for all targets
+        return np.column_stack([regressor.fit(near, one).predict(far) for one in parts])
 
 
 # Each kind of reader: (training features, centred targets, test features, rows of each training unit, seed) to scores.

@@ -161,6 +161,12 @@ class Block(nn.Module):
         return x + self.mlp(x)
 
 
+def normal_parameter(*shape: int, std: float) -> nn.Parameter:
+    """Normal values; none on the meta device, where ``normal_`` imports sympy and so takes a second."""
+    values = torch.empty(*shape)
+    return nn.Parameter(values if values.is_meta else values.normal_() * std)
+
+
 class Whiten(nn.Module):
     """Whiten channels by their running covariance over clips, places and frames (ZCA).
 
@@ -184,7 +190,7 @@ class Whiten(nn.Module):
     def __init__(self, n_channels: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(n_channels))
-        self.register_buffer("covariance", torch.eye(n_channels) * self.START**2)
+        self.register_buffer("covariance", torch.zeros(n_channels, n_channels).fill_diagonal_(self.START**2))
         self.register_buffer("n_batches", torch.tensor(0))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -230,7 +236,7 @@ class SEVit(nn.Module):
         nn.init.zeros_(self.correction.bias)
         self.position_score = nn.Parameter(torch.zeros(config.n_positions))
         self.embed = nn.Sequential(nn.Linear(length * COURSE_CHANNELS, dim), nn.GELU(), nn.Linear(dim, dim))
-        self.place = nn.Parameter(torch.randn(config.n_positions, dim) * 0.1)
+        self.place = normal_parameter(config.n_positions, dim, std=0.1)
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(dim, config.heads, config.dropout) for _ in range(config.depth))
         self.norm = nn.LayerNorm(dim)

@@ -9,6 +9,7 @@ motion does not hold. ``TrainConfig.decoupling_weight`` weights the loss.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -163,7 +164,7 @@ class GaussianCode(nn.Module):
         self.expand = nn.Linear(code_dim, dim)
         # Quiet at first: noise of the prior's size would drown the cue until long after the price has begun to rise.
         nn.init.constant_(self.encode.bias[code_dim:], QUIET_LOG_VARIANCE)
-        self.register_buffer("bin_width", torch.full((code_dim,), QUIET_LOG_VARIANCE / 2).exp())
+        self.register_buffer("bin_width", torch.full((code_dim,), math.exp(QUIET_LOG_VARIANCE / 2)))
 
     def forward(self, feature: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map (b, d) to the code (b, code_dim), the code at full width (b, d), and its information in nats (b,)."""

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import medn_lab
-from medn_lab.model.branches import MotionBranch, SEVit, SEVitOutput
+from medn_lab.model.branches import MotionBranch, SEVit, SEVitOutput, normal_parameter
 from medn_lab.model.config import Fusion, MEDNConfig
 from medn_lab.model.decoupling import GaussianCode
 from medn_lab.records import History, sha256_of_file
@@ -41,7 +41,7 @@ class CrossAttention(nn.Module):
         self.heads = heads
         self.query_norm = nn.LayerNorm(dim)
         self.token_norm = nn.LayerNorm(dim)
-        self.nothing = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
+        self.nothing = normal_parameter(1, 1, dim, std=0.02)
         self.query = nn.Linear(dim, dim, bias=False)
         self.key_value = nn.Linear(dim, 2 * dim, bias=False)
         self.out = nn.Linear(dim, dim)

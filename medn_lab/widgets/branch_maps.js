@@ -1,5 +1,5 @@
 // Maps of the same clips: points by shape and colour, hover, click, lasso, pan, zoom, rings, and a legend that
-// filters. All points together are kept as one picture, so that a selection draws only the lit points anew.
+// filters. All points together are kept as one picture, so that a selection draws only the selected points anew.
 
 /**
  * The part of an anywidget model that is used here; an exported page gives an object with the same methods.
@@ -11,7 +11,7 @@ const MARGIN = 4, TOP = 24; // pixels around a map, whose axes have no unit
 const NEAR = 12; // pixels between the pointer and a point that it touches
 const STILL = 4; // pixels that a click may move
 const REST = 160; // milliseconds that the pointer rests on a point before the clip is sent
-const LIT_DIMS = 0.16;
+const UNSELECTED_OPACITY = 0.16;
 
 /** Paths of the markers, in radii. */
 const SHAPES = {
@@ -63,7 +63,7 @@ function render({ model, el }) {
   el.classList.add("medn-maps");
   const bar = element("div", "medn-maps-bar", el), row = element("div", "medn-maps-row", el);
   const legend = element("div", "medn-legend", el), tip = element("div", "medn-tip", el, { hidden: true });
-  let xy, styleOf, kept, lit, hidden, n, stamps = {}, version = 0, frame = 0, hovered = -1, resting = 0, tool = "lasso";
+  let xy, styleOf, kept, selected, hidden, n, stamps = {}, version = 0, frame = 0, hovered = -1, resting = 0, tool = "lasso";
   let outline = null; // while it is drawn
   const look = model.get("look");
   const send = (name, value) => {
@@ -117,12 +117,12 @@ function render({ model, el }) {
     pen.globalAlpha = 1;
     pen.font = "600 13px system-ui, sans-serif";
     pen.fillText(map.title, MARGIN, 15);
-    pen.globalAlpha = lit.length ? LIT_DIMS : 1;
+    pen.globalAlpha = selected.length ? UNSELECTED_OPACITY : 1;
     pen.drawImage(ground, 0, 0, clientWidth, clientHeight);
     pen.globalAlpha = 1;
     pen.save();
     pen.clip(plot);
-    for (const k of lit) if (shown(k)) dot(pen, map, places, k, scale);
+    for (const k of selected) if (shown(k)) dot(pen, map, places, k, scale);
     pen.lineWidth = 3;
     for (const [k, colour] of [...model.get("rings"), ...(hovered < 0 ? [] : [[hovered, look.ring]])]) {
       pen.strokeStyle = colour;
@@ -136,8 +136,8 @@ function render({ model, el }) {
       pen.stroke(outlined(outline.corners.map(pixel)));
     }
     pen.restore();
-    canvas.ariaLabel = `${map.title}: ${kept.reduce((sum, one) => sum + one, 0)} clips, ${lit.length} selected`;
-    Object.assign(canvas.dataset, { clips: n, lit: lit.length, rings: model.get("rings").length, hovered });
+    canvas.ariaLabel = `${map.title}: ${kept.reduce((sum, one) => sum + one, 0)} clips, ${selected.length} selected`;
+    Object.assign(canvas.dataset, { clips: n, selected: selected.length, rings: model.get("rings").length, hovered });
   };
 
   const soon = () => {
@@ -174,22 +174,22 @@ function render({ model, el }) {
     tip.style.top = `${map.canvas.offsetTop + y + 10}px`;
   };
 
-  const light = rows => {
-    lit = Int32Array.from(rows);
-    send("lit", new DataView(lit.buffer));
+  const select = rows => {
+    selected = Int32Array.from(rows);
+    send("selected", new DataView(selected.buffer));
     soon();
   };
 
-  /** Select what the outline holds; shift adds to what is lit, alt takes away. */
+  /** Select what the outline holds; shift adds to what is selected, alt takes away. */
   const enclose = ({ map, corners }, { altKey, shiftKey }) => {
     const { pixel } = box(map), path = outlined(corners.map(pixel)), pen = new OffscreenCanvas(1, 1).getContext("2d");
-    const there = new Set(altKey || shiftKey ? lit : []);
+    const there = new Set(altKey || shiftKey ? selected : []);
     for (let k = 0; k < n; k++) {
       if (!shown(k) || !pen.isPointInPath(path, ...pixel(clip(map, k)), "evenodd")) continue;
       if (altKey) there.delete(k);
       else there.add(k);
     }
-    light([...there].sort((a, b) => a - b));
+    select([...there].sort((a, b) => a - b));
   };
 
   const zoom = (map, factor, x = map.canvas.clientWidth / 2, y = map.canvas.clientHeight / 2) => {
@@ -198,7 +198,7 @@ function render({ model, el }) {
     soon();
   };
   const reset = map => { map.view = look.home[map.place]; soon(); };
-  const clear = () => light([]);
+  const clear = () => select([]);
   // Counted, so that a second click on a point is heard.
   const click = k => {
     clearTimeout(resting); // the clip is sent already
@@ -293,7 +293,7 @@ function render({ model, el }) {
   button("clear", "Select nothing (Escape)", clear);
 
   const toggle = (name, k, { shiftKey, ctrlKey, metaKey }) => {
-    if (ctrlKey || metaKey) return light([...styleOf.keys()].filter(row => styleOf[row] === k && shown(row)));
+    if (ctrlKey || metaKey) return select([...styleOf.keys()].filter(row => styleOf[row] === k && shown(row)));
     const off = model.get("hidden"), others = model.get("styles").map(one => one.name).filter(one => one !== name);
     const isAlone = off.length === others.length && !off.includes(name);
     if (shiftKey) send("hidden", isAlone ? [] : others);
@@ -319,7 +319,7 @@ function render({ model, el }) {
   };
 
   const marks = () => {
-    lit = array(model, "lit", Int32Array);
+    selected = array(model, "selected", Int32Array);
     soon();
   };
   const ground = () => {
@@ -333,7 +333,7 @@ function render({ model, el }) {
     marks();
   };
   const grounds = ["style_of", "styles", "kept", "hidden", "legend_title"].map(name => [name, ground]);
-  const events = [["lit", marks], ["rings", soon], ...grounds];
+  const events = [["selected", marks], ["rings", soon], ...grounds];
   for (const [name, act] of events) model.on(`change:${name}`, act);
   const watcher = new ResizeObserver(soon);
   watcher.observe(row);

@@ -29,7 +29,7 @@ class BranchMaps(anywidget.AnyWidget):
 
     Attributes
     ----------
-    lit : bytes
+    selected : bytes
         The selected rows as int32; set by a lasso (shift adds, alt takes away), by a click on a category of the legend
         with ctrl, and from here.
     hovered : int
@@ -51,7 +51,7 @@ class BranchMaps(anywidget.AnyWidget):
     legend_title = traitlets.Unicode().tag(sync=True)
     kept = traitlets.Bytes().tag(sync=True)
     hidden: traitlets.List[Any] = traitlets.List().tag(sync=True)
-    lit = traitlets.Bytes().tag(sync=True, from_json=lambda value, _: bytes(value))
+    selected = traitlets.Bytes().tag(sync=True, from_json=lambda value, _: bytes(value))
     hovered = traitlets.Int(-1).tag(sync=True)
     clicked: traitlets.List[Any] = traitlets.List([-1, 0]).tag(sync=True)
     rings: traitlets.List[Any] = traitlets.List().tag(sync=True)
@@ -71,15 +71,15 @@ class BranchMaps(anywidget.AnyWidget):
 
     @property
     def rows(self) -> np.ndarray:
-        """The lit rows, (k,) int."""
-        return np.frombuffer(self.lit, dtype=np.int32).astype(int)
+        """The selected rows, (k,) int."""
+        return np.frombuffer(self.selected, dtype=np.int32).astype(int)
 
-    def light(self, rows: np.ndarray) -> None:
-        """Light these rows in every map; none lights all."""
-        self.lit = np.asarray(rows, dtype=np.int32).tobytes()
+    def select(self, rows: np.ndarray) -> None:
+        """Select these rows in every map."""
+        self.selected = np.asarray(rows, dtype=np.int32).tobytes()
 
     def paint(self, colours: Colouring) -> None:
-        """Colour all points and write the legend; what is lit stays lit, and no category is hidden."""
+        """Colour all points and write the legend; the selection stays, and no category is hidden."""
         with self.hold_sync():
             self.hidden, self.texts = [], list(colours.named(self._texts))
             for name, value in painted(colours).items():

@@ -74,7 +74,7 @@ class BranchExplorer(WrittenPanel):
         AU"``; ``au``: at least this AU; ``subject``: ``dataset/subject`` where the maps hold several data sets;
         ``dataset``. A value that no clip has, or filters that no clip passes, are a ValueError.
     branch_maps : BranchMaps
-        The maps in the page; its traits ``lit``, ``hovered``, ``clicked`` and ``hidden`` hold what the pointer
+        The maps in the page; its traits ``selected``, ``hovered``, ``clicked`` and ``hidden`` hold what the pointer
         did there.
 
     Raises
@@ -135,7 +135,7 @@ class BranchExplorer(WrittenPanel):
         self.observe(lambda _: self._keep(), "filters")
         self.observe(self._show_clips, ["clip_id", "partner_id"])
         self.branch_maps.observe(lambda _: self._keep(), "hidden")
-        self.branch_maps.observe(lambda _: self._on_lit(), "lit")
+        self.branch_maps.observe(lambda _: self._on_selected(), "selected")
         self.branch_maps.observe(lambda change: self._on_hover(change.new), "hovered")
         self.branch_maps.observe(lambda change: self._on_click(change.new[0]), "clicked")
         self._recolour()
@@ -151,7 +151,7 @@ class BranchExplorer(WrittenPanel):
         ValueError
             If none is named (use :meth:`clear` to select nothing), or one is not on the maps or hidden.
         """
-        self.branch_maps.light(np.unique(self._visible(clip_ids)))
+        self.branch_maps.select(np.unique(self._visible(clip_ids)))
         return self.selection
 
     def show_all(self) -> None:
@@ -171,7 +171,7 @@ class BranchExplorer(WrittenPanel):
 
     def clear(self) -> None:
         """Select nothing: every clip is at full strength again."""
-        self.branch_maps.light(np.array([], dtype=int))
+        self.branch_maps.select(np.array([], dtype=int))
 
     def select_same_aus(self) -> pd.DataFrame:
         """Select every shown clip that has the AU set of the chosen clip, and return their rows.
@@ -202,7 +202,7 @@ class BranchExplorer(WrittenPanel):
 
     def _page(self) -> dict[str, Any]:
         data = {
-            "maps": state_of(self.branch_maps) | {"rings": [], "lit": b"", "hidden": []},
+            "maps": state_of(self.branch_maps) | {"rings": [], "selected": b"", "hidden": []},
             "rings": [theme.RING, theme.PARTNER_RING], "colour_by": self.colour_by, "space": self._places_name,
             "colourings": {key: painted(colouring(self._table, key)) for key in self._choices},
             "partners": selection.all_partners(self._groups, self._places).tolist(),
@@ -244,10 +244,10 @@ class BranchExplorer(WrittenPanel):
         if self._at_click.value:
             self._try(self.show_partner)
 
-    def _on_lit(self) -> None:
+    def _on_selected(self) -> None:
         rows = self.branch_maps.rows
         if not self._kept[rows].all():  # a lasso round clips that are hidden
-            self.branch_maps.light(rows[self._kept[rows]])
+            self.branch_maps.select(rows[self._kept[rows]])
             return
         self._describe()
         self._follow(self._ids[rows])
@@ -311,7 +311,7 @@ class BranchExplorer(WrittenPanel):
         kept = self._kept = passed & ~np.isin(self._colours.values, self.branch_maps.hidden)
         self.branch_maps.kept = passed.astype(np.uint8).tobytes()
         rows = self.branch_maps.rows
-        self.branch_maps.light(rows[kept[rows]])
+        self.branch_maps.select(rows[kept[rows]])
         self._describe()
         for trait in ("clip_id", "partner_id"):
             if getattr(self, trait) in self._ids[~kept]:

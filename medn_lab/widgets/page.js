@@ -41,10 +41,10 @@ const counts = values => [...values.reduce((all, value) => all.set(value, (all.g
 function showMaps(page, view) {
   const maps = plainModel(page.maps), { clips } = page;
   let chosen = -1, partner = -1;
-  const lit = () => [...new Int32Array(maps.get("lit").buffer)];
+  const selected = () => [...new Int32Array(maps.get("selected").buffer)];
 
   const describe = () => {
-    const own = lit().map(row => clips[row]), subjects = counts(own.map(clip => clip.subject)).length;
+    const own = selected().map(row => clips[row]), subjects = counts(own.map(clip => clip.subject)).length;
     const list = (key, most) => counts(own.map(clip => clip[key])).slice(0, most).map(one => one.join(" ")).join(", ");
     at("selection").textContent = own.length === 0
       ? "No clip is selected. Draw a lasso in a map to select clips; click a point to play a clip."
@@ -68,7 +68,7 @@ function showMaps(page, view) {
   const filter = () => {
     const kept = Uint8Array.from(clips, clip => passes(clip, "aus") && passes(clip, "subject"));
     maps.set("kept", new DataView(kept.buffer));
-    maps.set("lit", new DataView(Int32Array.from(lit().filter(row => kept[row])).buffer));
+    maps.set("selected", new DataView(Int32Array.from(selected().filter(row => kept[row])).buffer));
     if (chosen >= 0 && !kept[chosen]) choose(-1);
   };
   fill(at("colour"), Object.entries(page.colourings).map(([key, look]) => [look.legend_title, key]));
@@ -81,7 +81,7 @@ function showMaps(page, view) {
   at("partner").addEventListener("change", () => choose(chosen));
   maps.on("change:clicked", () => choose(maps.get("clicked")[0]));
   maps.on("change:hovered", () => { if (maps.get("hovered") >= 0) choose(maps.get("hovered")); });
-  maps.on("change:lit", describe);
+  maps.on("change:selected", describe);
   BranchMaps.render({ model: maps, el: at("maps") });
   describe();
 }

@@ -79,9 +79,9 @@ const lasso = async turn => {
   const corner = k => [at.x + radius * Math.cos(k), at.y + radius * Math.sin(k)];
   send(first, 'pointerdown', ...corner(0));
   for (let k = 0.3; k < 6.2; k += 0.3) send(first, 'pointermove', ...corner(k));
-  const lit = number(last, 'lit'), named = changed(document.body, line);
+  const selected = number(last, 'selected'), named = changed(document.body, line);
   send(first, 'pointerup', ...corner(6.2));
-  return { lasso: await lit, 'line of the lasso': await named };
+  return { lasso: await selected, 'line of the lasso': await named };
 };
 const magnify = async turn => {
   const slider = document.querySelector('.medn-magnify'), face = document.querySelector('canvas.medn-face-canvas');

@@ -121,11 +121,11 @@ def colour_by_the_gate_and_light_a_step(lab: LabPage) -> None:
     explorer.get_by_text("gate (0 all emotion, 1 all motion)").last.wait_for()
     explorer.locator(".medn-entry").first.click(modifiers=["Control"])
     maps = MapsOnPage(lab.page)
-    maps.wait_for("+lit >= 1 && +lit < +clips", number=1)
+    maps.wait_for("+selected >= 1 && +selected < +clips", number=1)
     drawn = maps.drawn(number=1)
-    lit = drawn["lit"]
-    explorer.get_by_text(f"{lit} of {drawn['clips']} clips").first.wait_for()
-    explorer.get_by_text(f"Selected: {lit} clips").wait_for()
+    selected = drawn["selected"]
+    explorer.get_by_text(f"{selected} of {drawn['clips']} clips").first.wait_for()
+    explorer.get_by_text(f"Selected: {selected} clips").wait_for()
 
 
 def look_at_the_curves(lab: LabPage) -> None:

@@ -199,8 +199,8 @@ class MapsOnPage:
         return {name: int(value) for name, value in data.items()}
 
     def wait_for(self, condition: str, *, number: int = 0) -> None:
-        """Wait until an expression of the canvas's numbers holds, such as ``lit > 0``."""
-        holds = f"canvas => {{ const {{ clips, lit, rings, hovered }} = canvas.dataset; return {condition}; }}"
+        """Wait until an expression of the canvas's numbers holds, such as ``selected > 0``."""
+        holds = f"canvas => {{ const {{ clips, selected, rings, hovered }} = canvas.dataset; return {condition}; }}"
         self.page.wait_for_function(holds, arg=self.canvases.nth(number).element_handle())
 
     def hover(self, row: int, *, number: int = 0) -> None:

@@ -59,7 +59,7 @@ def heard_sizes(lab: LabPage, *, at_least: int) -> list[int]:
     return json.loads(sizes.inner_text())
 
 
-def test_every_lasso_is_heard_once_wherever_it_ends_and_lights_every_map(lab, maps):
+def test_every_lasso_arrives_once_wherever_it_ends_and_selects_in_every_map(lab, maps):
     places, heard = maps.places(), []
     for end in np.argsort(np.linalg.norm(places - places.mean(axis=0), axis=1))[:5]:
         corners = circle((places[end][0] - 25, places[end][1]), radius=25)  # the clip is the last corner
@@ -68,7 +68,7 @@ def test_every_lasso_is_heard_once_wherever_it_ends_and_lights_every_map(lab, ma
         sizes = heard_sizes(lab, at_least=len(heard) + 1)
         assert sizes[:-1] == heard
         assert sizes[-1] in held(places, corners)
-        assert [maps.drawn(number=number)["lit"] for number in range(3)] == [sizes[-1]] * 3
+        assert [maps.drawn(number=number)["selected"] for number in range(3)] == [sizes[-1]] * 3
         heard = sizes
     first = through_a_gap(places, least=5, most=20)
     (left, top), (right, bottom) = places.min(axis=0) - 4, places.max(axis=0) + 4
@@ -90,7 +90,7 @@ def test_pointer_and_keys_play_a_clip_the_legend_hides_a_category_and_the_maps_f
     places, texts = maps.places(), maps.texts()
     row = loneliest(places)
     maps.lasso(circle(tuple(places[row]), radius=30))
-    maps.wait_for("+lit > 0")
+    maps.wait_for("+selected > 0")
     maps.hover(row)
     assert [maps.drawn(number=number)["hovered"] for number in range(3)] == [row] * 3
     explorer, names = lab.page.locator(".medn-branch-explorer"), [text.splitlines()[0] for text in texts]

@@ -54,7 +54,7 @@ def wait_for_epochs(lab: LabPage, more_than: int) -> None:
     )
 
 
-def test_stop_is_heard_while_the_cell_trains_and_resume_goes_on_and_can_be_stopped_again(training):
+def test_stop_works_while_the_cell_trains_and_resume_goes_on_and_can_be_stopped_again(training):
     lab = training
     stop, resume = (lab.page.get_by_role("button", name=name) for name in ("Stop after this epoch", "Resume"))
     expect(resume).to_be_disabled()
@@ -70,7 +70,7 @@ def test_stop_is_heard_while_the_cell_trains_and_resume_goes_on_and_can_be_stopp
     assert lab.errors() == []
 
 
-def test_an_interrupt_is_said_and_the_next_cell_uses_the_model(training):
+def test_an_interrupt_is_shown_and_the_next_cell_uses_the_model(training):
     lab = training
     lab.page.evaluate(INTERRUPT)
     done = status(lab, f"Interrupted: {ENDED}")

@@ -37,7 +37,7 @@ def test_every_act_has_its_notebook():
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_notebook_runs_in_lab_without_error_or_network_and_its_widgets_obey(lab, name):
+def test_a_notebook_runs_in_lab_without_error_or_network_and_its_widgets_work(lab, name):
     path = lab.server.root / "notebooks" / name
     nbformat.write(parameterize_notebook(load_notebook_node(str(path)), SMALL.get(name, {})), path)
     lab.open_notebook(f"notebooks/{name}")

@@ -66,10 +66,10 @@ def test_a_lasso_a_filter_and_a_colouring_act_on_every_map(page, written, explor
     places = maps.places()
     corners = through_a_gap(places, least=10, most=40)
     maps.lasso(corners)
-    maps.wait_for("+lit > 0", number=2)
-    lit = maps.drawn(number=2)["lit"]
-    assert lit in held(places, corners)
-    expect(page.locator("#selection")).to_contain_text(f"{lit} of 60 clips")
+    maps.wait_for("+selected > 0", number=2)
+    selected = maps.drawn(number=2)["selected"]
+    assert selected in held(places, corners)
+    expect(page.locator("#selection")).to_contain_text(f"{selected} of 60 clips")
     page.locator("#subject").select_option(index=1)
     kept = explorer.shown["subject"].value_counts().max()
     assert np.isfinite(maps.places(number=1)[:, 0]).sum() == kept
@@ -94,7 +94,7 @@ def test_a_map_is_zoomed_panned_and_reset_with_mouse_buttons_and_keys(page, writ
     page.get_by_role("button", name="Pan").click()
     dragged = after(maps.lasso, [(x, y), (x + 40, y - 25)])
     assert np.median(dragged - zoomed, axis=0) == pytest.approx([40, -25], abs=1)
-    assert maps.drawn()["lit"] == 0
+    assert maps.drawn()["selected"] == 0
     assert after(page.get_by_role("button", name="Show all points").click) == pytest.approx(before, abs=0.5)
     canvas.focus()  # until then the wheel scrolls the page
     page.mouse.move(x, y)

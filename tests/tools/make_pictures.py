@@ -58,7 +58,7 @@ def draw_animation() -> None:
             if number % 4 == 0:
                 shoot(110)
         page.mouse.up()
-        maps.wait_for("+lit > 0", number=2)
+        maps.wait_for("+selected > 0", number=2)
         shoot(1800)
         apart = np.linalg.norm(maps.places() - np.mean(corners, axis=0), axis=1)
         with_partner = [row for row, text in enumerate(maps.texts()) if text.splitlines()[1].startswith("AU")]

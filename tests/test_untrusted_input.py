@@ -1,4 +1,4 @@
-"""What strangers send: weights that run code, folders that lead elsewhere. And: no network.
+"""Files from others: weights that run code, folders that lead elsewhere. And: no network.
 
 Names that are markup are shown in a browser (browser/test_markup_in_lab.py).
 """
