@@ -120,7 +120,7 @@ class _ClipRecord(_Record):
 def _tally(table: pd.DataFrame, column: str) -> str:
     """How often each value of a column occurs, the most frequent first; empty where there is no such column."""
     counts = table[column].value_counts() if column in table else {}
-    return ", ".join(f"{name} {count}" for name, count in counts.items())
+    return ", ".join(f"{name or 'unknown'} {count}" for name, count in counts.items())
 
 
 def _doubt_tally(table: pd.DataFrame) -> str:
