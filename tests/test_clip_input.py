@@ -123,6 +123,7 @@ def test_of_two_faces_the_larger_is_taken_and_reported(folder_of):
     small = cv2.resize(skimage.data.astronaut(), (340, 340))
     two = np.hstack([small, np.full((340, 12, 3), 80, np.uint8), skimage.data.astronaut()[:340]])
     clip = read_clip(folder_of([two] * 4), apex=2, recipe=SMALL)
+    assert "emotion   unknown 1" in repr(clip)
     face = clip.table.iloc[0]
     assert (face["n_faces"], face["face_side"]) == (2, pytest.approx(115, rel=0.12))
     assert face["face_x"] + face["face_side"] / 2 == pytest.approx(352 + 225, abs=8)

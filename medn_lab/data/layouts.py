@@ -150,7 +150,8 @@ class Layout:
     subject : str
         Template of a subject's name in spreadsheet and table, from a number.
     clip : str
-        Template of a clip's name in the spreadsheet, from ``subject`` and ``number``.
+        Template of a clip's name in the spreadsheet, from ``subject``, ``number``, ``letter`` (a, b ...) and ``short``
+        (``po``, ``ne``, ``sur`` for the emotion).
     key : tuple of str
         Fields that together name a clip; with ``onset`` where a folder holds a whole recording and not one clip.
     cameras : dict

@@ -120,7 +120,7 @@ class _ClipRecord(_Record):
 def _tally(table: pd.DataFrame, column: str) -> str:
     """How often each value of a column occurs, the most frequent first; empty where there is no such column."""
     counts = table[column].value_counts() if column in table else {}
-    return ", ".join(f"{name} {count}" for name, count in counts.items())
+    return ", ".join(f"{name or 'unknown'} {count}" for name, count in counts.items())
 
 
 def _doubt_tally(table: pd.DataFrame) -> str:
@@ -317,8 +317,9 @@ class Clips(_ClipRecord):
     frames : (n, t, h, w, 3) uint8 or None
         RGB, registered to the onset, `t` frames spread from onset to offset; None where a data set circulates as flow
         alone.
-    flow : (n, h, w, 2) float32 or None
-        Onset to apex displacement (x to the right, y down) in pixels at the size of the crop, (h, w).
+    flow : (n, h, w, c) float32 or None
+        Onset to apex displacement (x to the right, y down) in pixels at the size of the crop, (h, w). Where
+        there are three channels, the recipe's ``coding`` says what they hold.
     table : DataFrame
         ``clip_id, dataset, subject, onset, apex, offset, fps, emotion, action_units, AU1 ...`` and, once a protocol is
         chosen, ``label``.

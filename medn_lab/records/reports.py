@@ -265,7 +265,7 @@ class EvaluationSummary:
     subjects : DataFrame
         A person a row: ``subject, n_clips, accuracy, most_missed`` (the class of theirs that was missed most often).
     aus : DataFrame or None
-        An AU a row, as ``medn.evaluate.au_detection(...).table``.
+        An AU a row, as ``medn.evaluate.au_detection(...)`` returns it.
     folds : DataFrame or None
         ``fold, held_out, n_test, accuracy, error``.
     ceilings : dict of str to float

@@ -88,7 +88,7 @@ def plot_attribution(
     See Also
     --------
     medn_lab.diagnose.integrated_gradients, medn_lab.diagnose.check_attribution
-    medn_lab.widgets.AttributionExplorer : the same, also for each frame.
+    medn_lab.widgets.AttributionViewer : the same, also for each frame.
 
     Examples
     --------
