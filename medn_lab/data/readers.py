@@ -246,7 +246,7 @@ def join_indexes(indexes: list[ClipIndex]) -> ClipIndex:
     >>> other = pd.DataFrame({"clip_id": ["smic/a"], "dataset": "smic", "subject": "01", "action_units": "?"})
     >>> joined = join_indexes([ClipIndex(one), ClipIndex(other)])
     >>> joined
-    ClipIndex: 2 clips of 1 subject (casme2 1, smic 1); 0 problems, 0 rows left out
+    ClipIndex: 2 clips of 2 subjects (casme2 1, smic 1); 0 problems, 0 rows left out
     >>> joined.table["AU4"].tolist()
     [1.0, nan]
     """
@@ -255,12 +255,14 @@ def join_indexes(indexes: list[ClipIndex]) -> ClipIndex:
     texts = [name for name in CODING_COLUMNS if name in table]
     table[texts] = table[texts].astype(object).fillna("")  # a data set without AUs has none of these
     last = [name for name in ("objective_class", "label", "coding", "cropped", "frames_folder") if name in table]
-    open_ended = table.get("action_units_doubt", pd.Series("", index=table.index)).str.contains("may be more")
+    doubt = table.get("action_units_doubt", pd.Series("", index=table.index))
     for index in indexes:
-        # An AU that a data set codes and no clip of it shows is absent there, not unknown.
+        # An AU that a data set codes and no clip of it shows is absent there, not unknown, but where it is in doubt.
         own = au_columns(index.table)
         coded = index.table.loc[index.table[own].notna().any(axis=1), "clip_id"]
-        table.loc[table["clip_id"].isin(coded) & ~open_ended, [name for name in units if name not in own]] = 0.0
+        for name in set(units) - set(own):
+            in_doubt = doubt.str.contains(rf"\b{int(name[2:])}\b|may be more")
+            table.loc[table["clip_id"].isin(coded) & ~in_doubt, name] = 0.0
     first = [name for name in table if name not in units and name not in last]
     problems = problem_table([], *(index.problems for index in indexes))
     return ClipIndex(table[first + units + last], problems, {"joined": [dict(index.source) for index in indexes]})
