@@ -349,6 +349,7 @@ def test_without_apexes_they_are_spotted_and_without_offsets_the_last_frame_is_t
     assert index.problems[["field", "kept"]].values.tolist() == [["apex", True]] * 2
     table = prepare(index, recipe=TINY, crop="none", progress=False).table
     assert table["apex"].between(table["onset"], table["offset"]).all()
+    assert_refuses(prepare, read_casme2(casme2, frames=None), progress=False, match=r"no clip .of 2. .*frames=None")
     book(casme2 / "mine.xlsx", Sheet1=[[*row[:3], *row[5:]] for row in [HEADERS, *ROWS]])
     assert read_casme2(casme2).table["offset"].tolist() == [10, 10]
 
