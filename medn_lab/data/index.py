@@ -312,7 +312,8 @@ def _read_row(row: _Row, layout: Layout, folders: FrameFolders | None) -> None:
         if tree is not folders.trees[0]:
             row.note("frames", f"no folder of {folders.trees[0].name} frames", f"{tree.name} frames taken")
         values |= {"frames_folder": str(folder), "cropped": tree.name == "cropped", "tree": tree.name}
-        camera, of_sheet = layout.camera(folder.relative_to(folders.root.parent)) or camera, camera
+        of_sheet = camera
+        camera = layout.camera(folder.relative_to(folders.root)) or camera or layout.camera(folders.root.name)
         if of_sheet not in ("", camera):
             row.leave_out("frames", f"frames of the camera {camera}, coding of {of_sheet}")
     onset, offset = _read_course(row, layout, there)
