@@ -249,3 +249,6 @@ def test_joined_indexes_keep_doubt_as_doubt():
         joined = join_indexes([index_of("abc", texts, "x", rule), index_of("d", ["12"], "y")]).table
         assert texts_of(joined) == texts_of(joined, keep_side=True) == [*aus, "12"]
         np.testing.assert_array_equal(joined["AU12"], [0, nan, nan, 1])
+    padded = pd.DataFrame({"clip_id": ["e"], "subject": "1", "dataset": "z", "AU04": 1.0, "AU12": 0.0})
+    joined = join_indexes([index_of("a", ["4"], "x"), ClipIndex(padded)]).table
+    assert joined[records.au_columns(joined)].to_dict("list") == {"AU4": [1, 1], "AU12": [0, 0]}

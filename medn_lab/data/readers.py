@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import pandas as pd
@@ -250,18 +251,19 @@ def join_indexes(indexes: list[ClipIndex]) -> ClipIndex:
     >>> joined.table["AU4"].tolist()
     [1.0, nan]
     """
-    table = pd.concat([index.table for index in indexes], ignore_index=True)
+    parts = [index.table.rename(columns=lambda name: re.sub(r"^AU0+(?=\d+$)", "AU", str(name))) for index in indexes]
+    table = pd.concat(parts, ignore_index=True)
     units = sorted(au_columns(table), key=lambda name: int(name[2:]))
     texts = [name for name in CODING_COLUMNS if name in table]
     table[texts] = table[texts].astype(object).fillna("")  # a data set without AUs has none of these
     last = [name for name in ("objective_class", "label", "coding", "cropped", "frames_folder") if name in table]
     doubt = table.get("action_units_doubt", pd.Series("", index=table.index))
-    for index in indexes:
+    for part in parts:
         # An AU that a data set codes and no clip of it shows is absent there, not unknown, but where it is in doubt.
-        own = au_columns(index.table)
-        coded = index.table.loc[index.table[own].notna().any(axis=1), "clip_id"]
+        own = au_columns(part)
+        coded = part.loc[part[own].notna().any(axis=1), "clip_id"]
         for name in set(units) - set(own):
-            in_doubt = doubt.str.contains(rf"\b{int(name[2:])}\b|may be more")
+            in_doubt = doubt.str.contains(rf"\b{name[2:]}\b|may be more")
             table.loc[table["clip_id"].isin(coded) & ~in_doubt, name] = 0.0
     first = [name for name in table if name not in units and name not in last]
     problems = problem_table([], *(index.problems for index in indexes))
