@@ -383,7 +383,8 @@ def _read(path: Path, layout: Layout, sheet: str | None) -> list[Sheet]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # openpyxl warns of styles and extensions that it leaves out
                 tables = pd.read_excel(path, sheet_name=None, header=None, dtype=str, na_filter=False)
-            sheets = {name: cells.map(str.strip).values.tolist() for name, cells in tables.items()}
+            # A cell of an error (#N/A) is NaN.
+            sheets = {name: cells.fillna("").map(str.strip).values.tolist() for name, cells in tables.items()}
     except Exception as error:  # openpyxl, zipfile, csv and pandas each have their own for a broken file
         raise ValueError(f"it cannot be read ({type(error).__name__}: {error}); save it as .xlsx or .csv") from error
     if sheet is not None and sheet not in sheets:

@@ -117,6 +117,12 @@ class _ClipRecord(_Record):
         return {name: array[rows] for name in self._per_clip if (array := getattr(self, name)) is not None}
 
 
+def _size(table: pd.DataFrame) -> str:
+    """How many clips and people there are: one subject's name in two data sets is two people."""
+    who = table.loc[table["subject"].notna(), ["subject", *(["dataset"] if "dataset" in table else [])]]
+    return f"{counted(len(table), 'clip')} of {counted(len(who.drop_duplicates()), 'subject')}"
+
+
 def _tally(table: pd.DataFrame, column: str) -> str:
     """How often each value of a column occurs, the most frequent first; empty where there is no such column."""
     counts = table[column].value_counts() if column in table else {}
@@ -162,9 +168,8 @@ class ClipIndex(_ClipRecord):
 
     def __repr__(self) -> str:
         left_out = self.problems.loc[~self.problems["kept"].astype(bool), "clip_id"].nunique()
-        clips = f"{counted(len(self), 'clip')} of {counted(self.table['subject'].nunique(), 'subject')}"
         problems = f"{counted(len(self.problems), 'problem')}, {counted(left_out, 'row')} left out"
-        line = f"ClipIndex: {clips} ({_tally(self.table, 'dataset') or 'no data set named'}); {problems}"
+        line = f"ClipIndex: {_size(self.table)} ({_tally(self.table, 'dataset') or 'no data set named'}); {problems}"
         return ", ".join(filter(None, [line, _doubt_tally(self.table)]))
 
 
@@ -392,8 +397,7 @@ class Clips(_ClipRecord):
             "recipe": ", ".join(recipe) or "not recorded",
             "AUs": _doubt_tally(self.table),
         }
-        clips = f"{counted(len(self), 'clip')} of {counted(self.table['subject'].nunique(), 'subject')}"
-        lines = [f"Clips: {clips}, {frames} and {flow} at {w}x{h} px"]
+        lines = [f"Clips: {_size(self.table)}, {frames} and {flow} at {w}x{h} px"]
         return "\n".join(lines + [f"  {name:<9} {fact}" for name, fact in facts.items() if fact])
 
     def _rows(self, rows: np.ndarray) -> dict[str, Any]:
