@@ -119,6 +119,8 @@ def test_p_values_are_drawn_as_shares_in_the_band_of_the_fewest_draws():
     assert (at[0.05], at[0.5]) == (pytest.approx(0.05), pytest.approx(0.5))
     assert (line.x[0], line.y[0], line.x[-1], line.y[-1], line.line.shape) == (0, 0, 1, 1, "hv")
     assert by_meta(figure, "r <= .5").name.startswith("r &lt;= .5: <b>1.000</b>")
+    more = view.plot_p_values(draws.join(draws.add_prefix("the second ")))  # a line of the legend has 19 px
+    assert more.layout.margin.b - figure.layout.margin.b == 3 * 19
     # Stephens 1974: 95 of 100 distributions of n uniform p values stay this near the diagonal.
     half = max(band.y[:101] - band.x[:101])
     assert half == pytest.approx(1.358 / (20**0.5 + 0.12 + 0.11 / 20**0.5), rel=0.01)

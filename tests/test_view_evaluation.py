@@ -28,6 +28,9 @@ def test_a_confusion_matrix_has_counts_and_shares():
     assert by_meta(figure, "value").text[0, 0] == "<b>3</b><br><span style='font-size:11px'>75%</span>"
     assert "4 clips, 75.0% on the diagonal" in texts(figure)
     assert list(figure.layout.yaxis.ticktext) == ["anger<br>n = 4", "fear<br>n = 0"]
+    seven = pd.DataFrame(np.eye(7), *[["happiness", *"abcdef"]] * 2)
+    for width, angle in ((None, 0), (500, -30)):  # names that are longer than a column is wide are turned
+        assert view.plot_confusion_matrix(seven, width=width).layout.xaxis.tickangle == angle
 
 
 def test_an_evaluation_holds_matrix_scores_floor_and_ceilings_or_the_reason():

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import EvaluationSummary, History
 from medn_lab.view import marks, theme
-from medn_lab.view.answers import UNLABELLED, confusion_cells, draw_confusion
+from medn_lab.view.answers import UNLABELLED, confusion_cells, draw_confusion, true_names
 from medn_lab.view.marks import ABOVE, ESTIMATE, SMALLEST, WITHIN, counted, forest, level, need, side_by_side
 from medn_lab.view.theme import as_text, room_for
 
@@ -70,7 +70,8 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
     """
     counts = confusion_cells(summary.predictions, label=summary.label)[1]
     figure = side_by_side("Confusion matrix", "Scores, floor and ceilings", gap=0.14)
-    draw_confusion(figure, counts, row=1, col=1)
+    left = 20 + room_for(true_names(counts))
+    draw_confusion(figure, counts, cell=0.43 * (width - left - 20) / len(counts.columns), row=1, col=1)
     if len(summary.scores):
         scores = summary.scores[summary.scores["part"] == "all"]
         ceilings = pd.DataFrame({"value": pd.Series(summary.ceilings, dtype=float)})
@@ -90,7 +91,7 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
     return theme.finish(
         figure, width=width, body=max(194, 46 * len(counts)), title="<b>Evaluation</b>",
         subtitle=counted(scored, "labelled clip") + persons + (" · ceilings of accuracy" if summary.ceilings else ""),
-        l=20 + room_for(figure.layout.yaxis.ticktext),
+        l=left,
     )  # fmt: skip
 
 

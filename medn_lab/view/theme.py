@@ -296,7 +296,7 @@ def finish(
     named = [str(trace.name) for trace in figure.data if trace.name and trace.showlegend is not False]
     lines = list(figure.layout.yaxis.ticktext or ())
     in_a_row = max(1, int((width - 28) // (56 + 7 * max(map(len, named), default=0))))  # as wide as the longest name
-    legend = 12 * bool(named) + 24 * -(-len(named) // in_a_row)
+    legend = 17 * bool(named) + 19 * -(-len(named) // in_a_row)
     room = {"l": room_for(lines) if lines else 60, "r": 20, "b": max(feet) + legend}
     room["t"] = 50 + 17 * (subtitle.count("<br>") + bool(subtitle))
     room["t"] += 18 * max((1 + head.count("<br>") for head in heads), default=0)
