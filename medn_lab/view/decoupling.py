@@ -14,7 +14,7 @@ from medn_lab.records import DecouplingReport, reports
 from medn_lab.records.reports import NUMBERS, TEXTS, completed, sample_text
 from medn_lab.view import marks, theme
 from medn_lab.view.marks import ABOVE, ESTIMATE, REFERENCE, SMALLEST, WITHIN, counted, interval_text, need
-from medn_lab.view.theme import as_text, room_for
+from medn_lab.view.theme import as_text, room_for, wrapped
 
 _READERS = {
     "ridge": "ridge, bits per clip", "rbf": "Gaussian kernel, bits per clip", "mlp": "small network, bits per clip",
@@ -100,7 +100,7 @@ def plot_decoupling(report: DecouplingReport | pd.DataFrame, *, kind: str, width
     if kind == "leakage":
         return plot_leakage(rows, width=width)
     need(rows, ("measure", "value"), maker="diagnose.decoupling_report")
-    rows = completed(rows).assign(number=rows.index.astype(str))
+    rows = completed(rows).assign(number=[*map(str, range(len(rows)))])  # plotly draws one point of those with one id
     rows["judged"] = rows["p_family"].fillna(rows["p"])  # the p that counts
     # What distinguishes the lines of one measure: model, target, branch and what is given.
     several, conditional, labels = len({*rows["model"]}) > 1, {*rows["measure"][rows["given"] != ""]}, []
@@ -108,7 +108,7 @@ def plot_decoupling(report: DecouplingReport | pd.DataFrame, *, kind: str, width
         measured = [row.target, f"{row.branch} branch" * bool(row.branch)] if kind != "information" else []
         given = f"given {_factor(row.given)}" if row.given else "unconditional"
         parts = [row.model * several, *measured, given * (row.measure in conditional)]
-        labels.append(as_text(" · ".join(filter(None, parts)) or row.model or "value"))
+        labels.append(wrapped(as_text(" · ".join(filter(None, parts)) or row.model or "value"), 0.36 * width))
     rows["label"] = labels
     groups = {str(name): own for name, own in rows.groupby("measure", sort=False)}
     first, wide = list(next(iter(groups.values()))["label"]), rows["low"].notna().any()
@@ -118,7 +118,7 @@ def plot_decoupling(report: DecouplingReport | pd.DataFrame, *, kind: str, width
     aligned &= all(sorted(one["label"]) == sorted({*first}) for one in groups.values())
     n_columns, n_rows = (2, (len(groups) + 1) // 2) if aligned else (1, len(groups))
     sizes = [len(own) for own in groups.values()][:n_rows]
-    body = 26 * sum(sizes) + gap * (n_rows - 1)
+    body = (26 + 12 * max(label.count("<br>") for label in labels)) * sum(sizes) + gap * (n_rows - 1)
     figure = make_subplots(
         rows=n_rows, cols=n_columns, row_heights=sizes,
         horizontal_spacing=(right + 12) / max(width - left - right, 300),
@@ -297,7 +297,7 @@ def plot_leakage(
     """
     table = leakage.leakage if isinstance(leakage, DecouplingReport) else leakage
     need(table, ("branch", "target", "value", "allowed", "excess", "n_positive"), maker="diagnose.leakage")
-    table = completed(table.assign(kind="leakage", measure="auc", number=table.index.astype(str)))
+    table = completed(table.assign(kind="leakage", measure="auc", number=[*map(str, range(len(table)))]))
     if table.duplicated(["model", "branch", "target"]).any():
         raise ValueError("several rows have the same model, branch and target; name the runs apart in a column 'model'")
     there = list(dict.fromkeys(table["target"]))
@@ -325,7 +325,7 @@ def plot_leakage(
     figure, limits, written = go.Figure(), (-EXCESS_RANGE, EXCESS_RANGE), {"texts": shown, "hover": hover}
     marks.heat(figure, excess, rows=labels, columns=heads, scale=EXCESS_SCALE, limits=limits, bar="excess", **written)
     figure.data[-1].ids = cells["number"].to_numpy()
-    figure.data[-1].colorbar.update(tickformat="+.1f", len=min(1.0, 240 / (34 * len(targets))))
+    figure.data[-1].colorbar.update(tickformat="+.1f", lenmode="pixels", len=min(max(34 * len(targets), 120), 240))
     facts = [sample_text(table), "in brackets: clips with it", "AUC <b>of</b> the allowed AUC"]
     facts += ["▲ interval of the excess above 0"]
     figure.update_xaxes(side="top", tickangle=0, tickfont={"size": 13})
@@ -336,5 +336,5 @@ def plot_leakage(
         marks.level(figure, own[0] - 0.5, dash="solid")
     return theme.finish(
         figure, width=width or left + 118 * len(columns) + 96, body=34 * len(targets), title="<b>Leakage</b>",
-        subtitle=" · ".join(filter(None, facts)), l=left, r=96, b=20,
+        subtitle=" · ".join(filter(None, facts)), l=left, r=96, b=max(20, 140 - 34 * len(targets)),
     )  # fmt: skip

@@ -189,7 +189,7 @@ LOOK = go.layout.Template(
         title={"font": {"size": 14}, "x": 0, "xanchor": "left", "xref": "container", "pad": {"l": 12}},
         colorway=CATEGORY_COLOURS, xaxis=_AXIS, yaxis=_AXIS,
         legend={
-            "orientation": "h", "bgcolor": CLEAR, "font": {"size": 12}, "itemsizing": "trace",
+            "orientation": "h", "bgcolor": CLEAR, "font": {"size": 12}, "itemsizing": "trace", "tracegroupgap": 0,
             "yref": "container", "y": 0, "yanchor": "bottom", "x": 0,
         },
         hoverlabel={"bgcolor": "#26292E", "bordercolor": "#26292E", "font": {"color": "#F4F4F4", "size": 12}},
@@ -287,7 +287,8 @@ def finish(
     """
     keep_figures_in_html()
     subtitle = wrapped(subtitle, width - 28)
-    heads = [note.text for note in figure.layout.annotations if note.y == 1 and note.yref != "y"]
+    above = ("paper", "domain")
+    heads = [note.text for note in figure.layout.annotations if note.y == 1 and str(note.yref).endswith(above)]
     feet = [24.0]
     for axis in figure.select_xaxes():
         heads += axis.ticktext if axis.side == "top" else ()
