@@ -232,8 +232,10 @@ def test_two_codings_differ_in_sets_sides_doubt_and_clips():
         ["g", "action_units", "12 or 14", "12?+14?"],
     ]  # fmt: skip
 
-    found = compare_codings(index_of("ab", ["4", "4"]), index_of("a", ["4"]))
-    assert found.values.tolist() == [["b", "clip", "there", "not there"]]
+    found = compare_codings(index_of(["a1", "b", "c"], ["4", "4", "4"]), index_of(["d", "A01", "c"], ["4", "7", "4"]))
+    assert found.values.tolist() == [
+        ["a1", "action_units", "4", "7"], ["b", "clip", "there", "not there"], ["d", "clip", "not there", "there"],
+    ]  # fmt: skip
 
 
 def test_joined_indexes_keep_doubt_as_doubt():

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from medn_lab.data.index import problem_table, read_dataset
-from medn_lab.data.layouts import AnyPath
+from medn_lab.data.layouts import AnyPath, name_key
 from medn_lab.records import CODING_COLUMNS, ClipIndex, au_columns, parse_action_units
 from medn_lab.records.action_unit_grammar import Expression, Unit, bare
 
@@ -284,7 +284,7 @@ def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
         One row a difference: ``clip_id, field, a, b``. ``field`` is ``clip`` where only one of the two has it,
         otherwise ``action_units``; ``action_units_sided`` or ``action_units_doubt``, where only sides or doubt differ;
         ``emotion, onset, apex`` or ``offset``. AU sets are compared, not their spelling, and a disputed set differs
-        from a certain one.
+        from a certain one. Ids that differ in case or leading zeros alone (``EP08_1``, ``EP08_01``) are one clip.
         ``.attrs`` names the codings.
 
     Raises
@@ -305,7 +305,9 @@ def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
       clip_id         field    a  b
     0       b  action_units  4+7  4
     """
-    left, right = a.table.set_index("clip_id"), b.table.set_index("clip_id")
+    left, names = a.table.set_index("clip_id"), b.table["clip_id"]
+    others = {name_key(one): one for one in left.index.difference(names)}
+    right = b.table.set_index(names.where(names.isin(left.index), names.map(name_key).map(others)).fillna(names))
     common = left.index.intersection(right.index)
     if not len(common):
         ids = f"{left.index[0]!r} is of one and {right.index[0]!r} of the other"
