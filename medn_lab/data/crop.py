@@ -257,7 +257,7 @@ def centerface_faces(image: np.ndarray) -> list[Face]:
     longer, shorter = max(image.shape[:2]), min(image.shape[:2])
     faces: list[Face] = []
     for side in SEARCH_SIDES:
-        border = round(side / 7)  # grey on each side: a face that fills a picture is found with air around it
+        border = round(side / 7)  # grey on each side: a face that fills a picture is only found with a margin
         scale = (side - 2 * border) / longer
         high, wide = (max(1, round(length * scale)) for length in image.shape[:2])
         small = cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
@@ -293,7 +293,7 @@ def _area(face: Face) -> float:
 
 
 def _holds(face: Face, other: Face) -> bool:
-    """Whether the middle of another face lies in this one's box."""
+    """Whether the middle of another face is in this one's box."""
     middle = other[0][:2].mean(axis=0)
     return bool((face[0][0] <= middle).all() and (middle <= face[0][1]).all())
 

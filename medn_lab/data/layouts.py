@@ -1,4 +1,4 @@
-"""How each data set comes: its folders and spreadsheets, described once for reading and writing; opening its sheet."""
+"""The folders and spreadsheets of each data set, for reading and writing; reading of spreadsheets."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class FrameTree:
 
 @dataclass(frozen=True)
 class Layout:
-    """A data set as it comes.
+    """A data set as it is distributed.
 
     Attributes
     ----------
@@ -363,7 +363,7 @@ def open_spreadsheet(root: Path, layout: Layout, spreadsheet: AnyPath | None) ->
 def _candidates(root: Path) -> list[Path]:
     found = []
     for folder, inner, files in os.walk(root):
-        # Three levels: spreadsheets lie near the root, and frame folders are large.
+        # Three levels: spreadsheets are near the root, and frame folders are large.
         inner[:] = [] if len(Path(folder).relative_to(root).parts) >= 2 else own_folders(inner)
         if "record.json" not in files:  # a folder that this library wrote, with its own tables of clips
             found += [Path(folder, name) for name in files if name.lower().endswith(SUFFIXES)]
@@ -394,11 +394,8 @@ def _read(path: Path, layout: Layout, sheet: str | None) -> list[Sheet]:
         columns = max(heads, key=lambda columns: len(required & columns.keys()))
         place, lacking = heads.index(columns), sorted(required - columns.keys())
         if lacking or ("action_units" in columns and not layout.has_aus):
-            why = (
-                f"no row has the headers of {', '.join(lacking)}"
-                if lacking
-                else (f"it has Action Units, which {layout.title} does not")
-            )
+            why = f"no row has the headers of {', '.join(lacking)}"
+            why = why if lacking else f"it has Action Units, which {layout.title} does not"
             reasons.append(f"sheet {name}: {why}" if name else why)
             continue
         written = {header_key(cells[place][column]) for column in columns.values()}

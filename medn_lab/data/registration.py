@@ -1,4 +1,4 @@
-"""Taking the head's motion out, and the frame in which the expression is strongest.
+"""Registration, which removes the head's motion, and spotting of the frame with the strongest expression.
 
 Each frame is moved onto the onset by a shift, a rotation and a scale. Corners are followed from the onset to the frame
 and a similarity is fitted to them robustly, so that the few that the expression moves do not count. What they leave is
@@ -38,7 +38,7 @@ POOLED_SIDE = 16
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Registration:
-    """Where a frame's points lie in the onset frame.
+    """The map from the points of a frame to the onset frame.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class Registration:
 
 
 def register(frame: np.ndarray, *, onset: np.ndarray, mask: np.ndarray | None = None) -> Registration:
-    """How a frame must be moved to lie on the onset frame.
+    """The transformation that aligns a frame with the onset frame.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def _refined(found: Registration, moved: np.ndarray, still: np.ndarray, where: n
     flow = dis_flow(still, found.warp(moved), finest=1)
     soft = cv2.GaussianBlur(still, (0, 0), 1.5)
     slope = np.hypot(cv2.Scharr(soft, cv2.CV_32F, 1, 0), cv2.Scharr(soft, cv2.CV_32F, 0, 1)) / 16.0
-    row, column = np.nonzero((slope > 2.0) & (where > 0))  # flow is a guess where the picture is flat
+    row, column = np.nonzero((slope > 2.0) & (where > 0))  # flow is unreliable where the picture is flat
     if len(row) < 4 * FEWEST_CORNERS:
         return found.matrix
     thin = slice(None, None, max(1, len(row) // 4000))
@@ -209,7 +209,7 @@ def _refined(found: Registration, moved: np.ndarray, still: np.ndarray, where: n
         spread = 1.4826 * np.median(left) + 1e-6
         weight = trust * np.clip(1.0 - (left / (3.0 * spread)) ** 2, 0.0, 1.0) ** 2  # Tukey: expressions do not count
     if np.hypot(s, t) > 0.02 * width:
-        return found.matrix  # corners were right, and the flow was lost in something else
+        return found.matrix  # the corners were right, the flow followed something else
     centre = np.array([(width - 1) / 2.0, (height - 1) / 2.0])
     turn = np.array([[1.0 + a, -b], [b, 1.0 + a]])
     there = np.column_stack([turn, centre - turn @ centre + (s, t)])
@@ -224,7 +224,7 @@ def spot_apex(faces: Sequence[np.ndarray], *, box: FaceBox | None = None) -> tup
     vector of these fields is the pattern that explains most of the motion; the apex is where it is strongest, smoothed
     over neighbouring frames. Where a movement is below a pixel a single field's largest vectors are mostly noise, and a
     pattern is not. On drawn clips with noise, JPEG and blinks the apex was within 15 % of the clip's length on 23 of
-    25, 21 of 24, 23 of 24 and 17 of 24 clips of four corpora (84 of 97 together): who is drawn matters.
+    25, 21 of 24, 23 of 24 and 17 of 24 clips of four corpora (84 of 97 together): it depends on the persons.
 
     Parameters
     ----------

@@ -81,7 +81,7 @@ class SelectionAudit:
 def selection_audit(
     config: MEDNConfig, clips: Clips, *, validation_share: float = 0.2, **options: Any
 ) -> SelectionAudit:
-    """What the same training would have scored, had the epoch been chosen otherwise.
+    """The scores of one training under three rules that choose the epoch.
 
     Leaves one subject out. After each epoch of a fold the network predicts the held-out subject and some training
     subjects that were kept back (and do not train). Three epochs are then scored: the last; the one with the best

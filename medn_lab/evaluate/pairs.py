@@ -15,9 +15,8 @@ from medn_lab.records import Predictions, au_doubt, au_set_text, au_sets, check_
 
 # Opposite are a positive and a negative emotion; surprise, others and what else is not named here are opposite to
 # nothing. Repression counts as negative, as in the protocols of MEGC.
-SIDES = {"happiness": 1, "positive": 1} | dict.fromkeys(
-    ("disgust", "repression", "anger", "fear", "sadness", "contempt", "negative"), -1
-)
+NEGATIVE = ("negative", "disgust", "repression", "anger", "fear", "sadness", "contempt")
+SIDES = {"happiness": 1, "positive": 1} | dict.fromkeys(NEGATIVE, -1)
 
 
 def confusable_pairs(

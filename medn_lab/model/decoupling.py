@@ -136,7 +136,7 @@ def adversarial_loss(motion: Tensor, guess: Tensor) -> Tensor:
 
 
 class GaussianCode(nn.Module):
-    """The bottleneck: an emotion feature as a small Gaussian code whose information has a price.
+    """The bottleneck: an emotion feature as a small Gaussian code whose information is penalised.
 
     Ours. The head sees the motion feature for free next to the code, and pays for each nat that the code carries about
     its input (Alemi et al., "Deep variational information bottleneck", 2017): it is cheapest to carry only what motion

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records import action_unit_grammar as grammar
-from medn_lab.records.table import au_columns, au_values, normalise_text
+from medn_lab.records.table import au_columns, au_values, normalise_text, one_of
 
 SideRule = Literal["drop", "keep"]
 AlternativeRule = Literal["leave_out", "first", "all", "common"]
@@ -134,9 +134,8 @@ def parse_action_units(
     >>> parse_action_units("?").known
     False
     """
-    for name, value, rules in (("side", side, SideRule), ("alternatives", alternatives, AlternativeRule)):
-        if value not in get_args(rules):
-            raise ValueError(f"{name} must be one of {', '.join(map(repr, get_args(rules)))}, not {value!r}")
+    one_of(side, get_args(SideRule), "side")
+    one_of(alternatives, get_args(AlternativeRule), "alternatives")
     return _read("" if pd.api.types.is_scalar(text) and pd.isna(text) else str(text), side == "keep", alternatives)
 
 
@@ -294,7 +293,8 @@ def au_sets(table: pd.DataFrame, *, keep_side: bool = False) -> list[frozenset[s
     [['1', '2'], None, [], None]
     """
     texts = _texts(table, SIDED if keep_side else ("action_units",))
-    sets = [frozenset(one.units) if one.certain else None for one in _read_all(texts, keep_side)]
+    read = (_read(text, keep_side, "first") for text in texts)
+    sets = [frozenset(one.units) if one.certain else None for one in read]
     aus = au_columns(table)
     if aus:
         values = np.column_stack([au_values(table[au]) for au in aus])
@@ -338,8 +338,9 @@ def au_doubt(table: pd.DataFrame, *, keep_side: bool = False) -> np.ndarray:
     ['', '12 or 14', '4+?', '']
     """
     texts = _texts(table, SIDED if keep_side else SIDED[:0:-1])
-    sets = zip(_read_all(texts, keep_side), au_sets(table, keep_side=keep_side), strict=True)
-    return np.array([read.expression if found is None else "" for read, found in sets], dtype=object)
+    sets = zip(texts, au_sets(table, keep_side=keep_side), strict=True)
+    doubts = ["" if aus is not None else _read(text, keep_side, "first").expression for text, aus in sets]
+    return np.array(doubts, dtype=object)
 
 
 def au_set_text(aus: frozenset[str]) -> str:
@@ -359,11 +360,6 @@ def au_set_text(aus: frozenset[str]) -> str:
     ('L4+12', '0')
     """
     return "+".join(sorted(aus, key=lambda au: (int(re.sub(r"\D", "", au)), au))) or "0"
-
-
-def _read_all(texts: Iterable[str], keep_side: bool) -> list[ActionUnits]:
-    read = {text: _read(text, keep_side, "first") for text in set(texts)}
-    return [read[text] for text in texts]
 
 
 def _texts(table: pd.DataFrame, names: Iterable[str]) -> np.ndarray:

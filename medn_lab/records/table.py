@@ -55,6 +55,14 @@ def require(part: T | None, *, otherwise: str) -> T:
     return part
 
 
+def one_of(value: T, choices: Iterable[T], name: str) -> T:
+    """The value itself; ValueError unless it is one of `choices`. The error calls it `name`."""
+    choices = list(choices)
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}; it is {value!r}")
+    return value
+
+
 def normalise_text(value: object) -> str:
     r"""The text of a cell with full-width and typographic signs as plain ones, without blanks around it.
 

@@ -23,7 +23,8 @@ from medn_lab.data.index import reader_id
 from medn_lab.data.layouts import LAYOUTS, Coding, FrameTree, LayoutName
 from medn_lab.data.protocols import PROTOCOLS, to_classes
 from medn_lab.records import Clips
-from medn_lab.synthme.actions import check_range, one_of
+from medn_lab.records.table import one_of
+from medn_lab.synthme.actions import check_range
 from medn_lab.synthme.corpus import render_frames
 from medn_lab.synthme.identity import read_table
 
