@@ -1,4 +1,4 @@
-"""One clip from its files to the network's input: crop, register, flow, sample; and the user's own video as a clip."""
+"""The network's input from the files of a clip: crop, register, flow, sample; the user's own video as a clip."""
 
 from __future__ import annotations
 

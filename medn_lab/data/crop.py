@@ -1,4 +1,4 @@
-"""Where the face is: one box a clip, a crop of it, and the region inside it that counts as face.
+"""Face detection and cropping: one box a clip, the crop, and the region of the crop that is face.
 
 Landmarks and boxes found in each frame jitter by as much as a micro-expression moves, so a box is found once, on the
 onset, and used for every frame of the clip. A crop may also be turned until the eyes are level, as one recipe of
@@ -317,7 +317,7 @@ def _square(
 
 
 def _detect(image: np.ndarray, least: float) -> list[Face]:
-    """Faces in a picture whose sides are multiples of 32, by one run of the network, the surest first.
+    """Faces in a picture whose sides are multiples of 32, by one run of the network, the highest score first.
 
     The network's maps have a cell for every 4 pixels: how much the cell is the middle of a face, the logarithm of the
     face's height and width in cells, the middle's offset in the cell, and five landmarks as shares of the box (y, x).

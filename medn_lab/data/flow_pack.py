@@ -244,7 +244,7 @@ def _files(root: Path, *suffixes: str) -> list[Path]:
 
 
 def _pictures(root: Path, table: pd.DataFrame) -> tuple[dict[int, np.ndarray], list[Problem]]:
-    """The flow of each row of the table with a usable picture, and what was found of the others."""
+    """The flow of each row of the table with a usable picture, and problems of the others."""
     pictures = _files(root, ".png")
     by_key: dict[str, Path] = {}
     for one in pictures:
@@ -275,7 +275,7 @@ def _pictures(root: Path, table: pd.DataFrame) -> tuple[dict[int, np.ndarray], l
 
 
 def _with_codings(listed: pd.DataFrame, sources: list[CodingSource]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The listed clips with what the codings say of them, and what was found."""
+    """The listed clips with their rows of the codings, and a table of problems."""
     own = listed.assign(emotion=listed["label"], action_units="")
     if not sources:
         return own, problem_table([])

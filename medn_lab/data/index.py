@@ -73,7 +73,7 @@ def reader_id(dataset: str, subject: str, filename: str) -> str:
 
 
 def clip_keys(table: pd.DataFrame) -> pd.Series:
-    """What all spellings of one clip have in common, a row: its id without case and leading zeros."""
+    """For each row the clip's id without case and leading zeros, which is the same for all spellings of a clip."""
     rows = table[["dataset", "subject", "filename"]].astype(str).itertuples(index=False)
     return pd.Series([name_key(reader_id(*row)) for row in rows], index=table.index, dtype=object)
 
@@ -149,17 +149,17 @@ class _Row:
     problems: list[Problem] = field(default_factory=list)
 
     def note(self, name: str, found: object, done: str) -> None:
-        """Something worth knowing; the clip stays as it is."""
+        """Add a problem that changes nothing in the clip."""
         self.problems.append((name, str(found), done))
 
     def fix(self, name: str, found: object, done: str) -> None:
-        """A repair; without permission to repair the clip is left out."""
+        """Add a repair; without permission to repair leave the clip out."""
         if not self.repair:
             self.leave_out(name, found, f"left out; with repair=True: {done}")
         self.note(name, found, done)
 
     def leave_out(self, name: str, found: object, done: str = "left out") -> NoReturn:
-        """The clip cannot be used."""
+        """Add a problem and leave the clip out."""
         self.note(name, found, done)
         raise ClipError(done)
 

@@ -33,7 +33,7 @@ FIELD_NAMES = {
     "objective_class": "objectiveclasses objectiveclass",
     "fps": "fps framerate",
 }
-"""Field to its headers in every data set (see ``header_key``); one that a data set alone has stands in its coding."""
+"""Field to its headers in every data set (see ``header_key``); one that a data set alone has is in its coding."""
 
 FIELD_OF_HEADER = {header: name for name, headers in FIELD_NAMES.items() for header in headers.split()}
 
@@ -308,14 +308,14 @@ TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 SUFFIXES = (".xlsx", ".xlsm", ".xls", ".ods", *TEXT_SUFFIXES)
 
 HEADER_SEARCH = 40
-"""Rows in which a header is looked for; SAMM's stands on the 14th."""
+"""Rows in which a header is looked for; SAMM's is the 14th."""
 
 _SEPARATORS = ",;\t|，"
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """First bytes of .xlsx and .ods, and of .xls; a file without them is text, whatever its suffix."""
 
 _SYSTEM = ("__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "__pycache__")
-"""Folders that systems and network drives make, besides those whose names begin with a dot."""
+"""Folders that systems and network drives make; those whose names begin with a dot are left out too."""
 
 
 def own_folders(names: list[str]) -> list[str]:
@@ -409,7 +409,7 @@ def _read(path: Path, layout: Layout, sheet: str | None) -> list[Sheet]:
         rows = below[list(columns.values())].set_axis(list(columns), axis=1)
         rows["row_text"] = [" ".join(filter(None, row)) for row in below.to_numpy()]
         rows = rows.assign(sheet=name, sheet_row=rows.index + 1, spreadsheet=path.name, coding=source["coding"])
-        # Words below the table may stand in a column that is no field's; they count as a row.
+        # Words below the table may be in a column that is no field's; they count as a row.
         found.append((source, rows[rows["row_text"] != ""].to_dict("records")))
     if not found:
         raise ValueError("; ".join(reasons))

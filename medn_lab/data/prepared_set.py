@@ -161,7 +161,7 @@ def prepare(
                     file.with_name("draft").replace(file)
                 finished[place] = note, arrays if file is None else file
         except BrokenExecutor as error:
-            fault = f"a worker process was killed ({type(error).__name__}), mostly for want of memory"
+            fault = f"a worker process was killed ({type(error).__name__}), mostly because memory ran out"
             raise RuntimeError(f"{fault}; call again with a smaller n_jobs: what is in `out` is kept") from error
         return _of_finished(index, finished, recipe, identity, path)
 

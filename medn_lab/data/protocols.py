@@ -70,7 +70,7 @@ def _rule(classes: str, **joined: str) -> dict[str, str]:
 
 
 _POLAR = "negative positive surprise"
-_CASME2 = ("casme2", "synthme")  # SynthME uses the labels of CASME II and stands in for it
+_CASME2 = ("casme2", "synthme")  # SynthME uses the labels of CASME II
 _CASME2_THREE = dict.fromkeys(_CASME2, _rule(_POLAR, positive="happiness", negative="disgust repression"))
 _CASME2_FIVE = dict.fromkeys(_CASME2, _rule("happiness disgust repression surprise others"))
 _SAMM_THREE = _rule(_POLAR, positive="happiness", negative="anger contempt disgust fear sadness")

@@ -1,4 +1,4 @@
-"""A reader a data set, all of them ``read_dataset`` with a layout; indexes joined and compared."""
+"""One reader for each data set, which is ``read_dataset`` with a layout; joining and comparing of indexes."""
 
 from __future__ import annotations
 

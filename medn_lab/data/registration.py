@@ -148,12 +148,12 @@ def register(frame: np.ndarray, *, onset: np.ndarray, mask: np.ndarray | None = 
 
 
 def registration_error(registration: Registration | None, *, planted: np.ndarray, mask: np.ndarray) -> float:
-    """How far the face's points are from where they should be, where the head's motion is known.
+    """Mean error of a registration over the face, where the head's motion is known.
 
     Parameters
     ----------
     registration : Registration or None
-        What was found; None leaves the frame as it came.
+        What was found; None is a frame that is not moved.
     planted : (2, 3) array
         How the head was moved: takes (x, y, 1) in the onset to (x, y) in the frame.
     mask : (h, w) bool or float
@@ -197,7 +197,7 @@ def _refined(found: Registration, moved: np.ndarray, still: np.ndarray, where: n
     row, column = row[thin], column[thin]
     x, y = column - (width - 1) / 2.0, row - (height - 1) / 2.0
     one, none = np.ones_like(x), np.zeros_like(x)
-    # A small turn and growth move a point by (a x - b y + s, b x + a y + t); rows of x come first, then rows of y.
+    # A small rotation and scaling move a point by (a x - b y + s, b x + a y + t); rows of x come first, then rows of y.
     design = np.concatenate([np.stack([x, -y, one, none], axis=1), np.stack([y, x, none, one], axis=1)])
     target = flow[row, column].astype(np.float64).T.ravel()
     trust = np.minimum(slope[row, column], 20.0).astype(np.float64)
@@ -218,7 +218,7 @@ def _refined(found: Registration, moved: np.ndarray, still: np.ndarray, where: n
 
 
 def spot_apex(faces: Sequence[np.ndarray], *, box: FaceBox | None = None) -> tuple[int, float]:
-    """The frame of a sequence in which the expression is strongest, and how sure that is.
+    """The frame of a sequence in which the expression is strongest, and the confidence in it.
 
     Each frame is registered to the first and the flow from the first to it computed at 128 px. The first singular
     vector of these fields is the pattern that explains most of the motion; the apex is where it is strongest, smoothed
@@ -239,7 +239,7 @@ def spot_apex(faces: Sequence[np.ndarray], *, box: FaceBox | None = None) -> tup
     position : int
         Index of the apex in the sequence.
     confidence : float
-        In [0, 1]: the share of all motion that one pattern, growing and fading, explains. Above .7 the apex was within
+        In [0, 1]: the share of all motion that one pattern explains. Above .7 the apex was within
         a sixth of the clip's length on 29 of 30 drawn clips, at .7 and below on 12 of 18; below .5 something else
         moves as well (a blink, a second expression) or nothing moves.
 

@@ -272,7 +272,7 @@ def run_folds(plan: Plan, n_jobs: int | None, folder: str | os.PathLike[str] | N
                                 predictions.save(draft / rule)
                     bar.update()
         except BrokenExecutor:
-            text = "a worker process was killed, mostly for want of memory; call again with a smaller n_jobs"
+            text = "a worker process was killed, mostly because memory ran out; call again with a smaller n_jobs"
             text += "" if folder is None else ": the finished folds are kept"
             outcomes |= {number: text for number in todo if number not in outcomes}
     ordered = [outcomes[number] for number in numbers]

@@ -67,13 +67,13 @@ class Comparison:
     Attributes
     ----------
     table : DataFrame
-        One row, to be put under others: ``model_a, model_b, measure``; ``a, b`` (the scores) and their ``difference``
+        One row: ``model_a, model_b, measure``; ``a, b`` (the scores) and their ``difference``
         (`a` minus `b`); ``low, high`` (its bounds at ``level``: Student's t with the standard error over resampled
         subjects, the same subjects for both models); ``p`` (share of the resamples in which the difference is 0 or on
         the other side of 0; 1 where it is 0); ``n_clips, n_subjects, n_resamples``; ``same_folds`` (whether the clips
         were held out in the same folds, or outside any).
     subjects : DataFrame
-        ``subject, n_clips, a, b, difference``: accuracy person by person, so that one can see who decides.
+        ``subject, n_clips, a, b, difference``: accuracy person by person, which shows who decides.
 
     Examples
     --------

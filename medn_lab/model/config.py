@@ -1,4 +1,4 @@
-"""What decides the shape of a MEDN: one frozen dataclass, stored as JSON with every set of weights."""
+"""The configuration of a MEDN: one frozen dataclass, stored as JSON with every set of weights."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ NO_PICKLE = "Pickled weights (.pt, .pth, .bin, .ckpt) can run code and are not r
 
 
 class CrossAttention(nn.Module):
-    """One query a clip over another branch's tokens and a learned token that stands for nothing found."""
+    """One query a clip over another branch's tokens and a learned token for nothing found."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -249,7 +249,7 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
         write_sum(Path(save_directory) / WEIGHTS)
         if (history := self.history) is not None:
             if history.source.get("recipe", {}).get("corpus") != "SynthME":
-                # Of clips that nobody can draw, a history that is given away names no class, AU or person.
+                # Clips of a licensed data set: a history that is passed on must name no class, AU or person.
                 history = replace(history, clips=history.clips[["part", "clip_id"]])
             history.save(Path(save_directory) / HISTORY)
 

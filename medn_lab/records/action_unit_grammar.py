@@ -171,7 +171,7 @@ def read_expression(text: str) -> tuple[Expression | None, tuple[str, ...], bool
         return None, (text,), False
     try:
         tree = _parser().parse(text)
-    except UnexpectedInput:  # unbalanced parentheses and the like are not guessed at
+    except UnexpectedInput:  # such as unbalanced parentheses
         return None, (text,), False
     junk: list[str] = []
     complete = True

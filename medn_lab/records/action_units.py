@@ -1,6 +1,6 @@
 """What a coder's text means: the AU set of a clip, and the columns of a table that hold it.
 
-Two clips have the *same AU set* where :func:`au_sets` gives them equal sets; the whole library goes by it.
+Two clips have the *same AU set* where :func:`au_sets` gives them equal sets; the whole library uses this rule.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def _read(cell: str, keep_side: bool, alternatives: AlternativeRule) -> ActionUn
     nothing_moved = complete and bool(mentions) and all(unit.number == 0 and not unit.doubtful for unit in mentions)
     moving = [unit for unit in grammar.units_of(plain) if unit.number in grammar.MUSCLE_AUS]
     certain = grammar.chosen_units(plain, "common")
-    side_in_doubt = keep_side and any(map(grammar.SIDE_APART.fullmatch, junk))  # a side stands there, not clear whose
+    side_in_doubt = keep_side and any(map(grammar.SIDE_APART.fullmatch, junk))  # a side is there, not clear of which AU
     disputed = {unit.number for unit in moving if side_in_doubt or (unit.number, unit.side) not in certain}
     units = tuple(f"{where}{number}" for number, where in sorted(grammar.chosen_units(plain, alternatives)))
     known = bool(moving) or nothing_moved
@@ -216,7 +216,7 @@ def au_codings(texts: Iterable[object], *, alternatives: AlternativeRule = "leav
         One coder's text a clip.
     alternatives : {"leave_out", "first", "all", "common"}
         What a disputed or incomplete set becomes in ``action_units`` and ``action_units_sided``: an expression that is
-        no plain set, so that the clip takes part in nothing, or the set by this rule of :func:`parse_action_units`.
+        no plain set, so that the clip is in no pair, or the set by this rule of :func:`parse_action_units`.
 
     Returns
     -------

@@ -277,7 +277,7 @@ class Attribution(_ClipRecord):
     sanity : dict
         Completeness error, infidelity, sensitivity, randomisation check, as far as they were measured.
     scores, baseline_scores : (n,) float32 or None
-        The target's value for each clip, and for the same clip in which nothing happens.
+        The target's value for each clip, and for the same clip without motion or change.
     params : dict
         The method's own arguments: with them the map can be made again.
     source : dict

@@ -225,7 +225,7 @@ def positions(table: pd.DataFrame, clip_ids: Iterable[str], *, owner: str) -> np
 
 
 def frame_numbers(onset: int, apex: int, offset: int, n_frames: int) -> np.ndarray:
-    """The frames that stand for a clip: evenly spread from onset to offset, the one nearest the apex moved onto it.
+    """The frame numbers of a clip: evenly spread from onset to offset, the one nearest the apex moved onto it.
 
     Parameters
     ----------
@@ -319,7 +319,7 @@ def normalise_labels(labels: pd.Series) -> pd.Series:
 
 
 def check_label(table: pd.DataFrame, *, label: str, complete: bool = True) -> pd.Series:
-    """The class of each clip: every function that takes a table and a `label` reads the column through this one.
+    """The class of each clip; every function with a table and a `label` reads the column with this function.
 
     Blanks and full-width signs typed by hand are mended (:func:`normalise_labels`): ``"disgust "`` is ``"disgust"``,
     and numbers become text. Two names that differ only in capital letters are refused.
@@ -430,7 +430,7 @@ def constant_reason(features: Mapping[str, ArrayLike | None], *, given: str = ""
     features : mapping of str to (n, d) array-like or None
         By the name of the branch or the layer.
     given : str
-        The factor that was taken off the features.
+        The factor that was removed from the features.
 
     Returns
     -------

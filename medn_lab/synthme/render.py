@@ -49,7 +49,7 @@ def head_truth(drift: np.ndarray, *, onset: int, apex: int, offset: int) -> dict
 class Script:
     """Everything that happens in one clip, as numbers.
 
-    `row` is the clip's row of the table without its AU columns, `truth` what the truth's table has besides ``clip_id``
+    `row` is the clip's row of the table without its AU columns, `truth` the truth's table without ``clip_id``
     and ``subject``. `pixels` holds each AU's peak, distractors included; `grain` is the seed of the sensor's noise,
     followed by a spawn key to which each frame's number is added. `noise` scales the nuisance: `drift` holds the
     coefficients (4, 6) of slow cosines for :data:`DRIFTS`; `blink` is the frame in the middle of a blink or None;

@@ -45,7 +45,7 @@ PACK = {
 }
 
 
-# One clip on its way to the disk: `source` (SynthME's id), `numbers` (for each written frame the one drawn for it),
+# One clip as it is written: `source` (SynthME's id), `numbers` (for each written frame the one drawn for it),
 # `fault`, and what the spreadsheet holds.
 Written = dict[str, Any]
 
