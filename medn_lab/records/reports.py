@@ -238,9 +238,11 @@ class DecouplingReport(_Record):
             kind, value, given, leak = row["kind"], row["value"], row["given"], (row["branch"], row["target"])
             if str(row.get("reason", "")).endswith(" constant"):
                 facts[row["reason"]] = None
+            elif not np.isfinite(value):
+                continue
             elif kind == "dependence" and not given and row["measure"] in ("linear_cka", "distance_correlation"):
                 facts[f"{MEASURES[row['measure']]} {value:.3f} (p {row['p']:.2g})"] = None
-            elif kind in ("leakage", "conditional") and leak == ("emotion", "AUs") and np.isfinite(value):
+            elif kind in ("leakage", "conditional") and leak == ("emotion", "AUs"):
                 allowed = f"allowed {row['allowed']:.3f}" if np.isfinite(row["allowed"]) else "nothing allowed"
                 worst = f", worst {row['worst_target']} {row['worst_auc']:.3f}" if row["worst_target"] else ""
                 which, bound = (f" given the {given}", f"p {row['p']:.2g}") if given else ("", allowed)
