@@ -22,7 +22,7 @@ NOISE = np.random.default_rng(0).normal(size=(N, 6))
 ROUNDING = 3.0 + 4e-7 * NOISE
 SIZES = np.array([3.0, -2.0, 1e-3, 0.0, 0.5, -1.0])
 CONSTANT = (np.zeros((N, 6)), ROUNDING, ROUNDING.astype(np.float32), 1e-9 * ROUNDING, SIZES + 4e-7 * NOISE)
-ALIVE = (1e-6 * NOISE, 1e-12 * NOISE, 100 + NOISE, np.eye(N, 6, k=3), np.c_[np.ones((N, 5)), NOISE[:, :1]])
+ALIVE = (1e-6 * NOISE, 1e-12 * NOISE, 100 + NOISE, np.tri(N, 6, k=-3), np.c_[np.ones((N, 5)), NOISE[:, :1]])
 TABLE = pd.DataFrame({"clip_id": [f"c{k}" for k in range(N)], "subject": [f"s{k // 10}" for k in range(N)]}).assign(
     label=np.where(np.arange(N) % 2 == 0, "fear", "happiness"), action_units="12",
     AU4=1.0 * (np.arange(N) % 3 == 0), AU12=1.0 * (np.arange(N) % 5 < 2),
@@ -46,6 +46,9 @@ def test_what_differs_by_rounding_alone_is_constant_and_no_measure_has_a_value_a
     for values in ALIVE:
         assert not is_constant(values)
         assert diagnose.dependence(features(values))["reason"].eq("").all()
+    for measure in [*MEASURES][:3]:  # of a clip that alone departs from the others U-centring leaves only rounding
+        assert all(nothing(getattr(diagnose, measure)(NOISE[:n], np.eye(n, 1, k=-2))) for n in (5, 20, 60)), measure
+    assert nothing(diagnose.linear_cka(np.eye(N, 6, k=3), np.eye(N, 6, k=3)))
     for measure in (diagnose.hsic, lambda x, y: 0.7):  # any other function, too
         test = diagnose.permutation_test(measure, NOISE, ROUNDING, n_permutations=9)
         assert nothing(test.value, test.p_value, test.figures["null_mean"])

@@ -26,6 +26,7 @@ from medn_lab import diagnose, evaluate, view
 from medn_lab.diagnose import leakage, linear_cka, probe, selection_measures
 from medn_lab.diagnose.probing import PENALTIES, READERS, auc_under_draws, grouped_auc, held_out_scores, subject_folds
 from medn_lab.diagnose.similarity import MEASURES
+from medn_lab.evaluate import resampling
 from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.records import BranchFeatures
 from medn_lab.train import TrainConfig, fit
@@ -94,6 +95,9 @@ def test_the_subject_is_read_from_clips_held_out(table):
     assert rows.loc["motion", "excess"] > 0.4
     assert rows.loc["emotion", ["value", "null_mean"]].to_list() == pytest.approx([0.5, 0.5], abs=0.06)
     assert rows.loc["emotion", "low"] < 0.5 < rows.loc["emotion", "high"]
+    pairs = measured(table[::12], motion=noise(20, 4, seed=4), **options).loc[("motion", "subject")]
+    assert abs(pairs["null_mean"] - 0.5) < 0.1  # of all shuffles, also where one puts both clips of a person in a fold
+    assert pairs["p"] * 21 == pytest.approx(round(pairs["p"] * 21))
 
 
 def test_each_row_is_what_the_probe_gives_alone_and_the_mean_leaves_out_aus_with_few_positives(table):
@@ -199,6 +203,8 @@ def test_the_picture_shows_selection_all_and_chance(features):
     np.testing.assert_allclose([drawn["selected clips"], drawn["chance"]], of_some[["value", "chance"]].T)
     np.testing.assert_allclose(drawn["all clips"], of_all["value"])
     assert any("needs at least 4 clips" in note.text for note in crossed.layout.annotations)
+    low = view.plot_selection_measures(some.assign(value=[-0.4, *some["value"][1:-1], 0.1]))  # as in few clips
+    assert (low.layout.xaxis.range[0] < -0.4, low.layout.xaxis2.range[0] < 0.1) == (True, True)
 
 
 def test_a_watch_has_the_figures_of_dependence_and_leakage_and_leaves_the_training_as_it_is():
@@ -358,6 +364,8 @@ def test_classes_are_averaged_one_against_the_rest_and_an_amount_is_read_by_its_
     found = read(features, names)
     assert found.value == pytest.approx(np.mean([read(features, names == name).value for name in emotions]))
     assert found.n_positive == min(np.unique(names, return_counts=True)[1])
+    in_digits = pd.Series(names).map({"disgust": "1", "happiness": "0", "surprise": "2"})  # as data sets write classes
+    assert read(features, in_digits).value == pytest.approx(found.value)
     speed = rng.exponential(size=240)
     assert abs(read(features, speed).value - 0.5) < 0.1
     found = read(3 * speed[:, None], speed, n_shuffles=20)
@@ -384,6 +392,9 @@ def test_unknown_clips_are_left_out_a_probe_without_a_value_says_why_and_what_do
     alone = probe(features[known], target[known], subjects=subjects[known])
     assert (found.draws == alone.draws).all()
     assert (found.n_unknown, alone.n_unknown) == (32, 0)
+    rare = probe(features, np.isin(np.arange(160), (0, 1, 50, 100)), subjects=subjects)  # three persons show it
+    how = {"n_units": 3, "n_clips": 160, "level": 0.95, "share": True}
+    assert (rare.low, rare.high) == resampling.t_bounds(rare.draws, **how)
     for change, reason in (
         ({"target": np.zeros(160)}, "no clip has it"),
         ({"target": np.full(160, np.nan)}, "no clip's target is known"),

@@ -95,6 +95,8 @@ def test_a_row_is_explained_with_all_its_figures_and_concluded_from_the_interval
     assert all(fact in reading for fact in ("a leak", "0.5 is chance", "200 clips of 8 subjects, 37 clips with it"))
     missing = explain_row({"kind": "leakage", "branch": "motion", "target": "AU9", "reason": "no clip has it"})
     assert missing == ("AU9 from the motion branch: no value, no clip has it.", "")
+    for change in ({"target": "emotion"}, {"target": "AUs"}, {"kind": "conditional"}):  # the rarest class, AU or kind
+        assert "37 clips with it" not in explain_row(row | change)[1]
     for row, fact in (
         ({"p": 0.05}, "above its null"), ({"p": 0.06}, "within its null"),
         ({"p": 0.01, "p_family": 0.04, "n_tests": 9}, "above its null"),

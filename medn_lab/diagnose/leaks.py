@@ -104,8 +104,9 @@ def leakage(
     -------
     DataFrame
         A branch and target a row: ``branch, target, value, low, high`` (the AUC, with its interval over resampled
-        subjects), ``null_mean, null_95, p`` (shuffled labels), ``allowed, excess, excess_low, excess_high``
-        (differences under the same draws of subjects), ``n_clips, n_subjects, n_positive, n_unknown, split, reason``.
+        subjects, of a single AU over as many as show it), ``null_mean, null_95, p`` (shuffled labels),
+        ``allowed, excess, excess_low, excess_high`` (differences under the same draws of subjects),
+        ``n_clips, n_subjects, n_positive, n_unknown, split, reason``.
         In the row ``AUs``, the mean, also ``worst_target, worst_auc, worst_excess``: the AU with the largest excess
         (the largest AUC where nothing is allowed), whose interval is in its own row; the largest of many AUs lies above
         its mean by chance; AUs with fewer than 8 clips of either kind are in neither. All AUCs are in [0, 1]. `reason`
@@ -266,6 +267,7 @@ def mean_of_aus(results: list[ProbeResult], options: ProbeOptions) -> ProbeResul
     few = f"no AU has {probing.MIN_POSITIVES} positive and {probing.MIN_POSITIVES} negative clips"
     most = max(results, key=lambda one: one.n_clips)
     sizes = {name: getattr(most, name) for name in ("n_clips", "n_subjects", "n_unknown")}
+    sizes["n_units"] = most.n_subjects
     sizes["n_positive"] = min((one.n_positive for one in kept), default=0)
     return probing.result_of(values, options, reason=CONSTANT if constant else few, **sizes)
 
@@ -279,7 +281,8 @@ def _row(found: ProbeResult, truth: ProbeResult | None, exact: float | None) -> 
         by_draw = truth.draws
         if truth.reason == CONSTANT:  # a truth that is the same for all clips allows guessing and no more
             allowed, by_draw = 0.5, np.full(len(by_draw), 0.5)
-        low, high = t_bounds(found.draws - by_draw, n_units=found.n_subjects, level=probing.LEVEL)
+        bounds = t_bounds(found.draws - by_draw, n_units=found.n_units, level=probing.LEVEL)
+        low, high = np.clip(bounds, -1.0, 1.0)
     excess = {"allowed": allowed, "excess": found.value - allowed, "excess_low": low, "excess_high": high}
     return found.figures | excess | NO_WORST
 

@@ -63,7 +63,7 @@ class PermutationTest:
         null = pd.Series(self.null[np.isfinite(self.null)], dtype=float)
         known = len(null) > 0 and np.isfinite(self.value)
         p = (1 + int((null >= self.least).sum())) / (1 + len(null)) if known else np.nan
-        facts = {name: value for name, value in vars(self).items() if name not in ("null", "draws")}
+        facts = {name: value for name, value in vars(self).items() if name not in ("null", "draws", "n_units")}
         return facts | {"null_mean": float(null.mean()), "null_95": float(null.quantile(0.95)), "p": p}
 
     @property

@@ -77,6 +77,8 @@ class ProbeResult(PermutationTest):
         The AUC, then the AUC under each draw of subjects. Two probes of the same clips and seed share their draws.
     low, high : float
         Bounds of the 95 % interval, from Student's t over subjects.
+    n_units : int
+        Subjects that the interval rests on: of a 0/1 target those who show the rarer value, otherwise all.
     n_clips, n_subjects : int
         With a known target.
     n_positive : int
@@ -101,6 +103,7 @@ class ProbeResult(PermutationTest):
     draws: Array
     low: float
     high: float
+    n_units: int
     n_subjects: int
     n_positive: int
     n_unknown: int
@@ -140,8 +143,8 @@ def probe(
     features : (n, d) array-like
         Finite. A single column that is constant is left out.
     target : (n,) array-like
-        0/1 (or False/True), class names, or an amount (numbers with more than two values, read by how well its order is
-        kept). NaN or None where unknown: those clips are left out.
+        0/1 (or False/True), class names (text, also ``"2"``), or an amount (numbers with more than two values, read by
+        how well its order is kept). NaN or None where unknown: those clips are left out.
     subjects : (n,) array-like
         Who is in each clip; at least 2 persons.
     kind : {"ridge", "rbf", "knn", "boosting", "mlp"}
@@ -195,7 +198,8 @@ def probe(
 def encode_target(target: ArrayLike) -> ProbeTarget:
     """The columns of a target: one for 0/1 or an amount, one a class for names."""
     values = pd.Series(np.asarray(target))
-    known, numbers = values.notna(), pd.to_numeric(values, errors="coerce").astype(float)
+    as_numbers = values.mask(values.map(type) == str)  # noqa: E721  # "0", "1" and "2" are names of classes
+    known, numbers = values.notna(), pd.to_numeric(as_numbers, errors="coerce").astype(float)
     n, n_values = int(known.sum()), numbers.nunique()
     if not numbers.notna().equals(known):
         columns = pd.get_dummies(values.map(str, na_action="ignore"), dtype=float)
@@ -225,7 +229,10 @@ def probe_targets(
         values = dict(zip(read, _draws_and_null(features[rows], columns, who, options, here), strict=True))
         sizes = {"n_clips": len(rows), "n_subjects": n_subjects, "n_unknown": len(features) - len(rows)}
         for place in places:
-            own = sizes | {"n_positive": targets[place].n_positive}
+            one, n_units = targets[place].columns[rows], n_subjects
+            if one.shape[1] == 1 and np.isin(one, (0, 1)).all():  # few persons may show an AU
+                n_units = min(len(set(who[one[:, 0] == value])) for value in (0, 1))
+            own = sizes | {"n_positive": targets[place].n_positive, "n_units": n_units}
             found[place] = result_of(values.get(place), options, reason=reasons[place], **own)
     return [found[place] for place in range(len(targets))]
 
@@ -237,7 +244,8 @@ def probe_subject(features: Array, who: Array, options: ProbeOptions) -> ProbeRe
     fewest = int(clips[kept].min()) if len(kept) else 0
     sizes: dict[str, Any] = {"n_clips": len(who), "n_subjects": len(names), "n_positive": fewest, "n_unknown": 0}
     if not len(kept) or is_constant(features):
-        return result_of(None, options, reason=CONSTANT if len(kept) else "every subject has one clip only", **sizes)
+        reason = CONSTANT if len(kept) else "every subject has one clip only"
+        return result_of(None, options, reason=reason, n_units=len(kept), **sizes)
     generator, k = np.random.default_rng(options.seed), len(kept)
     spread, folds = np.random.default_rng(options.seed), np.zeros(len(who), dtype=int)
     by_person = [spread.permutation(np.flatnonzero(person == place)) for place in range(len(names))]
@@ -250,7 +258,7 @@ def probe_subject(features: Array, who: Array, options: ProbeOptions) -> ProbeRe
     scores = held_out_scores(features, every, folds=folds, units=units, kind=options.kind, seed=options.seed)
     auc, *null = grouped_auc(scores, every, folds=folds).reshape(1 + options.n_shuffles, k)
     draws = draw_counts(k, n_draws=options.n_resamples, seed=options.seed) @ auc / k
-    return result_of((draws, np.array([one.mean() for one in null])), options, n_units=k, **sizes)
+    return result_of((draws, mean_known(np.array(null).reshape(-1, k))), options, n_units=k, **sizes)
 
 
 def of_one_pattern(targets: Sequence[ProbeTarget]) -> Iterator[tuple[list[int], Array]]:
@@ -263,16 +271,15 @@ def of_one_pattern(targets: Sequence[ProbeTarget]) -> Iterator[tuple[list[int], 
 
 
 def result_of(
-    values: tuple[Array, Array] | None, options: ProbeOptions, *, reason: str = "", n_units: int = 0, **sizes: int
+    values: tuple[Array, Array] | None, options: ProbeOptions, *, reason: str = "", n_units: int, **sizes: int
 ) -> ProbeResult:
-    """The result of the AUC under each draw and its null, over `n_units` (by default the subjects), or its `reason`."""
+    """The result of the AUC under each draw and its null, over `n_units` subjects, or its `reason`."""
     draws, null = values or (np.full(1 + options.n_resamples, np.nan), np.empty(0))
     reason = "" if np.isfinite(draws[0]) else reason or "no fold holds clips with and without it"
     if reason:
         draws, null = np.full(len(draws), np.nan), np.empty(0)
-    n_units = n_units or sizes["n_subjects"]
     low, high = t_bounds(draws, n_units=n_units, level=LEVEL, n_clips=sizes["n_clips"], share=True)
-    return ProbeResult(float(draws[0]), null, reason=reason, draws=draws, low=low, high=high, **sizes)
+    return ProbeResult(float(draws[0]), null, reason=reason, draws=draws, low=low, high=high, n_units=n_units, **sizes)
 
 
 def _draws_and_null(

@@ -1,7 +1,8 @@
 """Measures of the dependence between two features of the same clips.
 
 Those without bias are around 0 for independent features at any n and may fall below it. The others have a level that
-grows with the widths and falls with n; read them against ``permutation_test``. All are NaN where a feature is constant.
+grows with the widths and falls with n; read them against ``permutation_test``. All are NaN where a feature is constant;
+linear CKA, distance correlation and HSIC also where U-centring leaves nothing of it (one clip alone departs).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from scipy.spatial.distance import pdist, squareform
 from medn_lab.records import constant_columns, is_constant
 
 SMALLEST = 4  # fewer clips leave nothing to estimate without bias
+ROUNDED = 1e-13  # share that rounding leaves where U-centring leaves nothing
 PENALTY = 0.1  # of the ridge on both covariances of canonical_correlations
 
 
@@ -324,7 +326,7 @@ def _value(measure: Callable[..., object], x: ArrayLike, y: ArrayLike) -> float:
 def _cka_columns(x: np.ndarray) -> np.ndarray:
     """Centred columns, scaled so that their product with themselves is 1."""
     own = _u_centred_product(x, x, np.arange(len(x)))
-    return x * own**-0.25 if own > 0 else x * np.nan
+    return x * own**-0.25 if own > ROUNDED * np.square(x).sum() ** 2 else x * np.nan
 
 
 def _u_centred_product(x: np.ndarray, y: np.ndarray, order: np.ndarray) -> float:
@@ -359,7 +361,7 @@ def _u_centred(matrix: np.ndarray) -> np.ndarray:
     result = matrix - (rows - matrix.sum() / ((n - 1) * (n - 2)))
     result -= rows[:, None]
     np.fill_diagonal(result, 0.0)
-    return result if result.any() else np.full((n, n), np.nan)
+    return result if np.abs(result).max() > ROUNDED * np.abs(matrix).max() else np.full((n, n), np.nan)
 
 
 def _matrix_product(a: np.ndarray, b: np.ndarray, order: np.ndarray) -> float:

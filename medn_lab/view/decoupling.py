@@ -45,6 +45,8 @@ TITLES = {
     "dependence": "Dependence between the branches", "leakage": "Leakage", "conditional": "Conditional leakage",
     "information": "Information in the emotion code", "readers": "Usable information by reader",
 }  # fmt: skip
+# Which clips `n_positive` counts, where they are not those with the target.
+_THOSE = {"AUs": "with the rarest AU"} | dict.fromkeys(("emotion", "cue", "subject"), "of the rarest class")
 EXCESS_SCALE = ((0.0, "#9DBFE6"), (0.4, "#DCE8F5"), (0.5, "#F4F4F2"), (0.6, "#FBDCD3"), (1.0, "#E2553F"))
 EXCESS_RANGE = 0.4  # the excess at which the colours end
 LEVEL = 0.05
@@ -217,7 +219,8 @@ def explain_row(row: Mapping[str, Any]) -> tuple[str, str]:
     titles = {"dependence": f"{name} of motion and emotion branch", "information": TITLES["information"]}
     title = titles.get(n["kind"]) or target or n["kind"] or "measure"
     title += f" of {n['model']}" * bool(n["model"]) + f", given {_factor(n['given'])}" * bool(n["given"])
-    positive = counted(int(n["n_positive"]), "clip") + " with it" if np.isfinite(n["n_positive"]) else ""
+    those = "of the rarer kind can be exchanged" if n["kind"] == "conditional" else _THOSE.get(n["target"], "with it")
+    positive = f"{counted(int(n['n_positive']), 'clip')} {those}" if np.isfinite(n["n_positive"]) else ""
     sizes = ", ".join(filter(None, [sample_text(pd.DataFrame([numbers])), positive]))
     basis = f"Computed from {sizes}." if sizes else ""
     if np.isnan(n["value"]):
@@ -326,7 +329,7 @@ def plot_leakage(
     marks.heat(figure, excess, rows=labels, columns=heads, scale=EXCESS_SCALE, limits=limits, bar="excess", **written)
     figure.data[-1].ids = cells["number"].to_numpy()
     figure.data[-1].colorbar.update(tickformat="+.1f", lenmode="pixels", len=min(max(34 * len(targets), 120), 240))
-    facts = [sample_text(table), "in brackets: clips with it", "AUC <b>of</b> the allowed AUC"]
+    facts = [sample_text(table), "in brackets: clips with it, or of the rarest class", "AUC <b>of</b> the allowed AUC"]
     facts += ["▲ interval of the excess above 0"]
     figure.update_xaxes(side="top", tickangle=0, tickfont={"size": 13})
     for model in filter(None, dict.fromkeys(table["model"])):
