@@ -106,3 +106,8 @@ def test_the_figure_holds_faces_flows_attribution_scores_and_verdicts():
     every = Attribution(np.zeros(CLIPS.frames.shape), None, CLIPS.table, "x - y", "emotion", "saliency", **made)
     assert texts(view.plot_pair(CLIPS, NAMES, attribution=every)).count("score of") == 2  # of this pair alone
     assert_refuses(view.plot_pair, CLIPS, NAMES[:1], match="two clips; 1")
+    labels = CLIPS.table.set_index("clip_id")["label"]
+    alike = [NAMES[0], labels.drop(NAMES[0]).eq(labels[NAMES[0]]).idxmax()]
+    unknown = CLIPS.with_table(CLIPS.table[["clip_id", "subject", "label"]])
+    for clips, names in ((CLIPS, alike), (unknown, NAMES)):
+        check_look(view.plot_pair(clips, names), "Two clips")

@@ -69,7 +69,8 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
     '<b>Evaluation</b>'
     """
     counts = confusion_cells(summary.predictions, label=summary.label)[1]
-    figure = side_by_side("Confusion matrix", "Scores, floor and ceilings", gap=0.14)
+    heading = "Scores, floor and ceilings" if summary.ceilings else "Scores and floor"
+    figure = side_by_side("Confusion matrix", heading, gap=0.14)
     draw_confusion(figure, counts, row=1, col=1)
     if len(summary.scores):
         scores = summary.scores[summary.scores["part"] == "all"]

@@ -14,7 +14,16 @@ from medn_lab.view import images, marks, theme
 from medn_lab.view.answers import score_bars
 from medn_lab.view.attribution import mapped_clip, sanity_lines
 from medn_lab.view.marks import ESTIMATE, SMALLEST, Tile, counted, tiles
-from medn_lab.view.rows import clip_moments, clip_row, describe
+from medn_lab.view.rows import (
+    AUS_IN_DOUBT,
+    UNKNOWN_AUS,
+    au_set_names,
+    clip_moments,
+    clip_row,
+    describe,
+    label_column,
+    text_of,
+)
 from medn_lab.view.theme import as_text, room_for, wrapped
 
 APART = 0.95  # a branch separates a pair when at least this share of its controls lie nearer together
@@ -84,7 +93,8 @@ def plot_pair(
     names = [str(name) for name in clip_ids]
     if len(names) != 2:
         raise ValueError(f"a pair has two clips; {len(names)} were named")
-    lines = [f"<b>{letter}</b> {describe(clip_row(clips, name)[1])}" for letter, name in zip("ab", names, strict=True)]
+    rows = [clip_row(clips, name)[1] for name in names]
+    lines = [f"<b>{letter}</b> {describe(row)}" for letter, row in zip("ab", rows, strict=True)]
     pair = None
     if pairs is not None:
         here = [{*two} == {*names} for two in zip(pairs["clip_a"], pairs["clip_b"], strict=True)]
@@ -108,7 +118,10 @@ def plot_pair(
         scores = zip(names, "ab", strict=True)
         columns.append([score_bars(predictions, name) | {"name": f"scores of {letter}"} for name, letter in scores])
     last = 1 if predictions is None else _SCORES
-    return tiles(columns, title="<b>Confusable pair</b>", subtitle="<br>".join(lines), cell=cell, last=last)
+    sets, labels = au_set_names(pd.DataFrame(rows)), {text_of(row, label_column(clips.table) or "") for row in rows}
+    confusable = sets[0] == sets[1] and sets[0].startswith("AU") and sets[0] not in (UNKNOWN_AUS, AUS_IN_DOUBT)
+    title = "Confusable pair" if pair is not None or (confusable and len(labels - {""}) == 2) else "Two clips"
+    return tiles(columns, title=f"<b>{title}</b>", subtitle="<br>".join(lines), cell=cell, last=last)
 
 
 def motion_figure(clips: Clips, clip_ids: Sequence[str]) -> go.Figure:
