@@ -73,6 +73,11 @@ def test_values_thresholds_and_p_are_drawn_on_the_lines_of_their_rows():
     assert words(figure).count("does not &lt;vary&gt;") == 1
     assert words(figure).count("0.500  p .010") == 2
     assert "200 clips of 8 subjects · clips exchanged inside subject, subject and AU set" in texts(figure)
+    assert (figure.layout.xaxis.showticklabels, figure.layout.xaxis2.domain[0] > 0.5) == (True, True)
+    table[["value", "p", "null_mean", "null_95", "allowed"]] = np.nan
+    table["reason"] = "a code needs 8 clips with and without it"
+    empty = view.plot_dependence(table).layout  # no scale without a value, and no reason runs into another panel
+    assert (empty.xaxis.showticklabels, empty.xaxis2.domain[0]) == (False, 0)
 
 
 def test_a_row_is_explained_with_all_its_figures_and_concluded_from_the_interval_of_the_excess_or_p():

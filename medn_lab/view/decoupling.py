@@ -122,8 +122,9 @@ def plot_decoupling(report: DecouplingReport | pd.DataFrame, *, kind: str, width
         labels.append(as_text(" · ".join(filter(None, parts)) or row.model or "value"))
     rows["label"] = labels
     groups = {str(name): own for name, own in rows.groupby("measure", sort=False)}
-    first, wide = list(next(iter(groups.values()))["label"]), rows["low"].notna().any()
-    # Two panels side by side where they have the same lines and no intervals.
+    long = rows["value"].isna() & (rows["reason"].str.len() > 36)  # a reason that would run into the next panel
+    first, wide = list(next(iter(groups.values()))["label"]), rows["low"].notna().any() or long.any()
+    # Two panels side by side where they have the same lines and neither intervals nor long reasons.
     aligned = not wide and len(groups) > 1 and all(sorted(one["label"]) == sorted({*first}) for one in groups.values())
     n_columns, n_rows = (2, (len(groups) + 1) // 2) if aligned else (1, len(groups))
     sizes = [len(own) for own in groups.values()][:n_rows]
@@ -149,6 +150,8 @@ def plot_decoupling(report: DecouplingReport | pd.DataFrame, *, kind: str, width
         )  # fmt: skip
         figure.data[-1].ids = list(own["number"])
         figure.update_yaxes(showticklabels=not (aligned and number % 2), **where)
+        drawn = own[["value", "allowed", "null_95"]].notna().any(axis=None)
+        figure.update_xaxes(showticklabels=bool(drawn), **where)
         look = {"xref": f"{figure.data[-1].xaxis or 'x'} domain", "yref": figure.data[-1].yaxis or "y", "x": 1}
         look |= {"xanchor": "left", "xshift": 6, "showarrow": False, "font": {"size": SMALLEST}}
         for y, row in enumerate(own.itertuples()):
