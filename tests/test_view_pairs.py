@@ -51,6 +51,8 @@ def test_the_bars_of_the_sets_and_the_separations_are_those_of_the_tables():
     assert list(by_meta(figure, "value").x) == found["value"].tolist()
     assert [shape.x0 for shape in figure.layout.shapes] == [0.5]
     assert f"{row['n_pairs']} pairs compared with {row['n_controls']}" in texts(figure)
+    found.attrs["n_left_out"] = 5
+    assert "5 pairs without a control left out" in texts(view.plot_pair_separation(found))
 
 
 def test_no_pairs_give_the_reason():

@@ -14,16 +14,7 @@ from medn_lab.view import images, marks, theme
 from medn_lab.view.answers import score_bars
 from medn_lab.view.attribution import mapped_clip, sanity_lines
 from medn_lab.view.marks import ESTIMATE, SMALLEST, Tile, counted, tiles
-from medn_lab.view.rows import (
-    AUS_IN_DOUBT,
-    UNKNOWN_AUS,
-    au_set_names,
-    clip_moments,
-    clip_row,
-    describe,
-    label_column,
-    text_of,
-)
+from medn_lab.view.rows import au_set_names, clip_moments, clip_row, describe, label_column, text_of
 from medn_lab.view.theme import as_text, room_for, wrapped
 
 APART = 0.95  # a branch separates a pair when at least this share of its controls lie nearer together
@@ -119,8 +110,8 @@ def plot_pair(
         columns.append([score_bars(predictions, name) | {"name": f"scores of {letter}"} for name, letter in scores])
     last = 1 if predictions is None else _SCORES
     sets, labels = au_set_names(pd.DataFrame(rows)), {text_of(row, label_column(clips.table) or "") for row in rows}
-    confusable = sets[0] == sets[1] and sets[0].startswith("AU") and sets[0] not in (UNKNOWN_AUS, AUS_IN_DOUBT)
-    title = "Confusable pair" if pair is not None or (confusable and len(labels - {""}) == 2) else "Two clips"
+    alike = sets[0] == sets[1] and " " not in sets[0]  # as in "no AU" and "AUs unknown"
+    title = "Confusable pair" if pair is not None or (alike and len(labels - {""}) == 2) else "Two clips"
     return tiles(columns, title=f"<b>{title}</b>", subtitle="<br>".join(lines), cell=cell, last=last)
 
 
@@ -386,6 +377,7 @@ def plot_pair_separation(table: pd.DataFrame, *, width: int = 820) -> go.Figure:
     pairs, clips, subjects = (counted(first[f"n_{what}s"], what) for what in ("pair", "clip", "subject"))
     facts = [f"{pairs} compared with {first['n_controls']} of the same AU set and one emotion", clips, subjects]
     facts += [f"{table.attrs['level']:.0%} interval over subjects"] if "level" in table.attrs else []
+    facts += [f"{counted(n, 'pair')} without a control left out"] if (n := table.attrs.get("n_left_out", 0)) else []
     subtitle = _subtitle(facts, table)
     return theme.finish(figure, width=width, body=62 * len(table), title=title, subtitle=subtitle, r=64)
 
