@@ -38,7 +38,7 @@ NOTATIONS = {
     ("23", "L23", False): ["LB23C"],
     ("14+17", "R14+17", False): ["R14+17+soft focus"],
     ("12", "R12", False): ["AU12 (right)"],
-    ("12", None, True): ["U12"],
+    ("12", None, True): ["U12", "12-L"],
     ("4+29", "4+29", False): ["4+AD29"],
     (None, None, False): [
         "07. Apr", "12. Mai", "April 7", "4-juil.", "4-May", "2014-04-05 00:00:00", "04/05/2014", "5.4.2014",
@@ -215,9 +215,10 @@ def test_what_the_coder_wrote_survives_the_reader_prepare_the_disk_and_predictio
     np.testing.assert_array_equal(loose.flow, prepared.flow)
 
 
-def index_of(ids, texts, dataset="d"):
+def index_of(ids, texts, dataset="d", rule="leave_out"):
     table = pd.DataFrame({"clip_id": list(ids), "subject": "1", "dataset": dataset})
-    return ClipIndex(pd.concat([table, au_codings(texts), au_table(texts)], axis=1))
+    coded = [read(texts, alternatives=rule) for read in (au_codings, au_table)]
+    return ClipIndex(pd.concat([table, *coded], axis=1))
 
 
 def test_two_codings_differ_in_sets_sides_doubt_and_clips():
@@ -231,13 +232,25 @@ def test_two_codings_differ_in_sets_sides_doubt_and_clips():
         ["g", "action_units", "12 or 14", "12?+14?"],
     ]  # fmt: skip
 
-    found = compare_codings(index_of("ab", ["4", "4"]), index_of("a", ["4"]))
-    assert found.values.tolist() == [["b", "clip", "there", "not there"]]
+    found = compare_codings(index_of(["a1", "b", "c"], ["4", "4", "4"]), index_of(["d", "A01", "c"], ["4", "7", "4"]))
+    assert found.values.tolist() == [
+        ["a1", "action_units", "4", "7"], ["b", "clip", "there", "not there"], ["d", "clip", "not there", "there"],
+    ]  # fmt: skip
 
 
 def test_joined_indexes_keep_doubt_as_doubt():
-    joined = join_indexes([index_of("abc", ["4", "4 or 7", "?"], "x"), index_of("d", ["12"], "y")]).table
+    index = join_indexes([index_of("abc", ["4", "4 or 7", "?"], "x"), index_of("d", ["12"], "y")])
+    assert "4 clips of 2 subjects" in repr(index)  # each data set has its own subject 1
+    joined = index.table
     assert texts_of(joined) == ["4", None, None, "12"]
     nan = np.nan
     np.testing.assert_array_equal(joined[["AU4", "AU12"]], [[1, 0], [nan, nan], [nan, nan], [0, 1]])
     assert joined["action_units_doubt"].tolist() == ["", "4 and 7 disputed", "unknown", ""]
+    for rule, aus in {"first": ["4", "4", None], "common": ["4", None, None]}.items():
+        texts = ["4", "4 or 12", "ref(12)"]
+        joined = join_indexes([index_of("abc", texts, "x", rule), index_of("d", ["12"], "y")]).table
+        assert texts_of(joined) == texts_of(joined, keep_side=True) == [*aus, "12"]
+        np.testing.assert_array_equal(joined["AU12"], [0, nan, nan, 1])
+    padded = pd.DataFrame({"clip_id": ["e"], "subject": "1", "dataset": "z", "AU04": 1.0, "AU12": 0.0})
+    joined = join_indexes([index_of("a", ["4"], "x"), ClipIndex(padded)]).table
+    assert joined[records.au_columns(joined)].to_dict("list") == {"AU4": [1, 1], "AU12": [0, 0]}

@@ -123,6 +123,7 @@ def test_of_two_faces_the_larger_is_taken_and_reported(folder_of):
     small = cv2.resize(skimage.data.astronaut(), (340, 340))
     two = np.hstack([small, np.full((340, 12, 3), 80, np.uint8), skimage.data.astronaut()[:340]])
     clip = read_clip(folder_of([two] * 4), apex=2, recipe=SMALL)
+    assert "emotion   unknown 1" in repr(clip)
     face = clip.table.iloc[0]
     assert (face["n_faces"], face["face_side"]) == (2, pytest.approx(115, rel=0.12))
     assert face["face_x"] + face["face_side"] / 2 == pytest.approx(352 + 225, abs=8)
@@ -130,12 +131,13 @@ def test_of_two_faces_the_larger_is_taken_and_reported(folder_of):
     assert (row["kept"], "2 faces" in row["found"]) == (True, True)
 
 
-@pytest.mark.parametrize("cropped", [False, True])
-def test_frames_without_a_face_are_a_row_with_their_numbers(folder_of, cropped):
+@pytest.mark.parametrize("mark", [False, True, np.nan, "False", "True"])  # as after joining, saving and loading
+def test_frames_without_a_face_are_a_row_with_their_numbers(folder_of, mark):
+    cropped = mark in (True, "True")
     frames = [cv2.resize(skimage.data.astronaut()[49:191, 171:281], (220, 284)) if cropped else PORTRAIT] * 8
     for number in (3, 6, 7):
         frames[number - 1] = np.full_like(frames[0], 90)
-    index = index_of(folder_of(frames), cropped=cropped)
+    index = index_of(folder_of(frames), cropped=mark)
     prepared = prepare(index, recipe=EIGHT, progress=False)
     (row,) = prepared.problems.to_dict("records")
     assert (row["clip_id"], row["field"], row["kept"]) == ("a", "face", True)

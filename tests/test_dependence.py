@@ -22,7 +22,8 @@ from scipy.stats import kstest
 from medn_lab import diagnose
 from medn_lab.diagnose import branch_correlation, hsic, linear_cka, partial_out, permutation_test
 from medn_lab.diagnose.similarity import MEASURES
-from medn_lab.records import BranchFeatures, DecouplingReport
+from medn_lab.records import BranchFeatures, DecouplingReport, reports
+from medn_lab.view.decoupling import MEANINGS
 
 # Twelve clips without chance, so that another program can be given the same.
 X = np.array([[i * 7 % 11, i * 5 % 13, i * i % 7] for i in range(12)], dtype=float)
@@ -109,13 +110,17 @@ def test_what_does_not_fit_is_refused():
     assert_refuses(test, scheme="shift", match=r"12 different shifts inside 1 groups, so p cannot be below 0\.083")
 
 
-def test_the_overview_is_every_measure_that_fits_the_two_branches():
+def test_the_overview_is_every_measure_that_fits_the_two_branches(monkeypatch):
     table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(12)], "subject": list("abc") * 4})
     found = diagnose.dependence(BranchFeatures(X, Y, X, table)).set_index("measure")["value"]
     expected = {name: value(X, Y) for name, value in VALUES.items()}  # the widths differ, so there is no cosine
     pd.testing.assert_series_equal(found, pd.Series(expected), check_names=False, check_like=True)
-    assert len(diagnose.dependence(BranchFeatures(X, X[:, ::-1], X, table))) == 6
+    assert len(diagnose.dependence(BranchFeatures(X, X[:, ::-1], X, table))) == len(MEASURES)
+    assert set(MEASURES) == set(reports.MEASURES) <= set(MEANINGS)  # each has a name and a meaning for its reader
     assert_refuses(diagnose.dependence, BranchFeatures(X, None, X, table), match="no emotion branch")
+    monkeypatch.setitem(MEASURES, "mine", linear_cka)
+    few = diagnose.selection_measures(BranchFeatures(X, Y, X, table))(["c1"])
+    assert set(few.loc[few["kind"] == "dependence", "measure"]) == {*expected, "mine"}
 
 
 def test_a_factor_s_means_are_taken_off_and_what_two_branches_share_beyond_it_stays():
@@ -292,7 +297,7 @@ def test_dependence_is_the_permutation_test_inside_subjects_and_factor_with_one_
     within = {"": "subject", "aus": "subject and aus", "emotion": "subject and emotion"}
     assert table.groupby("given")["within"].first().to_dict() == within
     facts = table[["n_tests", "n_clips", "n_subjects", "direction"]].drop_duplicates()
-    assert facts.to_numpy().tolist() == [[18, 96, 6, "lower"]]
+    assert facts.to_numpy().tolist() == [[3 * len(MEASURES), 96, 6, "lower"]]
     # What the branches should hold depends on each other as much as is allowed.
     true = linear_cka(features.table[AUS].to_numpy(), pd.get_dummies(features.table["cue"], dtype=float).to_numpy())
     assert table.loc[("", "linear_cka"), "allowed"] == pytest.approx(true)

@@ -361,6 +361,13 @@ def example_fault(name: str, value: object) -> str:
     return "a line of its example is skipped" if any(one.options.get(doctest.SKIP) for one in found) else ""
 
 
+def reference_fault(name: str, value: object) -> list[str]:
+    """Names under "See Also" that are not public."""
+    found = documented_names(sections(inspect.getdoc(value) or "").get("See Also", ""))
+    known = {*PUBLIC, *METHODS, *(one.rpartition(".")[2] for one in PUBLIC)}
+    return sorted(one for one in found if one and one.removeprefix("medn_lab.") not in known)
+
+
 RULES = {
     "a function documents its parameters, returns and errors": (FUNCTIONS, function_fault),
     "a class documents its fields or arguments": (CLASSES, class_fault),
@@ -368,6 +375,7 @@ RULES = {
     "only the first argument is given by place": (SIGNATURES, excess_positionals),
     "chance has one argument called seed": (SIGNATURES, seed_fault),
     "a name has an example that runs and shows something": (PUBLIC, example_fault),
+    "a name refers to public names": (PUBLIC | METHODS, reference_fault),
 }
 
 

@@ -25,6 +25,7 @@ from tiny_clips import tiny_clips
 from medn_lab import diagnose, evaluate, view
 from medn_lab.diagnose import leakage, linear_cka, probe, selection_measures
 from medn_lab.diagnose.probing import PENALTIES, READERS, auc_under_draws, grouped_auc, held_out_scores, subject_folds
+from medn_lab.diagnose.similarity import MEASURES
 from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.records import BranchFeatures
 from medn_lab.train import TrainConfig, fit
@@ -153,7 +154,7 @@ def test_its_values_are_those_of_dependence_and_leakage_on_the_same_clips_a_step
     measure, ids = selection_measures(features), features.table["clip_id"][:90]
     steps = list(measure.steps(ids))
     assert [int((step["reason"] == "computing").sum()) for step in steps] == [4, 4, 3, 2, 1, 0]
-    assert steps[0]["value"].notna().sum() == 5  # the branches have other widths, so there is no cosine
+    assert steps[0]["value"].notna().sum() == len(MEASURES) - 1  # the branches have other widths, so there is no cosine
     assert steps[0]["chance"].notna().sum() == 0 < steps[1]["chance"].notna().sum()
     found = measure(ids)
     pd.testing.assert_frame_equal(steps[-1], found)

@@ -101,6 +101,8 @@ def test_without_a_pair_each_function_gives_the_reason():
     assert "pairs (1) are of two subjects" in found.attrs["none"]
     found = pair_separation(table, features=features_of(table))
     assert "no AU set of the confusable pairs (1) has a pair of one emotion" in found.attrs["none"]
+    own = features_of(table)
+    assert_refuses(rank_pairs, confusable_pairs(table), features=own, match="table of clips lacks clip_id")
 
 
 def test_figures_of_pairs_are_those_of_brute_force_whatever_the_block_and_with_clips_that_coincide(few, monkeypatch):

@@ -66,6 +66,8 @@ def test_the_card_states_the_figures_that_the_weights_reach_and_how_far_the_bran
     for measure in ("linear_cka", "distance_correlation"):
         found = getattr(medn.diagnose, measure)(features.motion, features.emotion)
         assert found == pytest.approx(stated["decoupling"][measure.replace("_", " ")]["value"], abs=0.01)
+    readme = (folder.parents[1] / "README.md").read_text(encoding="utf-8")
+    assert features.nats is None or f"emotion (240, {features.emotion.shape[1]})" in readme
     assert (None if features.nats is None else features.nats.mean()) == pytest.approx(stated["nats"], abs=0.05)
     kinds = maker.kinds_of(predictions, features, held_out.truth.table["cue_kind"].to_numpy())
     assert kinds.keys() == stated["kinds"].keys() == set(medn.synthme.CUES)

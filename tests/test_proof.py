@@ -99,6 +99,24 @@ def test_a_difference_picture_reads_what_the_last_frame_has_beyond_the_first(scr
     assert np.ptp(blind.logits, axis=0).max() < 1e-6
 
 
+def test_the_readme_states_the_stored_figures():
+    readme = (FOLDER.parents[1] / "README.md").read_text(encoding="utf-8")
+    summary, pairs = (pd.read_csv(FOLDER / f"{name}.csv") for name in ("summary", "differences"))
+
+    def stated(figures, form):
+        return "{} [{}, {}]".format(*[f"{one:{form}}".replace("0.", ".", 1) for one in figures])
+
+    summary = summary.query("variant == 'bottleneck' and n_subjects == 24 and test == 'same'").set_index("condition")
+    for condition in ("colour", "timing", "brightness", "mixed"):
+        name = condition.replace("mixed", "colour or timing")
+        cells = (("accuracy", ".3f"), ("emotion_cue", ".3f"), ("emotion_aus_leak", "+.2f"))
+        row = [stated(summary.loc[condition, [of, f"{of}_low", f"{of}_high"]], form) for of, form in cells]
+        assert f" | {' | '.join(row)} |" in next(line for line in readme.splitlines() if line.startswith(f"| {name} "))
+    pairs = pairs.query("variant == 'bottleneck' and rival == 'none' and measure == 'worst_group'").set_index("test")
+    for test in ("reversed", "uniform"):
+        assert f"{stated(pairs.loc[test, ['difference', 'low', 'high']], '+.2f')} where" in readme
+
+
 def test_differences_are_paired_by_seed_and_an_interval_needs_three(script):
     mean, low, high = script.over_seeds(np.array([1.0, 2.0, 3.0]))
     # t(.975, 2) = 4.3027 and the standard error is 1 / sqrt(3).

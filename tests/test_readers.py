@@ -107,6 +107,12 @@ def test_megc2019_joins_what_is_given_and_keeps_people_apart():
     assert_refuses(data.read_megc2019, match="at least one")
 
 
+def test_a_clip_without_a_class_is_left_out_in_each_row_of_the_problems(casme2):
+    book(casme2 / "mine.xlsx", Sheet1=[HEADERS, [*ROWS[0][:5], "?", "fear"], ROWS[1]])
+    found = data.read_megc2019(casme2=casme2).problems
+    assert found[["field", "kept"]].values.tolist() == [["action_units", False], ["emotion", False]]
+
+
 def test_the_official_list_decides_which_clips_are_in_and_their_class(tmp_path):
     index = read_casme2(shared_set("casme2")[0])
     one, two, other = index.table.iloc[[0, 1, 4]].itertuples()
@@ -256,6 +262,8 @@ def test_smic_has_the_frame_rate_of_the_camera_and_never_the_coding_of_another(t
     for camera, fps in rates.items():
         found = data.read_smic(tmp_path, spreadsheet=f"SMIC-{camera}-E_annotation.xlsx", frames=camera)
         assert found.table["fps"].tolist() == [fps]
+    book(tmp_path / "VIS" / "mine.xlsx", Sheet1=[SMIC_HEADERS, SMIC_ROW])
+    assert data.read_smic(tmp_path / "VIS").table["fps"].tolist() == [25]
     mixed = {"spreadsheet": "SMIC-HS-E_annotation.xlsx", "frames": "NIR"}
     assert_refuses(data.read_smic, tmp_path, **mixed, match="camera nir, coding of hs")
 
@@ -314,7 +322,8 @@ def test_decimal_commas_and_full_width_and_chinese_signs_are_read(casme2):
 
 
 def test_the_sheet_that_fits_is_found_and_one_of_several_is_chosen(casme2):
-    path = book(casme2 / "book.xlsx", legend=[["what it is"]], empty=[], coding=[["title"], [], HEADERS, *ROWS])
+    legend = [["what it is"], ["#N/A"]]
+    path = book(casme2 / "book.xlsx", legend=legend, empty=[], coding=[["title"], [], HEADERS, *ROWS])
     assert read_casme2(casme2).table[["sheet", "sheet_row"]].values.tolist() == [["coding", 4], ["coding", 5]]
     book(path, first=[HEADERS, *ROWS], second=[HEADERS, [1, "EP2_1f", 3, 5, 9, "4", "others"], *ROWS[1:]])
     assert_refuses(read_casme2, casme2, match=r"book.xlsx#first.*book.xlsx#second.*spreadsheet='book.xlsx#first'")
@@ -340,12 +349,13 @@ def test_without_apexes_they_are_spotted_and_without_offsets_the_last_frame_is_t
     assert index.problems[["field", "kept"]].values.tolist() == [["apex", True]] * 2
     table = prepare(index, recipe=TINY, crop="none", progress=False).table
     assert table["apex"].between(table["onset"], table["offset"]).all()
+    assert_refuses(prepare, read_casme2(casme2, frames=None), progress=False, match=r"no clip .of 2. .*frames=None")
     book(casme2 / "mine.xlsx", Sheet1=[[*row[:3], *row[5:]] for row in [HEADERS, *ROWS]])
     assert read_casme2(casme2).table["offset"].tolist() == [10, 10]
 
 
 def test_a_frame_rate_is_read_as_it_is_typed_and_one_that_no_camera_has_is_a_problem(tmp_path):
-    wrong, right = ["90000", "-30", "x", "1e5"], {"300": 300, '"59,94"': 59.94, "500 fps": 500, "200.0": 200}
+    wrong, right = ["90000", "-30", "x", "1e5", ""], {"300": 300, '"59,94"': 59.94, "500 fps": 500, "200.0": 200}
     lines = ["subject,filename,fps,onset,apex,offset,AUs,emotion"]
     for number, typed in enumerate([*right, *wrong]):
         frames(tmp_path / f"DFME/sub0001/a_{number}", name="{}.bmp")
@@ -376,6 +386,14 @@ def test_a_prepared_clip_leads_back_to_its_row_and_of_two_trees_one_is_chosen(ca
     assert "CASME2-RAW/sub01/EP02_01f, CASME2_RAW_selected/sub01/EP02_01f" in index.problems["found"].item()
     assert len(read_casme2(casme2, frames="casme2_raw_selected")) == 2
     assert len(read_casme2(casme2, frames="CASME2-RAW")) == 1
+
+
+def test_a_clip_that_the_cropped_tree_lacks_is_taken_from_the_raw_one_and_named(casme2):
+    frames(casme2 / "Cropped" / "sub01" / "EP02_01f", name="reg_img{}.bmp")
+    book(casme2 / "mine.xlsx", Sheet1=[HEADERS, *ROWS])
+    index = read_casme2(casme2)
+    assert index.table["cropped"].tolist() == [True, False]
+    assert index.problems[["clip_id", "field", "kept"]].values.tolist() == [["casme2/02/EP01_02", "frames", True]]
 
 
 # --- flow packs -------------------------------------------------------------------------------------------------------

@@ -173,6 +173,9 @@ def test_a_decoupling_loss_is_added_by_one_function_and_one_entry(clips, tmp_pat
     assert row["loss"] == pytest.approx(row["emotion"] + row["au"] + 5.0 * row["decoupling"])
     assert_refuses(small_model, clips, decoupling="product", match=r"decoupling must be one of .*'product'")
     assert set(typing.get_args(typing.get_type_hints(MEDNConfig)["decoupling"])) == set(DECOUPLING_METHODS)
+    equal = torch.ones(4, 3, requires_grad=True)  # clips without a difference
+    for loss, _, parts in DECOUPLING_METHODS.values():
+        assert loss is None or torch.autograd.grad(loss(*[equal] * len(parts)), equal)[0].isfinite().all(), loss
 
 
 def test_the_decoupling_weight_waits_and_then_rises_while_the_rate_falls(clips):

@@ -57,6 +57,8 @@ def test_a_cell_of_leakage_holds_the_auc_and_what_is_allowed_and_its_colour_is_t
     assert heads == {"<b>first</b>": 0.5, "<b>sec&lt;ond</b>": 2.5}  # each model once, over its branches
     assert (len(unknown.layout.xaxis.ticktext), unknown.layout.xaxis.tickangle) == (4, 0)  # long names turn nothing
     assert len(view.plot_leakage(two, each_au=False).layout.yaxis.ticktext) == 2
+    few = view.plot_leakage(leakage_table().query("target == 'AU4'"))
+    assert 120 <= few.data[-1].colorbar.len <= 34 + few.layout.margin.b  # room for its ticks below a single row
     assert_refuses(view.plot_leakage, pd.concat([two, two]), match="the same model, branch and target")
 
 
@@ -73,11 +75,21 @@ def test_values_thresholds_and_p_are_drawn_on_the_lines_of_their_rows():
     assert words(figure).count("does not &lt;vary&gt;") == 1
     assert words(figure).count("0.500  p .010") == 2
     assert "200 clips of 8 subjects · clips exchanged inside subject, subject and AU set" in texts(figure)
+    joined = view.plot_dependence(pd.concat([table.assign(model="a"), table.assign(model="b")]))
+    ids = np.ravel([trace.ids for trace in joined.data if trace.ids is not None])
+    assert len({*ids}) == len(ids) == 12  # plotly would leave out all but one point of an id
     assert (figure.layout.xaxis.showticklabels, figure.layout.xaxis2.domain[0] > 0.5) == (True, True)
     table[["value", "p", "null_mean", "null_95", "allowed"]] = np.nan
     table["reason"] = "a code needs 8 clips with and without it"
     empty = view.plot_dependence(table).layout  # no scale without a value, and no reason runs into another panel
     assert (empty.xaxis.showticklabels, empty.xaxis2.domain[0]) == (False, 0)
+
+
+def test_a_reason_that_is_longer_than_its_panel_is_wrapped():
+    features = sample_features(sample_clips(n=20))
+    figure = view.plot_selection_measures(diagnose.selection_measures(features)(features.table["clip_id"][:1]))
+    assert max(map(len, "<br>".join(words(figure)).split("<br>"))) < 45
+    assert figure.layout.margin.t == 50 + 17 + 18  # two lines at y = 1 of an axis are no heading
 
 
 def test_a_row_is_explained_with_all_its_figures_and_concluded_from_the_interval_of_the_excess_or_p():
@@ -124,6 +136,7 @@ def test_p_values_are_drawn_as_shares_in_the_band_of_the_fewest_draws():
     assert (at[0.05], at[0.5]) == (pytest.approx(0.05), pytest.approx(0.5))
     assert (line.x[0], line.y[0], line.x[-1], line.y[-1], line.line.shape) == (0, 0, 1, 1, "hv")
     assert by_meta(figure, "r <= .5").name.startswith("r &lt;= .5: <b>1.000</b>")
+    assert view.plot_p_values(draws.join(draws.add_prefix("x"))).layout.margin.b == figure.layout.margin.b + 3 * 19
     # Stephens 1974: 95 of 100 distributions of n uniform p values stay this near the diagonal.
     half = max(band.y[:101] - band.x[:101])
     assert half == pytest.approx(1.358 / (20**0.5 + 0.12 + 0.11 / 20**0.5), rel=0.01)

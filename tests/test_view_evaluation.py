@@ -10,6 +10,7 @@ from figure_contents import by_meta, texts
 from sample_records import sample_clips, sample_features, sample_predictions
 
 from medn_lab import evaluate, records, view
+from medn_lab.view import theme
 
 
 def lines(figure):
@@ -21,6 +22,11 @@ def lines(figure):
 PREDICTIONS = sample_predictions(sample_clips(n=40))
 
 
+def room_between(figure):
+    plots = figure.layout.width - figure.layout.margin.l - figure.layout.margin.r
+    return round((figure.layout.xaxis2.domain[0] - figure.layout.xaxis.domain[1]) * plots)
+
+
 def test_a_confusion_matrix_has_counts_and_shares():
     matrix = pd.DataFrame([[3, 1], [0, 0]], index=["anger", "fear"], columns=["anger", "fear"])
     figure = view.plot_confusion_matrix(matrix)
@@ -28,6 +34,8 @@ def test_a_confusion_matrix_has_counts_and_shares():
     assert by_meta(figure, "value").text[0, 0] == "<b>3</b><br><span style='font-size:11px'>75%</span>"
     assert "4 clips, 75.0% on the diagonal" in texts(figure)
     assert list(figure.layout.yaxis.ticktext) == ["anger<br>n = 4", "fear<br>n = 0"]
+    seven = pd.DataFrame(np.eye(7), *[["happiness", *"abcdef"]] * 2)
+    assert [view.plot_confusion_matrix(seven, width=one).layout.xaxis.tickangle for one in (None, 500)] == [0, -30]
 
 
 def test_an_evaluation_holds_matrix_scores_floor_and_ceilings_or_the_reason():
@@ -41,6 +49,7 @@ def test_an_evaluation_holds_matrix_scores_floor_and_ceilings_or_the_reason():
     assert [label.split("<br>")[-1] for label in labels] == ["accuracy", "UF1", "UAR", "AUs alone", "AUs &amp; cue"]
     assert np.allclose(marks.x, [*summary.scores["value"], 0.62, 1.0])
     assert np.allclose(by_meta(figure, "floor").x[:3], summary.scores["floor"])
+    assert room_between(view.plot_evaluation(summary, width=600)) >= theme.room_for(labels)
     bare = dataclasses.replace(PREDICTIONS, table=PREDICTIONS.table.drop(columns="label"))
     assert "40 of 40 clips have no label" in texts(view.plot_evaluation(evaluate.evaluation_summary(bare)))
     assert "ceilings" not in texts(view.plot_evaluation(dataclasses.replace(summary, ceilings={})))
@@ -79,6 +88,7 @@ def test_the_third_rule_of_an_audit_is_open_and_the_curve_is_pooled_over_clips()
     assert list(marks.marker.symbol) == ["circle", "circle", "circle-open"] * 2
     assert set(by_meta(figure, "floor").x) == {0.4}
     assert "adds +0.200 of accuracy" in texts(figure)
+    assert room_between(view.plot_selection_audit(audit, epochs=epochs, width=700)) >= theme.room_for(labels)
     assert_refuses(view.plot_selection_audit, audit.assign(rule="luck"), epochs=epochs, match="luck")
 
 

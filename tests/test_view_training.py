@@ -43,6 +43,7 @@ def test_variants_keep_their_order_and_each_has_a_trace_where_another_column_giv
     assert list(figure.layout.yaxis.ticktext) == ["none", "bottleneck"]
     assert (list(trace.y), list(trace.x)) == ([0, 1], [0.96, 0.93])
     assert [line.x0 for line in figure.layout.shapes] == [0.42, 1.0]
+    assert [note.yshift for note in figure.layout.annotations] == [0, 14]  # ceilings that are near stay readable
     figure = plot_variants(scores.assign(accuracy_low=-3.0, accuracy_high=4.0), by="test")
     assert list(figure.layout.yaxis.ticktext) == ["same", "reversed"]
     none, bottleneck = figure.data

@@ -127,15 +127,27 @@ def test_the_models_ticked_are_compared_in_their_order_and_exported(panel, repor
     assert "<0>" not in text_of(panel) + figure_of(panel).to_json()
 
 
-def test_what_a_report_lacks_is_named_and_the_rest_is_shown(reports):
+def test_long_names_of_models_leave_room_for_the_values_on_a_narrow_page(reports):
+    for name, columns in (("clean", 2), ("a_name_of_forty_letters_that_leaves_none", 1)):
+        panel = DecouplingPanel({name: reports["clean"], f"{name} 2": reports["clean"]})
+        assert len({axis.domain for axis in figure_of(panel).select_xaxes()}) == columns
+        panel.family = "conditional"
+        assert figure_of(panel).layout.margin.l < 330
+
+
+def test_what_a_report_lacks_is_named_and_the_rest_is_shown(reports, tmp_path):
     table = pd.DataFrame({"measure": ["linear_cka"], "kind": ["dependence"], "value": [0.2], "p": [0.01]})
     panel = DecouplingPanel(DecouplingReport(table, {"name": "mine"}))
     assert "linear CKA of motion and emotion branch of mine: 0.2" in panel.explain(0)
+    both = DecouplingPanel({"clean": reports["clean"], "mine": DecouplingReport(table)})
+    page = both.export(tmp_path / "both.html").read_text(encoding="utf-8")
+    assert re.search("(?s)clean: 40 clips of 4 subjects;.*linear CKA 0.200 [(]p 0.01[)]", page)
+    assert "nan" not in re.sub("(?s)<script.*?</script>", "", page)
     panel.family = "leakage"
     assert "no rows on leakage" in notes(panel)
     panel = DecouplingPanel(diagnose.decoupling_report(replace(FEATURES, emotion=None), targets=[], **QUICK))
     reason = panel.selection["reason"].iloc[0]
-    assert reason in notes(panel)
+    assert reason in notes(panel).replace("<br>", " ")
     assert f"no value, {reason}" in panel.explain(0)
     table = reports["clean"].table.drop(columns=["excess", "excess_low", "excess_high"])
     panel = DecouplingPanel({"clean": replace(reports["clean"], table=table)})

@@ -11,6 +11,7 @@ from page_contents import control, text_of
 from sample_records import sample_clips
 
 from medn_lab.records import Attribution, Clips, KeptTokens, ViewingCopy, frames_of_strip
+from medn_lab.view import images
 from medn_lab.view.rows import au_set_texts
 from medn_lab.widgets import ClipPlayer, panel
 from medn_lab.widgets.clip_view import ClipView
@@ -114,7 +115,7 @@ def test_kept_positions_and_attributions_are_sent_with_their_scales(clips):
     assert f"no kept tokens of {missing}" in written(view)
 
 
-def test_a_viewing_copy_takes_the_place_of_the_networks_frames(clips):
+def test_a_viewing_copy_takes_the_place_of_the_networks_frames(clips, monkeypatch):
     ids = clips.table["clip_id"]
     makers = tuple(lambda row=row: clips.frames[row].repeat(3, axis=1).repeat(3, axis=2) for row in range(6))
     large = replace(clips, viewing=ViewingCopy(144, makers))
@@ -126,7 +127,10 @@ def test_a_viewing_copy_takes_the_place_of_the_networks_frames(clips):
     assert np.abs(frames_in(view.faces[0]) - large.viewing[2]).mean() < 4
     for name in ("flow", "push", "course", "gain", "largest"):  # in pixels of the network's frames
         assert view.faces[0][name] == plain.faces[0][name]
+    coded, encode = [], images.to_webp
+    monkeypatch.setattr(images, "to_webp", lambda pixels, **how: coded.append(pixels) or encode(pixels, **how))
     assert frames_in(view.packed(ids[0])["face"]).shape == (8, 128, 128, 3)  # of a written page
+    assert len(coded) == 1
     assert frames_in(plain.packed(ids[0])["face"]).shape == (8, 48, 48, 3)
 
     async def looked_at():

@@ -36,16 +36,19 @@ def input_of_clip(row: Mapping[str, Any], **options: Any) -> ClipInput:
     `options` are those of :func:`input_of_frames`. An empty apex is spotted; ``cropped`` need not be there. ClipError
     is raised for a clip that cannot be prepared.
     """
-    onset, offset = int(row["onset"]), int(row["offset"])
+    onset, offset, folder = int(row["onset"]), int(row["offset"]), row.get("frames_folder")
+    if pd.isna(folder) or not folder:
+        raise ClipError("no folder of frames is known; read the data set without frames=None")
     try:
-        paths = list_frames(row["frames_folder"])
+        paths = list_frames(folder)
     except FileNotFoundError as error:
         raise ClipError(str(error)) from error
     numbers = np.array([number for number in paths if onset <= number <= offset])
     if len(numbers) < 2:
         raise ClipError(f"only {len(numbers)} frames from {onset} to {offset} are in the folder")
     apex = None if pd.isna(row.get("apex")) else int(row["apex"])
-    frames, cropped = FrameFiles([paths[int(number)] for number in numbers]), bool(row.get("cropped", False))
+    frames = FrameFiles([paths[int(number)] for number in numbers])
+    cropped = str(row.get("cropped")).lower() in ("true", "1", "1.0")  # NaN and text after a join with an own index
     return input_of_frames(numbers, frames, apex=apex, span=(onset, offset), cropped=cropped, **options)
 
 

@@ -36,12 +36,13 @@ SPOTTED = "-> spotted when the clip is prepared"
 def problem_table(problems: Iterable[tuple[str, str, str, str]], *tables: pd.DataFrame) -> pd.DataFrame:
     """Tables of problems, and after them these (``clip_id, field, found, done``), as one table.
 
-    A clip of which what was done begins with "left out" is not kept.
+    A clip is not kept, in all of its rows, where what was done begins with "left out" in one of them.
     """
     found = pd.DataFrame(problems, columns=list(PROBLEM_COLUMNS[:4]), dtype=object)
     found["kept"] = ~found["done"].astype(str).str.startswith("left out")
     parts = [part for part in (*tables, found) if len(part)] or [found]
-    return pd.concat(parts, ignore_index=True).astype({"kept": bool})
+    joined = pd.concat(parts, ignore_index=True).astype({"kept": bool})
+    return joined.assign(kept=joined.groupby("clip_id")["kept"].transform("all").astype(bool))
 
 
 def reader_id(dataset: str, subject: str, filename: str) -> str:
@@ -114,6 +115,7 @@ class FrameFolders:
                 self.count += 1
                 key = (tree.name, *map(_clip_name, parts[-tree.tail :]))
                 self._by_key.setdefault(key, []).append(Path(folder))
+        self.trees = [tree for tree in self.trees if any(key[0] == tree.name for key in self._by_key)]
         if below and not self.count:
             known = ", ".join(tree.name for tree in layout.trees)
             raise ValueError(f"no frames {frames!r}: there are auto, {known}, and {root} has no such folder of frames")
@@ -307,8 +309,11 @@ def _read_row(row: _Row, layout: Layout, folders: FrameFolders | None) -> None:
             row.leave_out("frames", error)
         if differs:
             row.note("frames_folder", differs, "matched despite its name")
+        if tree is not folders.trees[0]:
+            row.note("frames", f"no folder of {folders.trees[0].name} frames", f"{tree.name} frames taken")
         values |= {"frames_folder": str(folder), "cropped": tree.name == "cropped", "tree": tree.name}
-        camera, of_sheet = layout.camera(folder.relative_to(folders.root)) or camera, camera
+        of_sheet = camera
+        camera = layout.camera(folder.relative_to(folders.root)) or camera or layout.camera(folders.root.name)
         if of_sheet not in ("", camera):
             row.leave_out("frames", f"frames of the camera {camera}, coding of {of_sheet}")
     onset, offset = _read_course(row, layout, there)
@@ -329,7 +334,7 @@ def _read_row(row: _Row, layout: Layout, folders: FrameFolders | None) -> None:
     rate = float(typed[1].replace(",", ".")) if typed else 0.0
     # A rate outside 5 to 1,000 is a wrong cell (1,000 and 90,000 are clocks of video files).
     values["fps"] = fps = rate if 5 <= rate < 1000 else layout.cameras.get(camera, layout.fps)
-    if raw.get("fps") and fps != rate:
+    if "fps" in raw and fps != rate:
         row.note("fps", repr(raw["fps"]), f"-> {fps:g}, the data set's own")
     if raw["filename"] != raw["clip"]:
         row.note("filename", f"{raw['filename']}, {onset} to {offset}", "a clip with its own id")

@@ -150,7 +150,8 @@ class Layout:
     subject : str
         Template of a subject's name in spreadsheet and table, from a number.
     clip : str
-        Template of a clip's name in the spreadsheet, from ``subject`` and ``number``.
+        Template of a clip's name in the spreadsheet, from ``subject``, ``number``, ``letter`` (a, b ...) and ``short``
+        (``po``, ``ne``, ``sur`` for the emotion).
     key : tuple of str
         Fields that together name a clip; with ``onset`` where a folder holds a whole recording and not one clip.
     cameras : dict
@@ -382,7 +383,8 @@ def _read(path: Path, layout: Layout, sheet: str | None) -> list[Sheet]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # openpyxl warns of styles and extensions that it leaves out
                 tables = pd.read_excel(path, sheet_name=None, header=None, dtype=str, na_filter=False)
-            sheets = {name: cells.map(str.strip).values.tolist() for name, cells in tables.items()}
+            # A cell of an error (#N/A) is NaN.
+            sheets = {name: cells.fillna("").map(str.strip).values.tolist() for name, cells in tables.items()}
     except Exception as error:  # openpyxl, zipfile, csv and pandas each have their own for a broken file
         raise ValueError(f"it cannot be read ({type(error).__name__}: {error}); save it as .xlsx or .csv") from error
     if sheet is not None and sheet not in sheets:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import pandas as pd
 
 from medn_lab.data.index import problem_table, read_dataset
-from medn_lab.data.layouts import AnyPath
+from medn_lab.data.layouts import AnyPath, name_key
 from medn_lab.records import CODING_COLUMNS, ClipIndex, au_columns, parse_action_units
 from medn_lab.records.action_unit_grammar import Expression, Unit, bare
 
@@ -246,21 +247,24 @@ def join_indexes(indexes: list[ClipIndex]) -> ClipIndex:
     >>> other = pd.DataFrame({"clip_id": ["smic/a"], "dataset": "smic", "subject": "01", "action_units": "?"})
     >>> joined = join_indexes([ClipIndex(one), ClipIndex(other)])
     >>> joined
-    ClipIndex: 2 clips of 1 subject (casme2 1, smic 1); 0 problems, 0 rows left out
+    ClipIndex: 2 clips of 2 subjects (casme2 1, smic 1); 0 problems, 0 rows left out
     >>> joined.table["AU4"].tolist()
     [1.0, nan]
     """
-    table = pd.concat([index.table for index in indexes], ignore_index=True)
+    parts = [index.table.rename(columns=lambda name: re.sub(r"^AU0+(?=\d+$)", "AU", str(name))) for index in indexes]
+    table = pd.concat(parts, ignore_index=True)
     units = sorted(au_columns(table), key=lambda name: int(name[2:]))
     texts = [name for name in CODING_COLUMNS if name in table]
     table[texts] = table[texts].astype(object).fillna("")  # a data set without AUs has none of these
     last = [name for name in ("objective_class", "label", "coding", "cropped", "frames_folder") if name in table]
-    open_ended = table.get("action_units_doubt", pd.Series("", index=table.index)).str.contains("may be more")
-    for index in indexes:
-        # An AU that a data set codes and no clip of it shows is absent there, not unknown.
-        own = au_columns(index.table)
-        coded = index.table.loc[index.table[own].notna().any(axis=1), "clip_id"]
-        table.loc[table["clip_id"].isin(coded) & ~open_ended, [name for name in units if name not in own]] = 0.0
+    doubt = table.get("action_units_doubt", pd.Series("", index=table.index))
+    for part in parts:
+        # An AU that a data set codes and no clip of it shows is absent there, not unknown, but where it is in doubt.
+        own = au_columns(part)
+        coded = part.loc[part[own].notna().any(axis=1), "clip_id"]
+        for name in set(units) - set(own):
+            in_doubt = doubt.str.contains(rf"\b{name[2:]}\b|may be more")
+            table.loc[table["clip_id"].isin(coded) & ~in_doubt, name] = 0.0
     first = [name for name in table if name not in units and name not in last]
     problems = problem_table([], *(index.problems for index in indexes))
     return ClipIndex(table[first + units + last], problems, {"joined": [dict(index.source) for index in indexes]})
@@ -280,7 +284,7 @@ def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
         One row a difference: ``clip_id, field, a, b``. ``field`` is ``clip`` where only one of the two has it,
         otherwise ``action_units``; ``action_units_sided`` or ``action_units_doubt``, where only sides or doubt differ;
         ``emotion, onset, apex`` or ``offset``. AU sets are compared, not their spelling, and a disputed set differs
-        from a certain one.
+        from a certain one. Ids that differ in case or leading zeros alone (``EP08_1``, ``EP08_01``) are one clip.
         ``.attrs`` names the codings.
 
     Raises
@@ -301,7 +305,9 @@ def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
       clip_id         field    a  b
     0       b  action_units  4+7  4
     """
-    left, right = a.table.set_index("clip_id"), b.table.set_index("clip_id")
+    left, names = a.table.set_index("clip_id"), b.table["clip_id"]
+    others = {name_key(one): one for one in left.index.difference(names)}
+    right = b.table.set_index(names.where(names.isin(left.index), names.map(name_key).map(others)).fillna(names))
     common = left.index.intersection(right.index)
     if not len(common):
         ids = f"{left.index[0]!r} is of one and {right.index[0]!r} of the other"

@@ -297,7 +297,8 @@ def branch_measures(features: BranchFeatures, *, label: str, seed: int, watch: b
     try:
         values = permutation.dependence(features).drop(columns="direction")
     except ValueError as fault:  # of two branches of one width there is a cosine as well
-        values = pd.DataFrame({"measure": list(MEASURES)[:-1], "value": np.nan, "reason": str(fault)})
+        names = [name for name in MEASURES if name != "absolute_cosine"]
+        values = pd.DataFrame({"measure": names, "value": np.nan, "reason": str(fault)})
     of_leaks = pd.DataFrame(leaks, columns=["branch", "target"]).assign(kind="leakage", measure="auc", reason=COMPUTING)
     found = pd.concat([values.assign(kind="dependence", branch="", target=""), of_leaks], ignore_index=True)
     found = found.assign(chance=np.nan, allowed=np.nan, n_clips=n, n_subjects=n_subjects, drawn_from=n)

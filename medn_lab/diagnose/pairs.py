@@ -319,7 +319,7 @@ def _same_set_pairs(
     """
     if subjects not in _SUBJECTS:
         raise ValueError(f"no choice of subjects {subjects!r}; there are {', '.join(_SUBJECTS)}")
-    known = check_table(table, owner="confusable pairs", required=("clip_id", "subject", label))
+    known = check_table(table, owner="clips", required=("clip_id", "subject", label))
     known[label] = check_label(known, label=label, complete=False)
     sets = [au_set_text(aus) if aus else None for aus in au_sets(known, keep_side=keep_side)]
     known = known.assign(_aus=pd.Series(sets, dtype=object)).dropna(subset=["_aus", label]).reset_index(drop=True)

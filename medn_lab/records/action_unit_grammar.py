@@ -48,7 +48,7 @@ _UNIT = re.compile(
     re.IGNORECASE,
 )
 # A side that stands apart from the AU.
-SIDE_APART = re.compile(r"l|r|left|right|uni\w*|左侧?|右侧?", re.IGNORECASE)
+SIDE_APART = re.compile(r"[\W_]?(?:l|r|left|right|uni\w*|左侧?|右侧?)", re.IGNORECASE)
 # Words between two AUs that are neither *and* nor *or*, as in ``4 rather than 7``.
 _BETWEEN = re.compile(
     r"\d[A-ELR]?\s(?:(?!(?:or|vs|versus|oder|ou|and|with|plus|und|et|A[UD]s?|ref)\b)[^\W\d_]{2,}\s)+[LRTBA]*\d",

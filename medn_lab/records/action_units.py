@@ -270,7 +270,8 @@ def au_sets(table: pd.DataFrame, *, keep_side: bool = False) -> list[frozenset[s
     ----------
     table : DataFrame
         With ``action_units``, read by the grammar of :func:`parse_action_units`, so that ``1+2``, ``L12`` and ``4，7``
-        are read. Where that cell is empty or missing, the set is that of the AU columns, if none of them is NaN.
+        are read. Where that cell is empty or missing, ``action_units_coded`` is read; where both are, the set is that
+        of the AU columns, if none of them is NaN.
     keep_side : bool
         Whether ``L12`` is another AU than ``12``. The set is then that of ``action_units_sided``; where that is empty
         or missing, of ``action_units_coded``, then ``action_units``. A column ``side`` with ``left`` or ``right``
@@ -293,7 +294,7 @@ def au_sets(table: pd.DataFrame, *, keep_side: bool = False) -> list[frozenset[s
     >>> [None if one is None else sorted(one) for one in sets]
     [['1', '2'], None, [], None]
     """
-    texts = _texts(table, SIDED if keep_side else ("action_units",))
+    texts = _texts(table, SIDED if keep_side else SIDED[:0:-1])
     sets = [frozenset(one.units) if one.certain else None for one in _read_all(texts, keep_side)]
     aus = au_columns(table)
     if aus:

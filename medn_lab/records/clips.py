@@ -117,10 +117,16 @@ class _ClipRecord(_Record):
         return {name: array[rows] for name in self._per_clip if (array := getattr(self, name)) is not None}
 
 
+def _size(table: pd.DataFrame) -> str:
+    """How many clips and people there are: one subject's name in two data sets is two people."""
+    who = table.loc[table["subject"].notna(), ["subject", *(["dataset"] if "dataset" in table else [])]]
+    return f"{counted(len(table), 'clip')} of {counted(len(who.drop_duplicates()), 'subject')}"
+
+
 def _tally(table: pd.DataFrame, column: str) -> str:
     """How often each value of a column occurs, the most frequent first; empty where there is no such column."""
     counts = table[column].value_counts() if column in table else {}
-    return ", ".join(f"{name} {count}" for name, count in counts.items())
+    return ", ".join(f"{name or 'unknown'} {count}" for name, count in counts.items())
 
 
 def _doubt_tally(table: pd.DataFrame) -> str:
@@ -162,9 +168,8 @@ class ClipIndex(_ClipRecord):
 
     def __repr__(self) -> str:
         left_out = self.problems.loc[~self.problems["kept"].astype(bool), "clip_id"].nunique()
-        clips = f"{counted(len(self), 'clip')} of {counted(self.table['subject'].nunique(), 'subject')}"
         problems = f"{counted(len(self.problems), 'problem')}, {counted(left_out, 'row')} left out"
-        line = f"ClipIndex: {clips} ({_tally(self.table, 'dataset') or 'no data set named'}); {problems}"
+        line = f"ClipIndex: {_size(self.table)} ({_tally(self.table, 'dataset') or 'no data set named'}); {problems}"
         return ", ".join(filter(None, [line, _doubt_tally(self.table)]))
 
 
@@ -317,8 +322,9 @@ class Clips(_ClipRecord):
     frames : (n, t, h, w, 3) uint8 or None
         RGB, registered to the onset, `t` frames spread from onset to offset; None where a data set circulates as flow
         alone.
-    flow : (n, h, w, 2) float32 or None
-        Onset to apex displacement (x to the right, y down) in pixels at the size of the crop, (h, w).
+    flow : (n, h, w, c) float32 or None
+        Onset to apex displacement (x to the right, y down) in pixels at the size of the crop, (h, w). Where
+        there are three channels, the recipe's ``coding`` says what they hold.
     table : DataFrame
         ``clip_id, dataset, subject, onset, apex, offset, fps, emotion, action_units, AU1 ...`` and, once a protocol is
         chosen, ``label``.
@@ -391,8 +397,7 @@ class Clips(_ClipRecord):
             "recipe": ", ".join(recipe) or "not recorded",
             "AUs": _doubt_tally(self.table),
         }
-        clips = f"{counted(len(self), 'clip')} of {counted(self.table['subject'].nunique(), 'subject')}"
-        lines = [f"Clips: {clips}, {frames} and {flow} at {w}x{h} px"]
+        lines = [f"Clips: {_size(self.table)}, {frames} and {flow} at {w}x{h} px"]
         return "\n".join(lines + [f"  {name:<9} {fact}" for name, fact in facts.items() if fact])
 
     def _rows(self, rows: np.ndarray) -> dict[str, Any]:

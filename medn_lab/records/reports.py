@@ -27,6 +27,27 @@ MEASURES = {
     "absolute_cosine": "mean |cosine| within a clip",
 }  # fmt: skip
 
+# The columns of a report on decoupling.
+TEXTS = ["model", *KEYS, "within", "reason", "direction", "worst_target"]
+NUMBERS = [
+    "value", "low", "high", "null_mean", "null_95", "p", "p_family", "n_tests", "allowed", "excess", "excess_low",
+    "excess_high", "worst_auc", "worst_excess", "n_positive", "n_clips", "n_subjects",
+]  # fmt: skip
+
+
+def completed(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with every column of a report on decoupling, texts empty and numbers NaN where missing."""
+    table = table.reindex(columns=table.columns.union([*TEXTS, *NUMBERS], sort=False))
+    table[TEXTS] = table[TEXTS].astype(object).fillna("")
+    table[NUMBERS] = table[NUMBERS].apply(pd.to_numeric, errors="coerce").astype(float)
+    return table
+
+
+def sample_text(table: pd.DataFrame) -> str:
+    """The largest number of clips and of subjects in the table, in words; empty where neither is known."""
+    named = zip(table.reindex(columns=["n_clips", "n_subjects"]).max(), ("clip", "subject"), strict=True)
+    return " of ".join(counted(int(size), what) for size, what in named if np.isfinite(size))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DecouplingReport(_Record):
@@ -106,7 +127,7 @@ class DecouplingReport(_Record):
 
         Models are ordered by the excess over what the branch's own factor allows, or by the value where nothing is.
         """
-        rows, found = self.readers, []
+        rows, found = completed(self.readers), []
         for (branch, target), own in rows.groupby(["branch", "target"], sort=False) if len(self.models) > 1 else ():
             chosen = ["value", "low", "high"] if own["excess"].isna().any() else ["excess", "excess_low", "excess_high"]
             wide = own.pivot_table(chosen, "model", "measure", dropna=False).reindex(self.models)
@@ -214,11 +235,11 @@ class DecouplingReport(_Record):
             pictures.append({"caption": caption, "html": html})
         environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
         template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
-        keys = [name for name in ("given", *KEYS) if name in self.table]
-        rows = [group for _, group in self.table.groupby(keys, sort=False, dropna=False)] if keys else [self.table]
+        # The models' rows on one measure stand together.
+        rows = [group for _, group in completed(self.table).groupby(list(KEYS), sort=False)] or [self.table]
         page = template.render(
             report=self, title=title, figures=pictures, measures=MEASURES, rows=pd.concat(rows).to_dict("records"),
-            sizes=self.table.groupby("model", sort=False)[["n_clips", "n_subjects"]].max() if self.models else None,
+            sizes={name: sample_text(self.table[self.table["model"] == name]) for name in self.models},
             summary={name: self._headlines(name) for name in self.models},
         )  # fmt: skip
         path = Path(path)
@@ -234,13 +255,15 @@ class DecouplingReport(_Record):
     def _headlines(self, name: str) -> list[str]:
         """The main figures of a model, a phrase each."""
         facts: dict[str, None] = {}
-        for row in self.table[self.table["model"] == name].to_dict("records"):
+        for row in completed(self.table[self.table["model"] == name]).to_dict("records"):
             kind, value, given, leak = row["kind"], row["value"], row["given"], (row["branch"], row["target"])
-            if str(row.get("reason", "")).endswith(" constant"):
+            if row["reason"].endswith(" constant"):
                 facts[row["reason"]] = None
+            elif np.isnan(value):
+                continue
             elif kind == "dependence" and not given and row["measure"] in ("linear_cka", "distance_correlation"):
-                facts[f"{MEASURES[row['measure']]} {value:.3f} (p {row['p']:.2g})"] = None
-            elif kind in ("leakage", "conditional") and leak == ("emotion", "AUs") and np.isfinite(value):
+                facts[f"{MEASURES[row['measure']]} {value:.3f}" + f" (p {row['p']:.2g})" * (row["p"] >= 0)] = None
+            elif kind in ("leakage", "conditional") and leak == ("emotion", "AUs"):
                 allowed = f"allowed {row['allowed']:.3f}" if np.isfinite(row["allowed"]) else "nothing allowed"
                 worst = f", worst {row['worst_target']} {row['worst_auc']:.3f}" if row["worst_target"] else ""
                 which, bound = (f" given the {given}", f"p {row['p']:.2g}") if given else ("", allowed)
@@ -265,7 +288,7 @@ class EvaluationSummary:
     subjects : DataFrame
         A person a row: ``subject, n_clips, accuracy, most_missed`` (the class of theirs that was missed most often).
     aus : DataFrame or None
-        An AU a row, as ``medn.evaluate.au_detection(...).table``.
+        An AU a row, as ``medn.evaluate.au_detection(...)`` returns it.
     folds : DataFrame or None
         ``fold, held_out, n_test, accuracy, error``.
     ceilings : dict of str to float

@@ -31,7 +31,7 @@ _PORTRAIT = ((202.3, 100.3), (247.3, 102.7), (225.0, 125.5), (204.0, 141.7), (24
 
 
 class FaceStudio:
-    """One face, ready to play any state in a few milliseconds; made by `face_studio` or `photo_studio`.
+    """One face, ready to play any state; made by `face_studio` or `photo_studio`.
 
     Parameters
     ----------

@@ -51,21 +51,26 @@ def confusion_cells(predictions: Predictions, *, label: str = "label") -> tuple[
     return cells, counts.astype(int)
 
 
-def draw_confusion(figure: go.Figure, counts: pd.DataFrame, **where: Any) -> None:
-    """Add a confusion matrix: in each cell its clips and their share of the row, which is the colour."""
-    totals = counts.sum(axis=1)
+def true_names(counts: pd.DataFrame) -> list[str]:
+    """The names of the rows of a confusion matrix, each with its number of clips."""
+    return [f"{as_text(name)}<br>n = {total:,.0f}" for name, total in counts.sum(axis=1).items()]
+
+
+def draw_confusion(figure: go.Figure, counts: pd.DataFrame, *, cell: float, **where: Any) -> None:
+    """Add a confusion matrix: in each cell its clips and their share of the row, which is the colour.
+
+    Names of columns that are longer than `cell`, the pixels of a column, are turned.
+    """
+    totals, predicted = counts.sum(axis=1), [as_text(name) for name in counts.columns]
     shares = counts.div(totals.where(totals > 0), axis=0).to_numpy(dtype=float)
-    true, predicted = ([as_text(name) for name in names] for names in (counts.index, counts.columns))
     texts = np.empty(shares.shape, dtype=object)
-    for cell, share in np.ndenumerate(shares):
+    for place, share in np.ndenumerate(shares):
         percent = small("–" if np.isnan(share) else f"{share:.0%}")
-        texts[cell] = f"<b>{int(counts.iloc[cell]):,}</b><br>{percent}"
-    heat(
-        figure, shares, columns=predicted, scale=theme.SHARE_SCALE, limits=(0, 1), texts=texts,
-        rows=[f"{name}<br>n = {total:,.0f}" for name, total in zip(true, totals, strict=True)], **where,
-    )  # fmt: skip
-    turned = max(map(len, predicted), default=0) > 11
-    figure.update_xaxes(title_text="predicted", tickangle=-30 if turned else 0, **where)
+        texts[place] = f"<b>{int(counts.iloc[place]):,}</b><br>{percent}"
+    look: dict[str, Any] = {"scale": theme.SHARE_SCALE, "limits": (0, 1), "texts": texts}
+    heat(figure, shares, columns=predicted, rows=true_names(counts), **look, **where)
+    longest = 8 + 6.5 * max(map(len, map(str, counts.columns)), default=0)
+    figure.update_xaxes(title_text="predicted", tickangle=-30 if longest > cell else 0, **where)
     figure.update_yaxes(title_text="true", **where)
 
 
@@ -93,15 +98,15 @@ def plot_confusion_matrix(matrix: pd.DataFrame, *, width: int | None = None) -> 
     '20 clips, 85.0% on the diagonal'
     """
     counts = matrix.to_numpy(dtype=float)
-    figure = go.Figure()
-    draw_confusion(figure, matrix)
-    left, cell = 20 + theme.room_for(figure.layout.yaxis.ticktext), int(np.clip(520 / len(matrix.columns), 52, 84))
+    left, cell = 20 + theme.room_for(true_names(matrix)), int(np.clip(520 / len(matrix.columns), 52, 84))
+    figure, width = go.Figure(), width or max(300, left + cell * len(matrix.columns) + 20)
+    draw_confusion(figure, matrix, cell=(width - left - 20) / len(matrix.columns))
     whole, subtitle = int(counts.sum()), counted(int(counts.sum()), "clip")
     if whole and list(matrix.index) == list(matrix.columns):
         subtitle += f", {np.trace(counts) / whole:.1%} on the diagonal"
     return theme.finish(
-        figure, width=width or max(300, left + cell * len(matrix.columns) + 20), title="<b>Confusion matrix</b>",
-        subtitle=subtitle, body=max(44, cell * 3 // 4) * len(matrix), l=left,
+        figure, width=width, title="<b>Confusion matrix</b>", subtitle=subtitle, l=left,
+        body=max(44, cell * 3 // 4) * len(matrix),
     )  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def plot_attribution(
     See Also
     --------
     medn_lab.diagnose.integrated_gradients, medn_lab.diagnose.check_attribution
-    medn_lab.widgets.AttributionExplorer : the same, also for each frame.
+    medn_lab.widgets.AttributionViewer : the same, also for each frame.
 
     Examples
     --------
@@ -312,7 +312,7 @@ def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980) -> go.
     marks.forest(figure, alike, open_marker=table["survives"], legend=False, row=1, col=1, **look)
     marks.level(figure, float(table["threshold"].iloc[0]), row=1, col=1)
     low = min(0.0, alike["value"].min()) - 0.06
-    figure.update_xaxes(title_text="rank correlation of absolute values", range=[low, 1.04], row=1, col=1)
+    figure.update_xaxes(title_text="larger rank correlation, signed or absolute", range=[low, 1.04], row=1, col=1)
     if planted:
         ends = table.reindex(columns=["random_low", "random_high"])
         figure.add_bar(

@@ -11,9 +11,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from medn_lab.records import DecouplingReport, reports
+from medn_lab.records.reports import NUMBERS, TEXTS, completed, sample_text
 from medn_lab.view import marks, theme
 from medn_lab.view.marks import ABOVE, ESTIMATE, REFERENCE, SMALLEST, WITHIN, counted, interval_text, need
-from medn_lab.view.theme import as_text, room_for
+from medn_lab.view.theme import as_text, room_for, wrapped
 
 _READERS = {
     "ridge": "ridge, bits per clip", "rbf": "Gaussian kernel, bits per clip", "mlp": "small network, bits per clip",
@@ -47,19 +48,6 @@ TITLES = {
 EXCESS_SCALE = ((0.0, "#9DBFE6"), (0.4, "#DCE8F5"), (0.5, "#F4F4F2"), (0.6, "#FBDCD3"), (1.0, "#E2553F"))
 EXCESS_RANGE = 0.4  # the excess at which the colours end
 LEVEL = 0.05
-_TEXTS = ["model", "kind", "measure", "given", "branch", "target", "within", "reason", "direction", "worst_target"]
-_NUMBERS = [
-    "value", "low", "high", "null_mean", "null_95", "p", "p_family", "n_tests", "allowed", "excess", "excess_low",
-    "excess_high", "worst_auc", "worst_excess", "n_positive", "n_clips", "n_subjects",
-]  # fmt: skip
-
-
-def _completed(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with every column of a report, texts empty where missing; `judged` is the p that counts."""
-    table = table.reindex(columns=table.columns.union([*_TEXTS, *_NUMBERS], sort=False))
-    table[_TEXTS] = table[_TEXTS].astype(object).fillna("")
-    table[_NUMBERS] = table[_NUMBERS].apply(pd.to_numeric, errors="coerce").astype(float)
-    return table.assign(judged=table["p_family"].fillna(table["p"]))
 
 
 def _factor(given: str) -> str:
@@ -112,24 +100,26 @@ def plot_decoupling(report: DecouplingReport | pd.DataFrame, *, kind: str, width
     if kind == "leakage":
         return plot_leakage(rows, width=width)
     need(rows, ("measure", "value"), maker="diagnose.decoupling_report")
-    rows = _completed(rows).assign(number=rows.index.astype(str))
+    rows = completed(rows).assign(number=[*map(str, range(len(rows)))])  # plotly draws one point of those with one id
+    rows["judged"] = rows["p_family"].fillna(rows["p"])  # the p that counts
     # What distinguishes the lines of one measure: model, target, branch and what is given.
     several, conditional, labels = len({*rows["model"]}) > 1, {*rows["measure"][rows["given"] != ""]}, []
     for row in rows.itertuples():
         measured = [row.target, f"{row.branch} branch" * bool(row.branch)] if kind != "information" else []
         given = f"given {_factor(row.given)}" if row.given else "unconditional"
         parts = [row.model * several, *measured, given * (row.measure in conditional)]
-        labels.append(as_text(" · ".join(filter(None, parts)) or row.model or "value"))
+        labels.append(wrapped(as_text(" · ".join(filter(None, parts)) or row.model or "value"), 0.36 * width))
     rows["label"] = labels
     groups = {str(name): own for name, own in rows.groupby("measure", sort=False)}
     long = rows["value"].isna() & (rows["reason"].str.len() > 36)  # a reason that would run into the next panel
     first, wide = list(next(iter(groups.values()))["label"]), rows["low"].notna().any() or long.any()
-    # Two panels side by side where they have the same lines and neither intervals nor long reasons.
-    aligned = not wide and len(groups) > 1 and all(sorted(one["label"]) == sorted({*first}) for one in groups.values())
+    left, right, gap = room_for(rows["label"]), 210 if wide else 140, 62
+    # Two panels side by side where they have the same lines, no intervals, no long reasons and room for the ticks.
+    aligned = not wide and len(groups) > 1 and (width - left) / 2 - right >= 150
+    aligned &= all(sorted(one["label"]) == sorted({*first}) for one in groups.values())
     n_columns, n_rows = (2, (len(groups) + 1) // 2) if aligned else (1, len(groups))
     sizes = [len(own) for own in groups.values()][:n_rows]
-    left, right, gap = room_for(rows["label"]), 210 if wide else 140, 62
-    body = 26 * sum(sizes) + gap * (n_rows - 1)
+    body = (26 + 12 * max(label.count("<br>") for label in labels)) * sum(sizes) + gap * (n_rows - 1)
     figure = make_subplots(
         rows=n_rows, cols=n_columns, row_heights=sizes,
         horizontal_spacing=(right + 12) / max(width - left - right, 300),
@@ -161,7 +151,7 @@ def plot_decoupling(report: DecouplingReport | pd.DataFrame, *, kind: str, width
     figure.layout.annotations = [*figure.layout.annotations, *notes]
     from_zero = "tozero" if kind in TITLES and kind != "conditional" else "normal"
     figure.update_xaxes(rangemode=from_zero, zeroline=True, nticks=6, exponentformat="none")
-    facts = [_sample(rows)]
+    facts = [sample_text(rows)]
     if rows["null_95"].notna().any():
         within = dict.fromkeys(_factor(name) or "the whole set" for name in rows["within"])
         facts.append(f"clips exchanged inside {as_text(', '.join(within))}")
@@ -212,12 +202,6 @@ def plot_dependence(report: DecouplingReport | pd.DataFrame, *, width: int = 960
     return plot_decoupling(report, kind="dependence", width=width)
 
 
-def _sample(table: pd.DataFrame) -> str:
-    """The largest number of clips and of subjects in the table, in words."""
-    named = zip(table.reindex(columns=["n_clips", "n_subjects"]).max(), ("clip", "subject"), strict=True)
-    return " of ".join(counted(int(size), what) for size, what in named if np.isfinite(size))
-
-
 def explain_row(row: Mapping[str, Any]) -> tuple[str, str]:
     """The figures of a row of ``DecouplingReport.table`` in words, and how to read them; plain text.
 
@@ -226,8 +210,8 @@ def explain_row(row: Mapping[str, Any]) -> tuple[str, str]:
     >>> explain_row({"kind": "leakage", "measure": "auc", "branch": "motion", "target": "cue", "value": 0.5})[0]
     'cue from the motion branch: AUC 0.500.'
     """
-    numbers = pd.to_numeric(pd.Series(row, dtype=object).reindex(_NUMBERS), errors="coerce").astype(float)
-    n: dict[str, Any] = {key: row.get(key) or "" for key in _TEXTS} | numbers.to_dict()
+    numbers = pd.to_numeric(pd.Series(row, dtype=object).reindex(NUMBERS), errors="coerce").astype(float)
+    n: dict[str, Any] = {key: row.get(key) or "" for key in TEXTS} | numbers.to_dict()
     judged, measure, target = n["p"] if np.isnan(n["p_family"]) else n["p_family"], n["measure"], n["target"]
     name = MEASURES.get(measure, measure.replace("_", " "))
     if n["branch"]:
@@ -237,7 +221,7 @@ def explain_row(row: Mapping[str, Any]) -> tuple[str, str]:
     title = titles.get(n["kind"]) or target or n["kind"] or "measure"
     title += f" of {n['model']}" * bool(n["model"]) + f", given {_factor(n['given'])}" * bool(n["given"])
     positive = counted(int(n["n_positive"]), "clip") + " with it" if np.isfinite(n["n_positive"]) else ""
-    sizes = ", ".join(filter(None, [_sample(pd.DataFrame([numbers])), positive]))
+    sizes = ", ".join(filter(None, [sample_text(pd.DataFrame([numbers])), positive]))
     basis = f"Computed from {sizes}." if sizes else ""
     if np.isnan(n["value"]):
         return f"{title}: no value, {n['reason'] or 'not known'}.", basis
@@ -316,7 +300,7 @@ def plot_leakage(
     """
     table = leakage.leakage if isinstance(leakage, DecouplingReport) else leakage
     need(table, ("branch", "target", "value", "allowed", "excess", "n_positive"), maker="diagnose.leakage")
-    table = _completed(table.assign(kind="leakage", measure="auc", number=table.index.astype(str)))
+    table = completed(table.assign(kind="leakage", measure="auc", number=[*map(str, range(len(table)))]))
     if table.duplicated(["model", "branch", "target"]).any():
         raise ValueError("several rows have the same model, branch and target; name the runs apart in a column 'model'")
     there = list(dict.fromkeys(table["target"]))
@@ -344,8 +328,8 @@ def plot_leakage(
     figure, limits, written = go.Figure(), (-EXCESS_RANGE, EXCESS_RANGE), {"texts": shown, "hover": hover}
     marks.heat(figure, excess, rows=labels, columns=heads, scale=EXCESS_SCALE, limits=limits, bar="excess", **written)
     figure.data[-1].ids = cells["number"].to_numpy()
-    figure.data[-1].colorbar.update(tickformat="+.1f", len=min(1.0, 240 / (34 * len(targets))))
-    facts = [_sample(table), "in brackets: clips with it", "AUC <b>of</b> the allowed AUC"]
+    figure.data[-1].colorbar.update(tickformat="+.1f", lenmode="pixels", len=min(max(34 * len(targets), 120), 240))
+    facts = [sample_text(table), "in brackets: clips with it", "AUC <b>of</b> the allowed AUC"]
     facts += ["▲ interval of the excess above 0"]
     figure.update_xaxes(side="top", tickangle=0, tickfont={"size": 13})
     for model in filter(None, dict.fromkeys(table["model"])):
@@ -355,5 +339,5 @@ def plot_leakage(
         marks.level(figure, own[0] - 0.5, dash="solid")
     return theme.finish(
         figure, width=width or left + 118 * len(columns) + 96, body=34 * len(targets), title="<b>Leakage</b>",
-        subtitle=" · ".join(filter(None, facts)), l=left, r=96, b=20,
+        subtitle=" · ".join(filter(None, facts)), l=left, r=96, b=max(20, 140 - 34 * len(targets)),
     )  # fmt: skip

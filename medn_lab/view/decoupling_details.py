@@ -84,7 +84,7 @@ def plot_branch_correlation(
         figure.layout[axis].update(title_text=name, showticklabels=False, ticks="")
     inner = width - 64 - 84
     return theme.finish(
-        figure, width=width, body=float(np.clip(inner * p / q, 140, inner)), l=64, r=84,
+        figure, width=width, body=float(np.clip(inner * p / q, 190, inner)), l=64, r=84,
         title="<b>Correlation between the branches' features</b>", subtitle="<br>".join(lines),
     )  # fmt: skip
 
@@ -205,10 +205,11 @@ def plot_selection_measures(
     texts = of_these + ", all clips " + of_every
     table.loc[known.index, "reason"] = texts.str.replace(", all clips nan", "") + " (no common scale)"
     table.loc[hsic, ["value", "chance", "every"]] = np.nan
-    figure = side_by_side("<b>Dependence</b>", "<b>Leakage (AUC)</b>", gap=0.3)
     references = {"allowed": "allowed", "chance": "chance"} | ({} if of_all is None else {"every": "all clips"})
     of_branch = table["target"] + " from the " + table["branch"] + " branch"
     table["label"] = of_branch.where(table["branch"] != "", table["measure"].replace(MEASURES)).map(as_text)
+    gap = theme.room_for(table["label"]) / (width - 220)
+    figure = side_by_side("<b>Dependence</b>", "<b>Leakage (AUC)</b>", gap=gap)
     for col, kind in enumerate(("dependence", "leakage"), start=1):
         rows = table[table["kind"] == kind]
         colours = [theme.branch_colour(branch or "fused") for branch in rows["branch"]]

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import EvaluationSummary, History
 from medn_lab.view import marks, theme
-from medn_lab.view.answers import UNLABELLED, confusion_cells, draw_confusion
+from medn_lab.view.answers import UNLABELLED, confusion_cells, draw_confusion, true_names
 from medn_lab.view.marks import ABOVE, ESTIMATE, SMALLEST, WITHIN, counted, forest, level, need, side_by_side
 from medn_lab.view.theme import as_text, room_for
 
@@ -69,15 +69,18 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
     '<b>Evaluation</b>'
     """
     counts = confusion_cells(summary.predictions, label=summary.label)[1]
-    heading = "Scores, floor and ceilings" if summary.ceilings else "Scores and floor"
-    figure = side_by_side("Confusion matrix", heading, gap=0.14)
-    draw_confusion(figure, counts, row=1, col=1)
+    left, ceilings = 20 + room_for(true_names(counts)), [f"ceiling,<br>{as_text(name)}" for name in summary.ceilings]
+    inner = width - left - 20
+    gap = max(0.14, room_for(ceilings) / inner)
+    heading = "Scores, floor and ceilings" if ceilings else "Scores and floor"
+    figure = side_by_side("Confusion matrix", heading, gap=gap)
+    draw_confusion(figure, counts, cell=0.5 * (1 - gap) * inner / len(counts.columns), row=1, col=1)
     if len(summary.scores):
         scores = summary.scores[summary.scores["part"] == "all"]
-        ceilings = pd.DataFrame({"value": pd.Series(summary.ceilings, dtype=float)})
-        table = pd.concat([scores[["value", "low", "high", "floor"]].astype(float), ceilings], ignore_index=True)
+        best = pd.DataFrame({"value": pd.Series(summary.ceilings, dtype=float)})
+        table = pd.concat([scores[["value", "low", "high", "floor"]].astype(float), best], ignore_index=True)
         forest(
-            figure, table, labels=[*scores["measure"], *(f"ceiling,<br>{as_text(name)}" for name in summary.ceilings)],
+            figure, table, labels=[*scores["measure"], *ceilings],
             name="score, interval over subjects", colour=[ESTIMATE] * len(scores) + [WITHIN] * len(ceilings),
             texts=[f"<b>{value:.3f}</b>" for value in table["value"]],
             references={"floor": summary.scores.attrs.get("floor", "AU-only floor")}, row=1, col=2,
@@ -91,7 +94,7 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
     return theme.finish(
         figure, width=width, body=max(194, 46 * len(counts)), title="<b>Evaluation</b>",
         subtitle=counted(scored, "labelled clip") + persons + (" · ceilings of accuracy" if summary.ceilings else ""),
-        l=20 + room_for(figure.layout.yaxis.ticktext),
+        l=left,
     )  # fmt: skip
 
 
@@ -132,7 +135,7 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None =
     rows = folds.sort_values(["accuracy", "n_test"], ascending=False, kind="stable", na_position="last")
     rows = rows.assign(held_out=rows["held_out"].map(as_text), error=rows["error"].map(as_text))
     failed, few, figure = rows["accuracy"].isna(), len(rows) <= MOST_COUNTED, go.Figure()
-    right = rows["accuracy"].map("{:.1%} of ".format) + rows["n_test"].map("{} clips".format)
+    right = rows["accuracy"].map("{:.1%} of ".format) + rows["n_test"].map(lambda n: counted(n, "clip"))
     figure.add_bar(
         x=rows["held_out"], y=rows["accuracy"].fillna(0.0), customdata=right.mask(failed, "failed, " + rows["error"]),
         text=rows["n_test"].astype(str).where(failed | few, "").mask(failed, "✕"), textfont_size=SMALLEST, textangle=0,
@@ -214,9 +217,11 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
         hover = [f"{row.subject}: {row.a:.1%} of {counted(row.n_clips, 'clip')}" for row in rows.itertuples()]
         figure.data[-1].update(customdata=hover, error_x_width=0)  # it joins two models and is no interval
         figure.update_xaxes(range=[-0.03, 1.04], tickformat=".0%", title_text="accuracy", row=1, col=2)
+    facts = [f"{a.iloc[0]} minus {b.iloc[0]}" if one_pair else "difference = first minus second model"]
+    facts += ["green: the first is better, red: the second"] * (subjects is not None)
     return theme.finish(
         figure, width=width, body=max(44 * len(table), 0 if subjects is None else 18 * len(subjects)),
-        subtitle=f"{a.iloc[0]} minus {b.iloc[0]}" if one_pair else "difference = first minus second model",
+        subtitle=" · ".join(facts),
         title="<b>Comparison of two models</b>",
     )  # fmt: skip
 
@@ -257,7 +262,8 @@ def plot_selection_audit(table: pd.DataFrame, *, epochs: pd.DataFrame, width: in
     need(table, ("rule", "measure", "value", "low", "high", "floor"), maker="evaluate.selection_audit(...).table")
     orders = {"measure": list(table["measure"].unique()), "rule": list(RULES)}
     rows = table.sort_values(["measure", "rule"], key=lambda column: column.map(orders[column.name].index))
-    figure = side_by_side("Accuracy per epoch", "Scores by rule", gap=0.27)
+    labels = [f"{as_text(row.measure)}, {RULES[row.rule][0]}" for row in rows.itertuples()]
+    figure = side_by_side("Accuracy per epoch", "Scores by rule", gap=room_for(labels) / (width - 80))
     for side, colour, dash in (("held_out", ESTIMATE, "solid"), ("validation", WITHIN, "dot")):
         name = side.replace("_", "-") + " subjects"
         right = (epochs[f"{side}_accuracy"] * epochs[f"n_{side}"]).groupby(epochs["epoch"]).sum()
@@ -270,7 +276,6 @@ def plot_selection_audit(table: pd.DataFrame, *, epochs: pd.DataFrame, width: in
     last = int(epochs["epoch"].max())
     figure.update_xaxes(title_text="epoch", range=[0.5, last + 0.5], dtick=1 if last <= 12 else None, row=1, col=1)
     figure.update_yaxes(title_text="accuracy, pooled", range=[0, 1.02], tickformat=".0%", row=1, col=1)
-    labels = [f"{as_text(row.measure)}, {RULES[row.rule][0]}" for row in rows.itertuples()]
     forest(
         figure, rows, labels=labels, colour=[RULES[rule][1] for rule in rows["rule"]], row=1, col=2,
         name="score, interval over subjects", references={"floor": table.attrs.get("floor", "AU-only floor")},
@@ -471,8 +476,9 @@ def plot_variants(
         on_its_line = rows[by].map(as_text).map(lines.index).to_numpy()
         figure.data[-1].y = on_its_line + 0.7 * ((place + 0.5) / len(groups) - 0.5)
     ends = [*(ceilings or {}).values(), *table[columns].to_numpy(dtype=float).ravel()]
-    for name, value in (ceilings or {}).items():
+    for place, (name, value) in enumerate(sorted((ceilings or {}).items(), key=lambda one: one[1])):
         level(figure, value, text=f"{_CEILINGS.get(name, name)} {value:.2f}", dash="dot")
+        figure.layout.annotations[-1].yshift = 14 * (place % 2)  # two that are near are readable
     figure.update_xaxes(title_text=names, range=[max(np.nanmin(ends), 0.0) - 0.02, min(np.nanmax(ends), 1.0) + 0.02])
     marks.rows_from_the_top(figure, lines)
     return theme.finish(

@@ -148,8 +148,10 @@ def forest(
     reasons = table.get("reason", pd.Series("", table.index)).fillna("").astype(str).to_numpy()
     lower = np.where(others.notna().any(axis=1), -14, 0)  # the reason stands below the other marks of its line
     look = {"x": 0, "xref": "x domain", "xanchor": "left", "xshift": 5, "showarrow": False, "font_size": SMALLEST}
+    start, end = figure.get_subplot(**where).xaxis.domain if where else (0, 1)
     for row in np.flatnonzero(np.isnan(value)):
-        figure.add_annotation(text=as_text(reasons[row] or "not known"), y=row, yshift=lower[row], **look, **where)
+        text = wrapped(as_text(reasons[row] or "not known"), 700 * (end - start), letter=5.9)
+        figure.add_annotation(text=text, align="left", y=row, yshift=lower[row], **look, **where)
     rows_from_the_top(figure, labels, **where)
 
 
@@ -224,7 +226,8 @@ def share_bars(figure: go.Figure, drawn: Mapping[str, Any], **where: Any) -> Non
     )  # fmt: skip
     axis = {"tickvals": [0, 0.5, 1], "tickformat": ".0%", "tickangle": 0, "tickfont": {"size": SMALLEST}}
     figure.update_xaxes(range=[0, 1.32], **axis, **where)
-    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": SMALLEST}, dtick=1, **where)
+    axis = {"autorange": "reversed", "tickfont": {"size": SMALLEST}, "ticklabelstandoff": 4, "dtick": 1}
+    figure.update_yaxes(showgrid=False, **axis, **where)
     heading(figure, drawn["name"], size=12, **where)
 
 

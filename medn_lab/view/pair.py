@@ -330,7 +330,8 @@ def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820) -> go.Figure:
     counts = {"AU set": len(sets), "clip": sets["n_clips"].sum(), "pair": sets["n_pairs"].sum()}
     more = [f"{len(sets) - len(shown)} smaller sets not drawn"] * (len(sets) > len(shown))
     facts = [*(counted(n, what) for what, n in counts.items()), *more]
-    figure.update_yaxes(type="category", autorange="reversed", showgrid=False).update_xaxes(title_text="clips")
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False, ticklabelstandoff=6)
+    figure.update_xaxes(title_text="clips")
     figure.update_layout(barmode="stack", bargap=0.28, uniformtext={"minsize": SMALLEST, "mode": "hide"})
     figure.update_layout(legend_traceorder="normal")
     subtitle = _subtitle(facts, sets)

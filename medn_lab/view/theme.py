@@ -189,7 +189,7 @@ LOOK = go.layout.Template(
         title={"font": {"size": 14}, "x": 0, "xanchor": "left", "xref": "container", "pad": {"l": 12}},
         colorway=CATEGORY_COLOURS, xaxis=_AXIS, yaxis=_AXIS,
         legend={
-            "orientation": "h", "bgcolor": CLEAR, "font": {"size": 12}, "itemsizing": "trace",
+            "orientation": "h", "bgcolor": CLEAR, "font": {"size": 12}, "itemsizing": "trace", "tracegroupgap": 0,
             "yref": "container", "y": 0, "yanchor": "bottom", "x": 0,
         },
         hoverlabel={"bgcolor": "#26292E", "bordercolor": "#26292E", "font": {"color": "#F4F4F4", "size": 12}},
@@ -287,7 +287,8 @@ def finish(
     """
     keep_figures_in_html()
     subtitle = wrapped(subtitle, width - 28)
-    heads = [note.text for note in figure.layout.annotations if note.y == 1 and note.yref != "y"]
+    above = ("paper", "domain")
+    heads = [note.text for note in figure.layout.annotations if note.y == 1 and str(note.yref).endswith(above)]
     feet = [24.0]
     for axis in figure.select_xaxes():
         heads += axis.ticktext if axis.side == "top" else ()
@@ -296,7 +297,7 @@ def finish(
     named = [str(trace.name) for trace in figure.data if trace.name and trace.showlegend is not False]
     lines = list(figure.layout.yaxis.ticktext or ())
     in_a_row = max(1, int((width - 28) // (56 + 7 * max(map(len, named), default=0))))  # as wide as the longest name
-    legend = 12 * bool(named) + 24 * -(-len(named) // in_a_row)
+    legend = 17 * bool(named) + 19 * -(-len(named) // in_a_row)
     room = {"l": room_for(lines) if lines else 60, "r": 20, "b": max(feet) + legend}
     room["t"] = 50 + 17 * (subtitle.count("<br>") + bool(subtitle))
     room["t"] += 18 * max((1 + head.count("<br>") for head in heads), default=0)

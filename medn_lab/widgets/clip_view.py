@@ -179,9 +179,10 @@ class ClipView(anywidget.AnyWidget):
         if clips is None or clip_id not in self._ids:
             return {}
         shown = shown_frames(clips, clip_row(clips, clip_id)[0])[0]
-        (face,) = self._faces(clips, [clip_id], halved=True, quality=80)
+        strip = None
         if shown is not None and max(shown.shape[1:3]) > PAGE_FACE:
-            face |= _strip(shown, quality=70, longest=PAGE_FACE)
+            strip = _strip(shown, quality=70, longest=PAGE_FACE)
+        (face,) = self._faces(clips, [clip_id], halved=True, strip=strip)
         moments, interval = _timing(clips, clip_id)
         return {"face": face, "moments": moments, "interval": interval}
 
@@ -194,9 +195,9 @@ class ClipView(anywidget.AnyWidget):
         return value
 
     def _faces(
-        self, clips: Clips, clip_ids: list[str], *, halved: bool = False, quality: int = 92
+        self, clips: Clips, clip_ids: list[str], *, halved: bool = False, strip: dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """What the page draws of some clips, on common scales."""
+        """What the page draws of some clips, on common scales; `strip` in place of the network's frames."""
         places = [clip_row(clips, clip_id)[0] for clip_id in clip_ids]
         flows = [images.motion_field(clips, place)[0] for place in places]
         if halved:  # in pixels of the smaller grid
@@ -227,7 +228,7 @@ class ClipView(anywidget.AnyWidget):
                 }
             if clips.frames is not None:
                 frames = np.asarray(clips.frames[place])
-                face |= {"count": len(frames)} | _strip(frames, quality=quality)
+                face |= {"count": len(frames)} | (strip or _strip(frames, quality=80 if halved else 92))
                 if flow is not None:
                     face["push"] = _packed(images.steady(flow))
                     face["course"] = images.time_course(frames, clip_moments(clips, clip_id).apex, flow=flow).tolist()

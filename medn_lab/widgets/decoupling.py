@@ -15,15 +15,13 @@ import plotly.graph_objects as go
 import traitlets
 
 from medn_lab.records import DecouplingReport
+from medn_lab.records.reports import completed
 from medn_lab.view.decoupling import TITLES, explain_row, plot_decoupling
 from medn_lab.view.marks import empty_sheet
 from medn_lab.view.theme import RING
-from medn_lab.widgets.panel import LiveFigure, Panel, note, validates
+from medn_lab.widgets.panel import NARROW, LiveFigure, Panel, note, validates
 
 MOST_TICKED = 5  # models that are shown at first
-
-_TEXTS = ["model", "kind", "measure", "given", "branch", "target", "direction", "reason"]
-_NUMBERS = ["value", "p", "allowed", "excess", "n_positive"]
 
 
 class DecouplingPanel(Panel):
@@ -81,9 +79,7 @@ class DecouplingPanel(Panel):
             reports = DecouplingReport.joined(reports)
         elif not reports.models:
             reports = DecouplingReport.joined({str(reports.source.get("name", "the model")): reports})
-        table = reports.table.reindex(columns=reports.table.columns.union([*_TEXTS, *_NUMBERS], sort=False))
-        table[_TEXTS] = table[_TEXTS].astype(object).fillna("")
-        self._report, self._table = reports, table
+        self._report, self._table = reports, (table := completed(reports.table))
         families = list(dict.fromkeys(["dependence", "leakage", "information", *filter(None, table["kind"])]))
         givens = list(dict.fromkeys(table.loc[table["kind"] == "dependence", "given"])) or [""]
         self._known = {"models": reports.models, "family": families, "given": givens}
@@ -211,11 +207,11 @@ class DecouplingPanel(Panel):
         texts = [explain_row(one)[0].partition(";")[0] for one in rows.to_dict("records")]
         self._rows.options = [("choose a row", -1), *((text, number) for number, text in enumerate(texts))]
         if len(rows):
-            drawn = plot_decoupling(rows, kind=self.family)
+            drawn = plot_decoupling(rows, kind=self.family, width=NARROW)
         else:
             why = f"The reports on {', '.join(self.models)} have no rows on {self.family.replace('_', ' ')}."
             why = why if self.models else "No model is ticked."
-            drawn = empty_sheet(why, title=f"<b>{TITLES.get(self.family, html.escape(self.family))}</b>", width=960)
+            drawn = empty_sheet(why, title=f"<b>{TITLES.get(self.family, html.escape(self.family))}</b>", width=NARROW)
         drawn.layout.width = None
         with self._figure.hold_sync():  # sent once, with the frame
             self._figure.drawn = drawn

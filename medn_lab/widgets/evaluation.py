@@ -17,7 +17,7 @@ from medn_lab.view.evaluation import plot_evaluation
 from medn_lab.view.marks import counted
 from medn_lab.view.rows import au_set_texts, persons
 from medn_lab.widgets.clip_view import ClipPair
-from medn_lab.widgets.panel import LiveFigure, Panel, note, table_html, validates
+from medn_lab.widgets.panel import NARROW, LiveFigure, Panel, note, table_html, validates
 
 MOST_LISTED = 400  # clips in the list; a browser is slow with many more
 _TABLES = {
@@ -96,7 +96,7 @@ class EvaluationPanel(Panel):
             "predicted": chances.max(axis=1),
         }).sort_values(["predicted", "clip_id"], ascending=[False, True])  # fmt: skip
         self._pair = ClipPair(predictions.table, clips=clips, predictions=predictions, magnify=magnify)
-        figure = plot_evaluation(summary).update_layout(width=None)
+        figure = plot_evaluation(summary, width=NARROW).update_layout(width=None)
         figure.add_shape(type="rect", name="chosen", xref="x", yref="y", line={"color": theme.RING, "width": 3})
         self._figure = LiveFigure(figure)
         self._figure.on_click(self._on_cell)

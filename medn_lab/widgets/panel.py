@@ -26,6 +26,7 @@ from medn_lab.view import theme
 from medn_lab.view.answers import au_bars, score_bars
 from medn_lab.view.rows import au_set_names, au_set_texts, coded_aus, hover_texts, label_column, text_of
 
+NARROW = 800  # pixels for which figures are laid out that follow the width of the page
 _HERE = Path(__file__).parent
 _SHEET = (_HERE / "panel.css").read_text(encoding="utf-8")
 _TABLE: dict[str, Any] = {"index": False, "border": 0, "na_rep": "–", "float_format": "{:.3f}".format}

@@ -24,7 +24,7 @@ SMALL = {
     "07_attribution.ipynb": {"n_subjects": 3},
     "08_confusable_pairs.ipynb": {"n_subjects": 3},
     "09_your_own_data.ipynb": {"epochs": 2},
-    "11_calibration.ipynb": {"n_subjects": 4, "n_draws": 20},
+    "11_calibration.ipynb": {"n_subjects": 4, "n_draws": 5},
 }
 """Parameters that take less time: what a reader does is tried here, and nbval runs the notebooks as they are stored."""
 
