@@ -43,7 +43,7 @@ class Rerun:
     Attributes
     ----------
     stored, again : a record, or MEDN
-        The result as it was given, and as it came out now.
+        The result that was given, and the new one.
     identical : bool
         Whether all numbers agree to the last bit; of a training also the weights, by their sha256.
     difference : float

@@ -81,7 +81,7 @@ def test_an_alternative_becomes_what_the_rule_says():
         assert {rule: str(parse_action_units(text, alternatives=rule)) for rule in rules} == rules
         assert parse_action_units(text).disputed == disputed
     for parse in (parse_action_units, au_table, au_codings):
-        assert_refuses(parse, ["12"], alternatives="second", match="'common', not 'second'")
+        assert_refuses(parse, ["12"], alternatives="second", match="common.*'second'")
 
 
 def test_what_was_written_is_kept_by_its_parts():

@@ -142,7 +142,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
     refuses(spreadsheet=tmp_path / "broken.xlsx", match="CASME II.*broken.xlsx")
     refuses(spreadsheet=tmp_path / "smic.csv", match="smic.csv.*action_units")
     refuses(frames="colour", match="'colour'.*cropped, raw")
-    refuses(layout="casme9", match="'casme9'.*casme2, samm")
+    refuses(layout="casme9", match="casme2, samm.*'casme9'")
     refuses(match="none of 24 rows .* 0 folders")
     assert_refuses(read_casme2, tmp_path / "nowhere", match=r"nowhere.*CASME II", error=FileNotFoundError)
 

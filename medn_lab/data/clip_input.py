@@ -1,4 +1,4 @@
-"""One clip from its files to the network's input: crop, register, flow, sample; and the user's own video as a clip."""
+"""The network's input from the files of a clip: crop, register, flow, sample; the user's own video as a clip."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from medn_lab.data.frames import ClipError, FrameFiles, Problem, list_frames, ne
 from medn_lab.data.index import problem_table
 from medn_lab.data.registration import SPOTTING_SIDE, register, spot_apex
 from medn_lab.records import Clips, ViewingCopy, frame_numbers, frames_of_strip
+from medn_lab.records.table import one_of
 
 CropRule = Literal["auto", "detect", "none"]
 
@@ -70,8 +71,7 @@ def input_of_frames(
     done`` of what was repaired). Its arrays are ``frames`` (n_frames, size, size, 3) uint8, ``flow`` (size, size, c)
     float32, and ``strip``, the bytes of a WebP file with the frames for people, one below the other; empty for none.
     """
-    if crop not in get_args(CropRule):
-        raise ValueError(f"crop must be {', '.join(get_args(CropRule))}; not {crop!r}")
+    one_of(crop, get_args(CropRule), "crop")
     first, look, problems = int(numbers[0]), crop != "none", list[Problem]()
     onset, offset = (first, int(numbers[-1])) if span is None else span
     box = _find_box(frames[0], recipe, first, crop, cropped) if box is None else box
@@ -94,7 +94,7 @@ def input_of_frames(
     if missing.any():
         gone, taken = (", ".join(map(str, np.unique(one[missing]))) for one in (wanted, there))
         problems.append(("frames", f"missing: {gone}", f"nearest taken: {taken}"))
-    # The next frame where the apex's own neighbours are missing: a field from a frame to itself means nothing.
+    # Never the first frame: flow from a frame to itself means nothing.
     apex_there = max(int(nearest(numbers, np.array([apex]))[0]), int(numbers[1]))
     needed = np.unique([*there, first, apex_there])
     images = {int(number): frames[int(np.searchsorted(numbers, number))] for number in needed}
@@ -220,12 +220,12 @@ def read_clip(
         If there is nothing at `path`.
     ValueError
         If it is no video and no folder of frames, numbers are out of order or not there, two files have one number,
-        it is too long for the memory, `fps` cannot be, no face is found (on the onset or the apex), or `box` lies
+        it is too long for the memory, `fps` cannot be, no face is found (on the onset or the apex), or `box` is
         outside the frame.
 
     See Also
     --------
-    medn_lab.evaluate.predict : what a network makes of it.
+    medn_lab.evaluate.predict : the scores that a network gives it.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Where the face is: one box a clip, a crop of it, and the region inside it that counts as face.
+"""Face detection and cropping: one box a clip, the crop, and the region of the crop that is face.
 
 Landmarks and boxes found in each frame jitter by as much as a micro-expression moves, so a box is found once, on the
 onset, and used for every frame of the clip. A crop may also be turned until the eyes are level, as one recipe of
@@ -257,7 +257,7 @@ def centerface_faces(image: np.ndarray) -> list[Face]:
     longer, shorter = max(image.shape[:2]), min(image.shape[:2])
     faces: list[Face] = []
     for side in SEARCH_SIDES:
-        border = round(side / 7)  # grey on each side: a face that fills a picture is found with air around it
+        border = round(side / 7)  # grey on each side: a face that fills a picture is only found with a margin
         scale = (side - 2 * border) / longer
         high, wide = (max(1, round(length * scale)) for length in image.shape[:2])
         small = cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
@@ -293,7 +293,7 @@ def _area(face: Face) -> float:
 
 
 def _holds(face: Face, other: Face) -> bool:
-    """Whether the middle of another face lies in this one's box."""
+    """Whether the middle of another face is in this one's box."""
     middle = other[0][:2].mean(axis=0)
     return bool((face[0][0] <= middle).all() and (middle <= face[0][1]).all())
 
@@ -317,7 +317,7 @@ def _square(
 
 
 def _detect(image: np.ndarray, least: float) -> list[Face]:
-    """Faces in a picture whose sides are multiples of 32, by one run of the network, the surest first.
+    """Faces in a picture whose sides are multiples of 32, by one run of the network, the highest score first.
 
     The network's maps have a cell for every 4 pixels: how much the cell is the middle of a face, the logarithm of the
     face's height and width in cells, the middle's offset in the cell, and five landmarks as shares of the box (y, x).

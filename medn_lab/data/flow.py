@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 
 from medn_lab.data.frames import NO_GUESS
+from medn_lab.records.table import one_of
 
 FlowMethod = Literal["dis", "farneback", "tvl1", "tvl1_skimage"]
 FlowCoding = Literal["uv", "uv_strain", "hsv"]
@@ -49,16 +50,16 @@ def optical_flow(
     onset, apex : (h, w) or (h, w, 3) uint8
         Grey or RGB, 0-255, both of one shape, at least 16 px a side, registered to each other.
     method : {"dis", "farneback", "tvl1", "tvl1_skimage"}
-        ``dis`` is dense inverse search down to single pixels, the most accurate and the default; ``farneback`` invents
-        less motion on flat ground; ``tvl1`` is OpenCV's TV-L1, for reproducing others (it needs the wheel
-        ``opencv-contrib-python``); ``tvl1_skimage`` is scikit-image's, always there and not the same to the last digit.
+        ``dis`` is dense inverse search down to single pixels, the most accurate and the default; ``farneback`` finds
+        less false motion on flat areas; ``tvl1`` is OpenCV's TV-L1, for reproducing others (it needs the wheel
+        ``opencv-contrib-python``); ``tvl1_skimage`` is scikit-image's, always there; its last digits differ.
     size : int, optional
         Side of the field returned. By default that of the images.
     mask : (h, w) bool or float, optional
         Where the face is: weights in [0, 1] at the images' resolution by which the field is multiplied.
     blur : float, optional
         Sigma of the Gaussian by which the field is smoothed, in pixels at the images' resolution. By default 3 px at
-        256 px for ``dis`` and none for the others. The mask keeps what lies outside the face from being blurred into
+        256 px for ``dis`` and none for the others. The mask keeps motion outside the face from being blurred into
         it.
 
     Returns
@@ -87,14 +88,13 @@ def optical_flow(
     >>> flow.shape, np.round(np.median(flow, axis=(0, 1))).tolist()
     ((40, 40, 2), [1.0, 0.0])
     """
-    if method not in _ESTIMATORS:
-        raise ValueError(f"no flow method {method!r}; there are {', '.join(_ESTIMATORS)}")
+    estimate = _ESTIMATORS[one_of(method, _ESTIMATORS, "the flow method")]
     height, width = onset.shape[:2]
     uint8 = onset.dtype == apex.dtype == np.uint8 and onset.shape[2:] in ((), (3,))
     if onset.shape != apex.shape or not uint8 or min(height, width) < SMALLEST_SIDE:
         found = f"onset is {onset.dtype} {onset.shape} and apex {apex.dtype} {apex.shape}"
         raise ValueError(f"{found}; both must be uint8, grey or RGB, of one shape, {SMALLEST_SIDE} px a side or more")
-    field: np.ndarray = np.asarray(_ESTIMATORS[method](grey(onset), grey(apex)), dtype=np.float32)
+    field: np.ndarray = np.asarray(estimate(grey(onset), grey(apex)), dtype=np.float32)
     weights = None if mask is None else mask.astype(np.float32)
     if weights is not None and (weights.shape != (height, width) or not 0 <= weights.min() <= weights.max() <= 1):
         found = f"{weights.shape}, from {weights.min():g} to {weights.max():g}"
@@ -128,15 +128,15 @@ def grey(image: np.ndarray) -> np.ndarray:
 def dis_flow(onset: np.ndarray, apex: np.ndarray, *, finest: int = 0) -> np.ndarray:
     """Displacement (h, w, 2) in pixels between two grey images by dense inverse search.
 
-    At `finest` 1 it is found at half the resolution. A similarity fitted to it lies as near to the truth as one that is
-    fitted to the full field, for a quarter of the time: of a field that is averaged over thousands of points, the
-    finest scale only brings noise. OpenCV's presets stop at half or quarter resolution, which loses small motion.
+    With `finest` 1 it is computed at half the resolution, in a quarter of the time. A similarity fitted to this field
+    is as accurate as one fitted to the full field: the fit averages over thousands of points, and the finest scale adds
+    only noise. OpenCV's presets stop at half or quarter resolution, which loses small motion.
     """
     # An estimator keeps buffers of the last images it saw, so no two threads may share one.
     if not hasattr(_local, f"dis{finest}"):
         setattr(_local, f"dis{finest}", cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM))
     estimator = getattr(_local, f"dis{finest}")
-    # Anew each time: for an image too small for its scales it chooses others, and would keep them for the next image.
+    # Set at each call: for a small image the estimator chooses other scales, and would keep them for the next image.
     estimator.setFinestScale(finest)
     estimator.setPatchSize(8)
     return estimator.calc(onset, apex, NO_GUESS)
@@ -291,8 +291,7 @@ class FlowRecipe:
 
     def __post_init__(self) -> None:
         for name, allowed in (("method", FlowMethod), ("coding", FlowCoding), ("align", FaceAlign)):
-            if getattr(self, name) not in get_args(allowed):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}, not {getattr(self, name)!r}")
+            one_of(getattr(self, name), get_args(allowed), name)
         if not 8 <= self.size <= self.compute_size:
             raise ValueError(f"size must be from 8 to compute_size ({self.compute_size}), not {self.size}")
         if self.n_frames < 2:
@@ -316,16 +315,12 @@ class FlowRecipe:
         ``uv_strain_28`` and ``uv_strain_48`` are the field's small inputs: u, v and optical strain, in pixels here. In
         the packs that circulate each channel is scaled clip by clip (:func:`read_flow_pack`).
         """
-        if name not in RECIPES:
-            raise ValueError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
-        return RECIPES[name]
+        return RECIPES[one_of(name, RECIPES, "the recipe")]
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values; `align` only where it is not ``box``, as earlier versions wrote recipes."""
         fields = dataclasses.asdict(self)
-        if self.align == "box":
-            del fields["align"]
-        return fields
+        return {name: value for name, value in fields.items() if (name, value) != ("align", "box")}
 
 
 _RECIPES = (

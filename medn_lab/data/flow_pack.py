@@ -173,9 +173,9 @@ def read_flow_pack(
     Parameters
     ----------
     root : path-like
-        A folder with the PNGs in it or below, and the list.
+        A folder with the list and, in it or below, the PNGs.
     gt : path-like, optional
-        The list, where several are there or it lies elsewhere: ``combined_3class_gt.csv``, or one with a header such as
+        The list, where several are there or it is elsewhere: ``combined_3class_gt.csv``, or one with a header such as
         ``data,subject,clip,label``.
     codings : path-like, ClipIndex or sequence of them
         Spreadsheets of the pack's data sets (of any name; the data set is recognised), or what a reader made of one,
@@ -244,7 +244,7 @@ def _files(root: Path, *suffixes: str) -> list[Path]:
 
 
 def _pictures(root: Path, table: pd.DataFrame) -> tuple[dict[int, np.ndarray], list[Problem]]:
-    """The flow of each row of the table with a usable picture, and what was found of the others."""
+    """The flow of each row of the table with a usable picture, and problems of the others."""
     pictures = _files(root, ".png")
     by_key: dict[str, Path] = {}
     for one in pictures:
@@ -270,12 +270,12 @@ def _pictures(root: Path, table: pd.DataFrame) -> tuple[dict[int, np.ndarray], l
         flows[place] = np.concatenate([(values[..., :2] - 127.5) / 127.5, values[..., 2:] / 255.0], axis=-1)
     if not flows:
         found = f"no clip of the list ({len(table)}) has one of the {len(pictures)} pictures below {root}"
-        raise ValueError(f"{found}; a picture is called subject_clip.png, or lies as subject/clip.png")
+        raise ValueError(f"{found}; a picture is called subject_clip.png, or subject/clip.png")
     return flows, problems + [(one.stem.strip(), "gt", "not in the list", "left out") for one in unused]
 
 
 def _with_codings(listed: pd.DataFrame, sources: list[CodingSource]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The listed clips with what the codings say of them, and what was found."""
+    """The listed clips with their rows of the codings, and a table of problems."""
     own = listed.assign(emotion=listed["label"], action_units="")
     if not sources:
         return own, problem_table([])

@@ -64,7 +64,7 @@ def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
     Parameters
     ----------
     folder : path-like
-        Files that are no pictures or have no number in their names are passed over.
+        Files that are no pictures or have no number in their names are skipped.
 
     Returns
     -------
@@ -96,9 +96,8 @@ def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
     if twice:
         same = " and ".join([name for name, one in found.items() if one == min(twice)][:3])
         fault = f"{same} in {folder.name} are both frame {min(twice)} ({len(twice)} numbers are there twice)"
-        raise ClipError(
-            f"{fault}; the last number of a name must be the frame's, one file a frame and one clip a folder"
-        )
+        rule = "the last number of a name must be the frame's, one file a frame and one clip a folder"
+        raise ClipError(f"{fault}; {rule}")
     return {number: folder / name for name, number in sorted(found.items(), key=lambda item: item[1])}
 
 
@@ -116,7 +115,7 @@ class FrameFiles(Sequence):
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """A picture from a file, whole or not at all.
+    """A picture from a file; a truncated or damaged file is refused.
 
     Parameters
     ----------

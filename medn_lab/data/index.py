@@ -25,7 +25,7 @@ from medn_lab.data.protocols import PROTOCOLS, canonical_emotion
 from medn_lab.records import CODING_COLUMNS, PROBLEM_COLUMNS, AlternativeRule, ClipIndex, au_codings, au_table
 from medn_lab.records import ActionUnits as ActionUnits
 from medn_lab.records.action_units import parse_action_units
-from medn_lab.records.table import normalise_text
+from medn_lab.records.table import normalise_text, one_of
 
 LAST = ("objective_class", "coding", "spreadsheet", "sheet", "sheet_row", "cropped", "frames_folder")
 """The last columns of a reader's table."""
@@ -36,7 +36,7 @@ SPOTTED = "-> spotted when the clip is prepared"
 def problem_table(problems: Iterable[tuple[str, str, str, str]], *tables: pd.DataFrame) -> pd.DataFrame:
     """Tables of problems, and after them these (``clip_id, field, found, done``), as one table.
 
-    A clip is not kept, in all of its rows, where what was done begins with "left out" in one of them.
+    A clip whose `done` begins with "left out" in one row is not kept in any of its rows.
     """
     found = pd.DataFrame(problems, columns=list(PROBLEM_COLUMNS[:4]), dtype=object)
     found["kept"] = ~found["done"].astype(str).str.startswith("left out")
@@ -74,7 +74,7 @@ def reader_id(dataset: str, subject: str, filename: str) -> str:
 
 
 def clip_keys(table: pd.DataFrame) -> pd.Series:
-    """What all spellings of one clip have in common, a row: its id without case and leading zeros."""
+    """For each row the clip's id without case and leading zeros, which is the same for all spellings of a clip."""
     rows = table[["dataset", "subject", "filename"]].astype(str).itertuples(index=False)
     return pd.Series([name_key(reader_id(*row)) for row in rows], index=table.index, dtype=object)
 
@@ -90,7 +90,7 @@ def _clip_name(name: str) -> str:
 class FrameFolders:
     """Every folder below a root that holds numbered pictures.
 
-    `frames` is ``auto``, the name of a tree, or the name of a folder: then only what lies below folders of this name.
+    `frames` is ``auto``, the name of a tree, or the name of a folder: then only what is below folders of this name.
     ``count`` is how many there are, and ``numbers(folder)`` the frame numbers in one, rising.
     """
 
@@ -143,7 +143,7 @@ class FrameFolders:
 
 @dataclass
 class _Row:
-    """One row on its way: what the sheet says, what is known of it, and what was found wrong."""
+    """One row while it is read: the cells of the sheet, the values read so far, and the problems found."""
 
     raw: Mapping[str, Any]
     repair: bool
@@ -151,17 +151,17 @@ class _Row:
     problems: list[Problem] = field(default_factory=list)
 
     def note(self, name: str, found: object, done: str) -> None:
-        """Something worth knowing; the clip stays as it is."""
+        """Add a problem that changes nothing in the clip."""
         self.problems.append((name, str(found), done))
 
     def fix(self, name: str, found: object, done: str) -> None:
-        """A repair; without permission to repair the clip is left out."""
+        """Add a repair; without permission to repair leave the clip out."""
         if not self.repair:
             self.leave_out(name, found, f"left out; with repair=True: {done}")
         self.note(name, found, done)
 
     def leave_out(self, name: str, found: object, done: str = "left out") -> NoReturn:
-        """The clip cannot be used."""
+        """Add a problem and leave the clip out."""
         self.note(name, found, done)
         raise ClipError(done)
 
@@ -171,7 +171,7 @@ def read_dataset(
     frames: Literal["auto", "raw", "cropped"] | str | None = "auto", repair: bool = True,
     alternatives: AlternativeRule = "leave_out",
 ) -> ClipIndex:  # fmt: skip
-    """The clips of a data set as it came, every row of its spreadsheet accounted for.
+    """The clips of a data set as distributed; each row of its spreadsheet is a clip or a problem.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def read_dataset(
     layout : str
         The data set, a name in ``LAYOUTS``.
     spreadsheet : path-like, optional
-        Which one, where several fit or it lies elsewhere; ``book.xlsx#Sheet2`` for one sheet of a workbook.
+        Which one, where several fit or it is elsewhere; ``book.xlsx#Sheet2`` for one sheet of a workbook.
     frames : {"auto", "raw", "cropped"}, str or None
         Which frames, where there are several kinds; ``auto`` prefers those that are cropped. Where two folders fit a
         clip, the name of a folder that only one of them lies in, such as ``CASME2_RAW_selected``. None reads the
@@ -224,9 +224,7 @@ def read_dataset(
       field found  kept
     0  apex   '/'  True
     """
-    if layout not in LAYOUTS:
-        raise ValueError(f"no layout {layout!r}; there are {', '.join(LAYOUTS)}")
-    described, root = LAYOUTS[layout], Path(root).expanduser()
+    described, root = LAYOUTS[one_of(layout, LAYOUTS, "layout")], Path(root).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}; give the folder in which {described.title} was unpacked")
     source, rows = open_spreadsheet(root, described, spreadsheet)

@@ -1,4 +1,4 @@
-"""How each data set comes: its folders and spreadsheets, described once for reading and writing; opening its sheet."""
+"""The folders and spreadsheets of each data set, for reading and writing; reading of spreadsheets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FIELD_NAMES = {
     "objective_class": "objectiveclasses objectiveclass",
     "fps": "fps framerate",
 }
-"""Field to its headers in every data set (see ``header_key``); one that a data set alone has stands in its coding."""
+"""Field to its headers in every data set (see ``header_key``); one that a data set alone has is in its coding."""
 
 FIELD_OF_HEADER = {header: name for name, headers in FIELD_NAMES.items() for header in headers.split()}
 
@@ -133,7 +133,7 @@ class FrameTree:
 
 @dataclass(frozen=True)
 class Layout:
-    """A data set as it comes.
+    """A data set as it is distributed.
 
     Attributes
     ----------
@@ -309,14 +309,14 @@ TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 SUFFIXES = (".xlsx", ".xlsm", ".xls", ".ods", *TEXT_SUFFIXES)
 
 HEADER_SEARCH = 40
-"""Rows in which a header is looked for; SAMM's stands on the 14th."""
+"""Rows in which a header is looked for; SAMM's is the 14th."""
 
 _SEPARATORS = ",;\t|，"
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """First bytes of .xlsx and .ods, and of .xls; a file without them is text, whatever its suffix."""
 
 _SYSTEM = ("__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "__pycache__")
-"""Folders that systems and network drives make, besides those whose names begin with a dot."""
+"""Folders that systems and network drives make; those whose names begin with a dot are left out too."""
 
 
 def own_folders(names: list[str]) -> list[str]:
@@ -364,7 +364,7 @@ def open_spreadsheet(root: Path, layout: Layout, spreadsheet: AnyPath | None) ->
 def _candidates(root: Path) -> list[Path]:
     found = []
     for folder, inner, files in os.walk(root):
-        # Three levels: spreadsheets lie near the root, and frame folders are large.
+        # Three levels: spreadsheets are near the root, and frame folders are large.
         inner[:] = [] if len(Path(folder).relative_to(root).parts) >= 2 else own_folders(inner)
         if "record.json" not in files:  # a folder that this library wrote, with its own tables of clips
             found += [Path(folder, name) for name in files if name.lower().endswith(SUFFIXES)]
@@ -396,11 +396,8 @@ def _read(path: Path, layout: Layout, sheet: str | None) -> list[Sheet]:
         columns = max(heads, key=lambda columns: len(required & columns.keys()))
         place, lacking = heads.index(columns), sorted(required - columns.keys())
         if lacking or ("action_units" in columns and not layout.has_aus):
-            why = (
-                f"no row has the headers of {', '.join(lacking)}"
-                if lacking
-                else (f"it has Action Units, which {layout.title} does not")
-            )
+            why = f"no row has the headers of {', '.join(lacking)}"
+            why = why if lacking else f"it has Action Units, which {layout.title} does not"
             reasons.append(f"sheet {name}: {why}" if name else why)
             continue
         written = {header_key(cells[place][column]) for column in columns.values()}
@@ -414,7 +411,7 @@ def _read(path: Path, layout: Layout, sheet: str | None) -> list[Sheet]:
         rows = below[list(columns.values())].set_axis(list(columns), axis=1)
         rows["row_text"] = [" ".join(filter(None, row)) for row in below.to_numpy()]
         rows = rows.assign(sheet=name, sheet_row=rows.index + 1, spreadsheet=path.name, coding=source["coding"])
-        # Words below the table may stand in a column that is no field's; they count as a row.
+        # Words below the table may be in a column that is no field's; they count as a row.
         found.append((source, rows[rows["row_text"] != ""].to_dict("records")))
     if not found:
         raise ValueError("; ".join(reasons))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records import normalise_text, people
+from medn_lab.records.table import one_of
 
 ProtocolName: TypeAlias = str
 """The name of a protocol in ``PROTOCOLS``."""
@@ -69,7 +70,7 @@ def _rule(classes: str, **joined: str) -> dict[str, str]:
 
 
 _POLAR = "negative positive surprise"
-_CASME2 = ("casme2", "synthme")  # SynthME uses the labels of CASME II and stands in for it
+_CASME2 = ("casme2", "synthme")  # SynthME uses the labels of CASME II
 _CASME2_THREE = dict.fromkeys(_CASME2, _rule(_POLAR, positive="happiness", negative="disgust repression"))
 _CASME2_FIVE = dict.fromkeys(_CASME2, _rule("happiness disgust repression surprise others"))
 _SAMM_THREE = _rule(_POLAR, positive="happiness", negative="anger contempt disgust fear sadness")
@@ -150,9 +151,7 @@ def to_classes(table: pd.DataFrame, protocol: ProtocolName) -> tuple[pd.DataFram
     >>> kept["label"].tolist(), dropped["reason"].tolist()
     (['positive'], ["emotion 'fear' of casme2 is in no class of casme2_3class"])
     """
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}")
-    rules = PROTOCOLS[protocol].rules
+    rules = PROTOCOLS[one_of(protocol, PROTOCOLS, "the protocol")].rules
     missing = [name for name in ("clip_id", "emotion") if name not in table]
     if missing:
         raise ValueError(f"to_classes needs the columns clip_id and emotion; {', '.join(missing)} is missing")

@@ -1,4 +1,4 @@
-"""A reader a data set, all of them ``read_dataset`` with a layout; indexes joined and compared."""
+"""One reader for each data set, which is ``read_dataset`` with a layout; joining and comparing of indexes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from medn_lab.records.action_unit_grammar import Expression, Unit, bare
 
 
 def read_casme2(root: AnyPath, **options: Any) -> ClipIndex:
-    """The clips of CASME II as it came: 255 clips of 26 subjects, 200 frames a second.
+    """The clips of CASME II as distributed: 255 clips of 26 subjects, 200 frames a second.
 
     Two codings circulate (2014 and 2019) and differ in the AUs of about a fifth of the clips; which one was read is in
     the column ``coding``. The one row without an apex, and the one whose apex is its onset, get theirs spotted when
@@ -42,7 +42,7 @@ def read_casme2(root: AnyPath, **options: Any) -> ClipIndex:
 
 
 def read_samm(root: AnyPath, **options: Any) -> ClipIndex:
-    """The clips of SAMM as it came: 159 clips of 29 subjects, 200 frames a second, grey.
+    """The clips of SAMM as distributed: 159 clips of 29 subjects, 200 frames a second, grey.
 
     The spreadsheet has 13 rows of preamble. Its AU notation knows sides, asymmetry, intensities, alternatives and
     references; :func:`parse_action_units` reads them. Two rows have an apex outside onset to offset: it is spotted when
@@ -68,7 +68,7 @@ def read_samm(root: AnyPath, **options: Any) -> ClipIndex:
 
 
 def read_casme3(root: AnyPath, **options: Any) -> ClipIndex:
-    """The clips of CAS(ME)^3 part A as it came: 860 rows of 94 subjects, 30 frames a second.
+    """The clips of CAS(ME)^3 part A as distributed: 860 rows of 94 subjects, 30 frames a second.
 
     A folder holds a whole recording and ``(Subject, Filename)`` is not unique, so the onset is part of the clip's id,
     ``casme3/spNO.1/b/166``. Some clips are longer than two seconds; they are kept and listed in ``problems``. Li et
@@ -93,7 +93,7 @@ def read_casme3(root: AnyPath, **options: Any) -> ClipIndex:
 
 
 def read_mmew(root: AnyPath, **options: Any) -> ClipIndex:
-    """The clips of MMEW as it came: 300 clips of 30 subjects, 90 frames a second.
+    """The clips of MMEW as distributed: 300 clips of 30 subjects, 90 frames a second.
 
     The id of a clip is ``mmew/01/S01-01-001``. Ben et al., Video-Based Facial Micro-Expression Analysis. IEEE TPAMI
     44(9), 2022.
@@ -117,7 +117,7 @@ def read_mmew(root: AnyPath, **options: Any) -> ClipIndex:
 
 
 def read_4dme(root: AnyPath, **options: Any) -> ClipIndex:
-    """The clips of 4DME (grey video) as it came: micro-expressions at 60 frames a second.
+    """The clips of 4DME (grey video) as distributed: micro-expressions at 60 frames a second.
 
     The id of a clip is ``4dme/1/1_01``. Li et al., 4DME: A Spontaneous 4D Micro-Expression Dataset With
     Multimodalities. IEEE TAFFC 14(4), 2023.
@@ -141,7 +141,7 @@ def read_4dme(root: AnyPath, **options: Any) -> ClipIndex:
 
 
 def read_casme(root: AnyPath, **options: Any) -> ClipIndex:
-    """The clips of CASME as it came: 195 clips of 19 subjects, 60 frames a second.
+    """The clips of CASME as distributed: 195 clips of 19 subjects, 60 frames a second.
 
     Where two apexes are coded the first is taken. The id of a clip is ``casme/01/EP01_01``. Yan et al., CASME Database:
     A Dataset of Spontaneous Micro-Expressions. FG 2013.
@@ -165,7 +165,7 @@ def read_casme(root: AnyPath, **options: Any) -> ClipIndex:
 
 
 def read_dfme(root: AnyPath, **options: Any) -> ClipIndex:
-    """The clips of DFME as it came: frames a second differ by part and are in the list.
+    """The clips of DFME as distributed: frames a second differ by part and are in the list.
 
     The spreadsheet is a ``.csv`` list. The id of a clip is ``dfme/sub0001/a_1``. Zhao et al., DFME: A New Benchmark for
     Dynamic Facial Micro-Expression Recognition. IEEE TAFFC 15(3), 2024.
@@ -189,7 +189,7 @@ def read_dfme(root: AnyPath, **options: Any) -> ClipIndex:
 
 
 def read_smic(root: AnyPath, **options: Any) -> ClipIndex:
-    """The clips of SMIC as it came: 164 clips of 16 subjects by the fast camera, 71 each by the two others.
+    """The clips of SMIC as distributed: 164 clips of 16 subjects by the fast camera, 71 each by the two others.
 
     SMIC has neither AUs nor apexes: the table has no AU columns, and the apex is spotted when a clip is prepared.
     Emotions are negative, positive, surprise. The id of a clip is ``smic/3/s3_ne_03``. A second and a third expression
@@ -323,10 +323,8 @@ def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
         found = [name for name in shared if _meaning(name, one[name]) != _meaning(name, other[name])]
         if "action_units" in found:  # sides and doubt say more of the same difference
             found = [name for name in found if name not in ("action_units_sided", "action_units_doubt")]
-        rows += [
-            (clip_id, name, *("not coded" if pd.isna(side[name]) else side[name] for side in (one, other)))
-            for name in found
-        ]
+        for name in found:
+            rows.append((clip_id, name, *("not coded" if pd.isna(side[name]) else side[name] for side in (one, other))))
     table = pd.DataFrame(rows, columns=["clip_id", "field", "a", "b"])
     table.attrs = {"a": a.source.get("coding", ""), "b": b.source.get("coding", ""), "clips": len(common)}
     return table

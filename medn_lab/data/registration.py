@@ -1,4 +1,4 @@
-"""Taking the head's motion out, and the frame in which the expression is strongest.
+"""Registration, which removes the head's motion, and spotting of the frame with the strongest expression.
 
 Each frame is moved onto the onset by a shift, a rotation and a scale. Corners are followed from the onset to the frame
 and a similarity is fitted to them robustly, so that the few that the expression moves do not count. What they leave is
@@ -38,7 +38,7 @@ POOLED_SIDE = 16
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Registration:
-    """Where a frame's points lie in the onset frame.
+    """The map from the points of a frame to the onset frame.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class Registration:
 
 
 def register(frame: np.ndarray, *, onset: np.ndarray, mask: np.ndarray | None = None) -> Registration:
-    """How a frame must be moved to lie on the onset frame.
+    """The transformation that aligns a frame with the onset frame.
 
     Parameters
     ----------
@@ -148,12 +148,12 @@ def register(frame: np.ndarray, *, onset: np.ndarray, mask: np.ndarray | None = 
 
 
 def registration_error(registration: Registration | None, *, planted: np.ndarray, mask: np.ndarray) -> float:
-    """How far the face's points are from where they should be, where the head's motion is known.
+    """Mean error of a registration over the face, where the head's motion is known.
 
     Parameters
     ----------
     registration : Registration or None
-        What was found; None leaves the frame as it came.
+        What was found; None is a frame that is not moved.
     planted : (2, 3) array
         How the head was moved: takes (x, y, 1) in the onset to (x, y) in the frame.
     mask : (h, w) bool or float
@@ -190,14 +190,14 @@ def _refined(found: Registration, moved: np.ndarray, still: np.ndarray, where: n
     flow = dis_flow(still, found.warp(moved), finest=1)
     soft = cv2.GaussianBlur(still, (0, 0), 1.5)
     slope = np.hypot(cv2.Scharr(soft, cv2.CV_32F, 1, 0), cv2.Scharr(soft, cv2.CV_32F, 0, 1)) / 16.0
-    row, column = np.nonzero((slope > 2.0) & (where > 0))  # flow is a guess where the picture is flat
+    row, column = np.nonzero((slope > 2.0) & (where > 0))  # flow is unreliable where the picture is flat
     if len(row) < 4 * FEWEST_CORNERS:
         return found.matrix
     thin = slice(None, None, max(1, len(row) // 4000))
     row, column = row[thin], column[thin]
     x, y = column - (width - 1) / 2.0, row - (height - 1) / 2.0
     one, none = np.ones_like(x), np.zeros_like(x)
-    # A small turn and growth move a point by (a x - b y + s, b x + a y + t); rows of x come first, then rows of y.
+    # A small rotation and scaling move a point by (a x - b y + s, b x + a y + t); rows of x come first, then rows of y.
     design = np.concatenate([np.stack([x, -y, one, none], axis=1), np.stack([y, x, none, one], axis=1)])
     target = flow[row, column].astype(np.float64).T.ravel()
     trust = np.minimum(slope[row, column], 20.0).astype(np.float64)
@@ -209,7 +209,7 @@ def _refined(found: Registration, moved: np.ndarray, still: np.ndarray, where: n
         spread = 1.4826 * np.median(left) + 1e-6
         weight = trust * np.clip(1.0 - (left / (3.0 * spread)) ** 2, 0.0, 1.0) ** 2  # Tukey: expressions do not count
     if np.hypot(s, t) > 0.02 * width:
-        return found.matrix  # corners were right, and the flow was lost in something else
+        return found.matrix  # the corners were right, the flow followed something else
     centre = np.array([(width - 1) / 2.0, (height - 1) / 2.0])
     turn = np.array([[1.0 + a, -b], [b, 1.0 + a]])
     there = np.column_stack([turn, centre - turn @ centre + (s, t)])
@@ -218,13 +218,13 @@ def _refined(found: Registration, moved: np.ndarray, still: np.ndarray, where: n
 
 
 def spot_apex(faces: Sequence[np.ndarray], *, box: FaceBox | None = None) -> tuple[int, float]:
-    """The frame of a sequence in which the expression is strongest, and how sure that is.
+    """The frame of a sequence in which the expression is strongest, and the confidence in it.
 
     Each frame is registered to the first and the flow from the first to it computed at 128 px. The first singular
     vector of these fields is the pattern that explains most of the motion; the apex is where it is strongest, smoothed
     over neighbouring frames. Where a movement is below a pixel a single field's largest vectors are mostly noise, and a
     pattern is not. On drawn clips with noise, JPEG and blinks the apex was within 15 % of the clip's length on 23 of
-    25, 21 of 24, 23 of 24 and 17 of 24 clips of four corpora (84 of 97 together): who is drawn matters.
+    25, 21 of 24, 23 of 24 and 17 of 24 clips of four corpora (84 of 97 together): it depends on the persons.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ def spot_apex(faces: Sequence[np.ndarray], *, box: FaceBox | None = None) -> tup
     position : int
         Index of the apex in the sequence.
     confidence : float
-        In [0, 1]: the share of all motion that one pattern, growing and fading, explains. Above .7 the apex was within
+        In [0, 1]: the share of all motion that one pattern explains. Above .7 the apex was within
         a sixth of the clip's length on 29 of 30 drawn clips, at .7 and below on 12 of 18; below .5 something else
         moves as well (a blink, a second expression) or nothing moves.
 

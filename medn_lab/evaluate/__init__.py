@@ -1,4 +1,4 @@
-"""What a model says of clips, and how far the scores can be believed."""
+"""Predictions of a model, their scores, and the intervals of the scores."""
 
 import lazy_loader
 

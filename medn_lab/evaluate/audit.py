@@ -1,4 +1,4 @@
-"""How much of a score comes from choosing: the last epoch, one chosen on training subjects, one chosen on the test."""
+"""Scores of the last epoch, of an epoch chosen on training subjects, and of one chosen on the test subjects."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class SelectionAudit:
 def selection_audit(
     config: MEDNConfig, clips: Clips, *, validation_share: float = 0.2, **options: Any
 ) -> SelectionAudit:
-    """What the same training would have scored, had the epoch been chosen otherwise.
+    """The scores of one training under three rules that choose the epoch.
 
     Leaves one subject out. After each epoch of a fold the network predicts the held-out subject and some training
     subjects that were kept back (and do not train). Three epochs are then scored: the last; the one with the best
@@ -89,7 +89,7 @@ def selection_audit(
     published code does the third. It scores a choice made with the labels of the test and not a network, and grows with
     the number of epochs even where there is nothing to learn.
 
-    All three come from one training, so that they differ by the rule alone. That training does without the subjects
+    All three come from one training, so that they differ by the rule alone. That training does not see the subjects
     kept back; its last epoch is therefore mostly a little worse than that of :func:`evaluate_loso`, which uses all.
 
     Parameters

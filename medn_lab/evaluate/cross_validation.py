@@ -25,7 +25,7 @@ SPLITS = {"evaluate_cross_dataset": "leave one data set out", "evaluate_folds": 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CrossValidation:
-    """The result of :func:`evaluate_loso` and its kin.
+    """The result of :func:`evaluate_loso`, :func:`evaluate_cross_dataset` or :func:`evaluate_folds`.
 
     Attributes
     ----------

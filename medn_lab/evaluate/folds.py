@@ -31,6 +31,7 @@ from medn_lab.evaluate.prediction import predict
 from medn_lab.model import MEDN, MEDNConfig, check_clips
 from medn_lab.model.inputs import torch_threads
 from medn_lab.records import Clips, Predictions, atomic_write, check_label, people
+from medn_lab.records.storage import is_made
 from medn_lab.train import Run, TrainConfig, fit
 
 # The rules by which the weights of an epoch are chosen, and the column of the epochs whose best value decides.
@@ -138,17 +139,14 @@ def open_store(folder: str | os.PathLike[str], identity: Mapping[str, Any]) -> P
     FileExistsError if the folder holds something else, ValueError if it holds folds of another run.
     """
     place, wanted = Path(folder), json.loads(json.dumps(identity))
-    if (place / "run.json").is_file():
-        stored = json.loads((place / "run.json").read_text())
-        old, new = (pd.json_normalize(one, max_level=1).iloc[0] for one in (stored, wanted))
-        differing = [name for name in sorted({*old.index, *new.index}) if old.get(name) != new.get(name)]
-        if differing:
-            raise ValueError(f"{place} holds folds made with another {', '.join(differing)}; give another folder")
-        return place
-    if place.exists() and (not place.is_dir() or any(place.iterdir())):
-        raise FileExistsError(f"{place} exists and holds no folds; choose another folder, nothing was written")
-    with atomic_write(place) as draft:
-        (draft / "run.json").write_text(json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+    if not is_made(place, "run.json"):
+        with atomic_write(place) as draft:
+            (draft / "run.json").write_text(json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+    stored = json.loads((place / "run.json").read_text())
+    old, new = (pd.json_normalize(one, max_level=1).iloc[0] for one in (stored, wanted))
+    differing = [name for name in sorted({*old.index, *new.index}) if old.get(name) != new.get(name)]
+    if differing:
+        raise ValueError(f"{place} holds folds made with another {', '.join(differing)}; give another folder")
     return place
 
 
@@ -274,7 +272,7 @@ def run_folds(plan: Plan, n_jobs: int | None, folder: str | os.PathLike[str] | N
                                 predictions.save(draft / rule)
                     bar.update()
         except BrokenExecutor:
-            text = "a worker process was killed, mostly for want of memory; call again with a smaller n_jobs"
+            text = "a worker process was killed, mostly because memory ran out; call again with a smaller n_jobs"
             text += "" if folder is None else ": the finished folds are kept"
             outcomes |= {number: text for number in todo if number not in outcomes}
     ordered = [outcomes[number] for number in numbers]

@@ -1,4 +1,4 @@
-"""What Action Units alone can score, and the pairs of clips that only something else can tell apart."""
+"""The score of Action Units alone, and the pairs of clips that share their AUs and differ in emotion."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from medn_lab.records import Predictions, au_doubt, au_set_text, au_sets, check_
 
 # Opposite are a positive and a negative emotion; surprise, others and what else is not named here are opposite to
 # nothing. Repression counts as negative, as in the protocols of MEGC.
-SIDES = {"happiness": 1, "positive": 1} | dict.fromkeys(
-    ("disgust", "repression", "anger", "fear", "sadness", "contempt", "negative"), -1
-)
+NEGATIVE = ("negative", "disgust", "repression", "anger", "fear", "sadness", "contempt")
+SIDES = {"happiness": 1, "positive": 1} | dict.fromkeys(NEGATIVE, -1)
 
 
 def confusable_pairs(
@@ -183,7 +182,7 @@ def _pair_values(pairs: pd.DataFrame, draws: Draws) -> np.ndarray:
 
 
 def aus_unknown(table: pd.DataFrame, *, keep_side: bool) -> str:
-    """That the AU set of no clip is known, as a sentence; empty where one is."""
+    """A sentence that the AU set of no clip is known; empty where one is known."""
     if any(aus is not None for aus in au_sets(table, keep_side=keep_side)):
         return ""
     in_doubt = " or in doubt" if (au_doubt(table, keep_side=keep_side) != "").any() else ""
@@ -191,7 +190,7 @@ def aus_unknown(table: pd.DataFrame, *, keep_side: bool) -> str:
 
 
 def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[Fold] | None = None) -> Predictions:
-    """The emotion that a clip's AU set has most often among other persons, without any network.
+    """The emotion that a clip's AU set has most often among other persons; no network is used.
 
     Each clip gets the majority emotion of its AU set among the training subjects. An AU set that they do not show is
     decided by the vote of its single AUs, and if those are new too (or the AUs unknown) by the majority of all.

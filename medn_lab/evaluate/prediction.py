@@ -1,4 +1,4 @@
-"""A model run over clips: its scores, the features of its branches, the activations of its layers, live answers."""
+"""Predictions of a model: scores, features of its branches, activations of its layers, and live predictions."""
 
 from __future__ import annotations
 
@@ -224,12 +224,12 @@ FEW = 4
 
 
 def live_predictor(model: MEDN) -> Callable[[Clips], LivePrediction]:
-    """A callable that answers to a few clips at once, for sliders and other live questions.
+    """A callable that predicts a few clips at once, for sliders and other live displays.
 
     Unlike `predict` it keeps no queue and makes no batches: the whole prediction of a clip comes from one pass, in
     tens of milliseconds for a tiny model. The pass also holds the clip twice more, each time with one input that shows
     nothing: a flow of zeros, and frames that all are the onset. That is an intervention and not a branch by itself. A
-    face whose colour stands still is itself a statement where a still cue means something, so *flow alone* is read as
+    face whose colour does not change has a cue too where *still* is a state of the cue, so *flow alone* is read as
     *these AUs, and a cue that is still*.
 
     Parameters

@@ -1,7 +1,7 @@
 """Intervals over resampled subjects: one set of draws and one definition of the interval for every figure.
 
 Clips of one person resemble each other, so persons are drawn with replacement and not clips. A draw is only *how often
-each person counts*: a statistic that is summed by person needs no second look at the clips, and two models are compared
+each person counts*: a statistic that is summed by person is not computed on the clips again. Two models are compared
 on the same draws.
 
 The draws give the standard error, Student's t gives the interval: percentiles of the draws are too narrow where persons

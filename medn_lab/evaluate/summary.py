@@ -1,4 +1,4 @@
-"""What is read from predictions as a whole: the score table, the difference of two models, and the summary."""
+"""Results of all predictions together: the score table, the difference of two models, and the summary."""
 
 from __future__ import annotations
 
@@ -9,22 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from medn_lab.evaluate.metrics import (
-    accuracy,
-    au_detection,
-    bootstrap_interval,
-    class_values,
-    true_and_predicted,
-    uar,
-    uf1,
-)
+from medn_lab.evaluate import metrics
 from medn_lab.evaluate.resampling import LEVEL, Draws
 from medn_lab.records import EvaluationSummary, Predictions, normalise_labels, people
 
 if TYPE_CHECKING:
     from medn_lab.evaluate.cross_validation import CrossValidation
 
-MEASURES: dict[Callable[..., Any], str] = {accuracy: "accuracy", uf1: "UF1", uar: "UAR"}
+MEASURES: dict[Callable[..., Any], str] = {metrics.accuracy: "accuracy", metrics.uf1: "UF1", metrics.uar: "UAR"}
 SCORE_COLUMNS = ("part", "measure", "value", "low", "high", "floor", "n_clips", "n_subjects")
 
 
@@ -42,14 +34,14 @@ def score_table(scored: Predictions, floor: Predictions | None, label: str, n_re
     if floor is not None:
         of_floor = pd.Series(floor.predicted, index=floor.table["clip_id"].astype(str))
     for part, own in parts.items():
-        true, predicted = true_and_predicted(own, label=label)
+        true, predicted = metrics.true_and_predicted(own, label=label)
         decided = of_floor.reindex(own.table["clip_id"].astype(str))
         known = decided.notna().to_numpy()
         n_subjects = people(own.table).nunique() if "subject" in own.table else 0
         for measure, name in MEASURES.items():
             low = high = np.nan
             if n_subjects > 1:
-                found = bootstrap_interval(own, measure=measure, label=label, n_resamples=n_resamples)
+                found = metrics.bootstrap_interval(own, measure=measure, label=label, n_resamples=n_resamples)
                 low, high = found.low, found.high
             beneath = measure(true[known], decided[known].to_numpy()) if known.any() else np.nan
             rows.append((part, name, measure(true, predicted), low, high, beneath, len(own), n_subjects))
@@ -75,13 +67,13 @@ class Comparison:
     Attributes
     ----------
     table : DataFrame
-        One row, to be put under others: ``model_a, model_b, measure``; ``a, b`` (the scores) and their ``difference``
+        One row: ``model_a, model_b, measure``; ``a, b`` (the scores) and their ``difference``
         (`a` minus `b`); ``low, high`` (its bounds at ``level``: Student's t with the standard error over resampled
         subjects, the same subjects for both models); ``p`` (share of the resamples in which the difference is 0 or on
         the other side of 0; 1 where it is 0); ``n_clips, n_subjects, n_resamples``; ``same_folds`` (whether the clips
         were held out in the same folds, or outside any).
     subjects : DataFrame
-        ``subject, n_clips, a, b, difference``: accuracy person by person, so that one can see who decides.
+        ``subject, n_clips, a, b, difference``: accuracy person by person, which shows who decides.
 
     Examples
     --------
@@ -107,7 +99,7 @@ class Comparison:
 
 
 def compare_predictions(
-    a: Predictions, b: Predictions, *, measure: Callable[..., Any] = accuracy, label: str = "label",
+    a: Predictions, b: Predictions, *, measure: Callable[..., Any] = metrics.accuracy, label: str = "label",
     names: tuple[str, str] | None = None, n_resamples: int = 2000, seed: int = 0,
 ) -> Comparison:  # fmt: skip
     """The difference of two models' scores on the same clips, with a paired 95 % interval over subjects.
@@ -161,12 +153,12 @@ def compare_predictions(
         both = len(ids_a & ids_b)
         raise ValueError(f"a holds {len(ids_a)} clips and b {len(ids_b)}, of which {both} are in both; select those")
     b = b.select(a.table["clip_id"])
-    answers = [true_and_predicted(one, label=label) for one in (a, b)]
+    answers = [metrics.true_and_predicted(one, label=label) for one in (a, b)]
     if (differ := np.flatnonzero(answers[0][0] != answers[1][0])).size:
         first = f"{a.table['clip_id'].iloc[differ[0]]!r} ({answers[0][0][differ[0]]}, {answers[1][0][differ[0]]})"
         raise ValueError(f"{len(differ)} of {len(a)} clips are labelled otherwise in a than in b, such as {first}")
     draws = Draws(a.table, n_resamples=n_resamples, seed=seed)
-    of_a, of_b = (class_values(measure, *one, draws) for one in answers)
+    of_a, of_b = (metrics.class_values(measure, *one, draws) for one in answers)
     differences = of_a - of_b
     same = np.array_equal(a.probabilities, b.probabilities)  # A model and itself differ by nothing.
     shares = not any(((values < 0) | (values > 1)).any() for values in (of_a, of_b))
@@ -196,7 +188,7 @@ def evaluation_summary(
 ) -> EvaluationSummary:  # fmt: skip
     """Scores with their intervals, persons, AUs and folds in one record, as ``medn.widgets.EvaluationPanel`` shows it.
 
-    Nothing here is refused that can be left out instead: clips without a label, or with one that the model does not
+    What cannot be scored is left out and not refused: clips without a label, or with one that the model does not
     know, are not scored; one subject has no interval; predictions without AU scores have no AU table. `notes` says so.
 
     Parameters
@@ -262,7 +254,7 @@ def evaluation_summary(
             names = [own.iloc[0] if len(set(own)) == 1 else f"fold {fold}" for fold, own in held["held"]]
             folds = folds.assign(held_out=names, error="")
     try:
-        aus = au_detection(predictions, n_resamples=n_resamples)
+        aus = metrics.au_detection(predictions, n_resamples=n_resamples)
     except ValueError as reason:
         notes.append(f"No AU table: {reason}.")
     titles = {"au_only": "AUs alone", "cue_only": "cue alone", "joint": "AUs and cue"}

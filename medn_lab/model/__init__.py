@@ -1,4 +1,4 @@
-"""The network: two branches, what keeps them apart, and their fusion."""
+"""The network: two branches, their decoupling, and their fusion."""
 
 import lazy_loader
 

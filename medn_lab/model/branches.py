@@ -102,7 +102,7 @@ class MotionBranch(nn.Module):
         Returns the feature (b, d), tokens (b, GRID * GRID, d) row by row from the upper left, and AU logits (b, n_aus),
         None where the configuration names no AUs.
         """
-        # torch 2.13 corrupts memory in the backward pass of a convolution whose two-channel input lies channels last.
+        # torch 2.13 corrupts memory in the backward pass of a convolution whose two-channel input is channels last.
         flow = (flow * self.gain).contiguous(memory_format=torch.contiguous_format)
         grid = self.pool(self.stem(flow))  # (b, d, GRID, GRID)
         feature = self.summary(grid)  # (b, d)

@@ -1,4 +1,4 @@
-"""What decides the shape of a MEDN: one frozen dataclass, stored as JSON with every set of weights."""
+"""The configuration of a MEDN: one frozen dataclass, stored as JSON with every set of weights."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from medn_lab.model.decoupling import DECOUPLING_METHODS
 from medn_lab.records import Clips, check_label
+from medn_lab.records.table import one_of
 
 Branches = Literal["both", "motion", "emotion"]
 Fusion = Literal["cofm", "concat", "sum"]
@@ -105,8 +106,7 @@ class MEDNConfig:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         choices = {"branches": get_args(Branches), "fusion": get_args(Fusion), "decoupling": (*DECOUPLING_METHODS,)}
         for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
+            one_of(getattr(self, name), allowed, name)
         size, patch, dim, heads, rates = self.size, self.patch, self.dim, self.heads, self.keep_rates
         torn = self.branches != "motion" and size % patch
         for right, rule in (

@@ -1,10 +1,10 @@
-"""What keeps the branches apart: one function a method, entered in :data:`DECOUPLING_METHODS` with its default weight.
+"""Losses that decouple the branches, one function each, entered in :data:`DECOUPLING_METHODS` with a default weight.
 
 ``orthogonal`` is what the paper's abstract states. The others are ours, to be compared with it: a squared cosine near 0
 does not mean that one feature cannot be predicted from the other. ``cross_covariance`` and ``hsic`` penalise linear and
 any dependence over a batch; ``adversarial`` trains a network to guess the motion feature from the emotion feature, and
-the emotion branch to spoil its guess; ``bottleneck`` gives the emotion feature a price, so that it keeps only what
-motion does not hold. ``TrainConfig.decoupling_weight`` weights the loss.
+the emotion branch to spoil its guess; ``bottleneck`` penalises the information in the emotion feature, so that it keeps
+only what motion does not hold. ``TrainConfig.decoupling_weight`` weights the loss.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def adversarial_loss(motion: Tensor, guess: Tensor) -> Tensor:
 
 
 class GaussianCode(nn.Module):
-    """The bottleneck: an emotion feature as a small Gaussian code whose information has a price.
+    """The bottleneck: an emotion feature as a small Gaussian code whose information is penalised.
 
     Ours. The head sees the motion feature for free next to the code, and pays for each nat that the code carries about
     its input (Alemi et al., "Deep variational information bottleneck", 2017): it is cheapest to carry only what motion

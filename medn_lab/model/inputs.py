@@ -1,4 +1,4 @@
-"""From records to tensors: the border at which a model's inputs are checked once; devices and threads."""
+"""From records to tensors, with the one check of a model's inputs; devices and threads."""
 
 from __future__ import annotations
 

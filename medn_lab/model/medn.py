@@ -34,7 +34,7 @@ NO_PICKLE = "Pickled weights (.pt, .pth, .bin, .ckpt) can run code and are not r
 
 
 class CrossAttention(nn.Module):
-    """One query a clip over another branch's tokens and a learned token that stands for nothing found."""
+    """One query a clip over another branch's tokens and a learned token for nothing found."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -232,7 +232,7 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
             tokens = emotion.tokens
             if self.code is not None:
                 feature, wide, nats = self.code(emotion.feature)
-                tokens = wide.unsqueeze(1)  # fusion reads nothing that has not paid for passing the code
+                tokens = wide.unsqueeze(1)  # fusion reads only what has passed the code
             if self.adversary is not None:  # given the emotion feature's value, and its gradient reversed
                 guess = self.adversary(2 * wide.detach() - wide)
         if self.fusion is not None and motion is not None and emotion is not None:
@@ -247,10 +247,9 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
     def _save_pretrained(self, save_directory: Path) -> None:
         super()._save_pretrained(save_directory)
         write_sum(Path(save_directory) / WEIGHTS)
-        if self.history is not None:
-            history = self.history
+        if (history := self.history) is not None:
             if history.source.get("recipe", {}).get("corpus") != "SynthME":
-                # Of clips that nobody can draw, a history that is given away names no class, AU or person.
+                # Clips of a licensed data set: a history that is passed on must name no class, AU or person.
                 history = replace(history, clips=history.clips[["part", "clip_id"]])
             history.save(Path(save_directory) / HISTORY)
 
@@ -302,8 +301,7 @@ def pretrained_names() -> list[str]:
     >>> "medn_tiny.synthme_v2" in pretrained_names()
     True
     """
-    folder = pretrained_folder()
-    return sorted(path.parent.name for path in folder.glob(f"*/{WEIGHTS}")) if folder.is_dir() else []
+    return sorted(path.parent.name for path in pretrained_folder().glob(f"*/{WEIGHTS}"))
 
 
 def load_pretrained(name: str | os.PathLike[str] = "medn_tiny.synthme_v2") -> MEDN:

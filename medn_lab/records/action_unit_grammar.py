@@ -165,21 +165,19 @@ def read_expression(text: str) -> tuple[Expression | None, tuple[str, ...], bool
     text = text.lstrip("='").strip("\"'").translate(_BRACKETS)  # signs of spreadsheets, and what encloses the text
     for pattern, plain in _WORDS.items():
         text = re.sub(pattern, plain, text, flags=re.IGNORECASE)
-    if not text:
+    if not text.strip():
         return None, (), False
     if _DATE.fullmatch(text):
         return None, (text,), False
     try:
         tree = _parser().parse(text)
-    except UnexpectedInput:  # unbalanced parentheses and the like are not guessed at
+    except UnexpectedInput:  # such as unbalanced parentheses
         return None, (text,), False
     junk: list[str] = []
     complete = True
 
-    def read(tree: Tree | None, reference: bool) -> Expression | None:
+    def read(tree: Tree, reference: bool) -> Expression | None:
         nonlocal complete
-        if tree is None:
-            return None
         if tree.data == "unit":
             found = require(_UNIT.fullmatch(str(tree.children[0])), otherwise=f"{text!r} holds no action unit")
             behind = found["intensity"].upper()

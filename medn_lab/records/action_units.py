@@ -1,6 +1,6 @@
 """What a coder's text means: the AU set of a clip, and the columns of a table that hold it.
 
-Two clips have the *same AU set* where :func:`au_sets` gives them equal sets; the whole library goes by it.
+Two clips have the *same AU set* where :func:`au_sets` gives them equal sets; the whole library uses this rule.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records import action_unit_grammar as grammar
-from medn_lab.records.table import au_columns, au_values, normalise_text
+from medn_lab.records.table import au_columns, au_values, normalise_text, one_of
 
 SideRule = Literal["drop", "keep"]
 AlternativeRule = Literal["leave_out", "first", "all", "common"]
@@ -134,9 +134,8 @@ def parse_action_units(
     >>> parse_action_units("?").known
     False
     """
-    for name, value, rules in (("side", side, SideRule), ("alternatives", alternatives, AlternativeRule)):
-        if value not in get_args(rules):
-            raise ValueError(f"{name} must be one of {', '.join(map(repr, get_args(rules)))}, not {value!r}")
+    one_of(side, get_args(SideRule), "side")
+    one_of(alternatives, get_args(AlternativeRule), "alternatives")
     return _read("" if pd.api.types.is_scalar(text) and pd.isna(text) else str(text), side == "keep", alternatives)
 
 
@@ -149,7 +148,7 @@ def _read(cell: str, keep_side: bool, alternatives: AlternativeRule) -> ActionUn
     nothing_moved = complete and bool(mentions) and all(unit.number == 0 and not unit.doubtful for unit in mentions)
     moving = [unit for unit in grammar.units_of(plain) if unit.number in grammar.MUSCLE_AUS]
     certain = grammar.chosen_units(plain, "common")
-    side_in_doubt = keep_side and any(map(grammar.SIDE_APART.fullmatch, junk))  # a side stands there, not clear whose
+    side_in_doubt = keep_side and any(map(grammar.SIDE_APART.fullmatch, junk))  # a side is there, not clear of which AU
     disputed = {unit.number for unit in moving if side_in_doubt or (unit.number, unit.side) not in certain}
     units = tuple(f"{where}{number}" for number, where in sorted(grammar.chosen_units(plain, alternatives)))
     known = bool(moving) or nothing_moved
@@ -217,7 +216,7 @@ def au_codings(texts: Iterable[object], *, alternatives: AlternativeRule = "leav
         One coder's text a clip.
     alternatives : {"leave_out", "first", "all", "common"}
         What a disputed or incomplete set becomes in ``action_units`` and ``action_units_sided``: an expression that is
-        no plain set, so that the clip takes part in nothing, or the set by this rule of :func:`parse_action_units`.
+        no plain set, so that the clip is in no pair, or the set by this rule of :func:`parse_action_units`.
 
     Returns
     -------
@@ -295,7 +294,8 @@ def au_sets(table: pd.DataFrame, *, keep_side: bool = False) -> list[frozenset[s
     [['1', '2'], None, [], None]
     """
     texts = _texts(table, SIDED if keep_side else SIDED[:0:-1])
-    sets = [frozenset(one.units) if one.certain else None for one in _read_all(texts, keep_side)]
+    read = (_read(text, keep_side, "first") for text in texts)
+    sets = [frozenset(one.units) if one.certain else None for one in read]
     aus = au_columns(table)
     if aus:
         values = np.column_stack([au_values(table[au]) for au in aus])
@@ -339,8 +339,9 @@ def au_doubt(table: pd.DataFrame, *, keep_side: bool = False) -> np.ndarray:
     ['', '12 or 14', '4+?', '']
     """
     texts = _texts(table, SIDED if keep_side else SIDED[:0:-1])
-    sets = zip(_read_all(texts, keep_side), au_sets(table, keep_side=keep_side), strict=True)
-    return np.array([read.expression if found is None else "" for read, found in sets], dtype=object)
+    sets = zip(texts, au_sets(table, keep_side=keep_side), strict=True)
+    doubts = ["" if aus is not None else _read(text, keep_side, "first").expression for text, aus in sets]
+    return np.array(doubts, dtype=object)
 
 
 def au_set_text(aus: frozenset[str]) -> str:
@@ -360,11 +361,6 @@ def au_set_text(aus: frozenset[str]) -> str:
     ('L4+12', '0')
     """
     return "+".join(sorted(aus, key=lambda au: (int(re.sub(r"\D", "", au)), au))) or "0"
-
-
-def _read_all(texts: Iterable[str], keep_side: bool) -> list[ActionUnits]:
-    read = {text: _read(text, keep_side, "first") for text in set(texts)}
-    return [read[text] for text in texts]
 
 
 def _texts(table: pd.DataFrame, names: Iterable[str]) -> np.ndarray:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from medn_lab.records.action_units import au_doubt
 from medn_lab.records.storage import Parts, describe_source, read_parts, write_parts
-from medn_lab.records.table import au_columns, check_table, counted, positions
+from medn_lab.records.table import au_columns, check_table, counted, one_of, positions
 
 PROBLEM_COLUMNS = ("clip_id", "field", "found", "done", "kept")
 NO_PROBLEMS = partial(pd.DataFrame, columns=list(PROBLEM_COLUMNS))
@@ -49,7 +49,7 @@ class _Record:
         ----------
         path : path-like
         check : bool
-            Whether each file is read once and held against its sha256, which takes about a second a gigabyte.
+            Whether each file is read once and checked against its sha256, which takes about a second a gigabyte.
 
         Raises
         ------
@@ -175,7 +175,7 @@ class ClipIndex(_ClipRecord):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Truth(_ClipRecord):
-    """What is known of synthetic clips and of no others.
+    """The truth, which is known of synthetic clips alone.
 
     Attributes
     ----------
@@ -186,7 +186,7 @@ class Truth(_ClipRecord):
     au_masks : (n_subjects, n_aus, h, w) bool
         Where each AU can move a subject's face, in the order of `subjects` and `aus`.
     cue_mask : (n_subjects, n_kinds, h, w) bool
-        Where each kind of emotion cue lies on a subject's face, in the order of `subjects` and `cue_kinds`. An array
+        Where each kind of emotion cue is on a subject's face, in the order of `subjects` and `cue_kinds`. An array
         ``(n_subjects, h, w)`` is of one kind.
     cue_course : (n, t) float32
         The cue's strength in each frame, signed; 0 where there is none.
@@ -238,12 +238,11 @@ class Truth(_ClipRecord):
             If the clip or the AU is not among those there are.
         """
         row = positions(self.table, clip_id, owner="Truth")[0]
-        if au not in self.aus:
-            raise ValueError(f"no mask for {au!r}; there are {', '.join(self.aus)}")
-        return self.au_masks[self.subjects.index(self.table["subject"].iloc[row]), self.aus.index(au)]
+        place = self.aus.index(one_of(au, self.aus, "the AU of a mask"))
+        return self.au_masks[self.subjects.index(self.table["subject"].iloc[row]), place]
 
     def cue_region(self, clip_id: str) -> np.ndarray:
-        """Where the clip's own kind of cue lies on its face, (h, w) bool."""
+        """Where the clip's own kind of cue is on its face, (h, w) bool."""
         row = self.table.iloc[positions(self.table, clip_id, owner="Truth")[0]]
         kind = self.cue_kinds.index(row["cue_kind"]) if len(self.cue_kinds) > 1 else 0
         return self.cue_mask[self.subjects.index(row["subject"]), kind]
@@ -416,9 +415,8 @@ class Clips(_ClipRecord):
         """
         keep = np.ones(len(self), dtype=bool)
         for name, value in columns.items():
-            if name not in self.table:
-                raise ValueError(f"no column {name!r}; there are {', '.join(self.table.columns)}")
-            keep &= self.table[name].isin(value if pd.api.types.is_list_like(value) else [value]).to_numpy()
+            column = self.table[one_of(name, self.table.columns, "a column")]
+            keep &= column.isin(value if pd.api.types.is_list_like(value) else [value]).to_numpy()
         if not keep.any():
             wanted = ", ".join(f"{name}={value!r}" for name, value in columns.items())
             raise ValueError(f"the selection is empty: none of {len(self)} clips has {wanted}")

@@ -286,7 +286,7 @@ class EvaluationSummary:
         data set, with the interval over resampled subjects and the AU-only floor (NaN where there is none).
         ``.attrs["floor"]`` names the floor.
     subjects : DataFrame
-        A person a row: ``subject, n_clips, accuracy, most_missed`` (the class of theirs that was missed most often).
+        A person a row: ``subject, n_clips, accuracy, most_missed`` (the class that was missed most often).
     aus : DataFrame or None
         An AU a row, as ``medn.evaluate.au_detection(...)`` returns it.
     folds : DataFrame or None

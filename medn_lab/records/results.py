@@ -279,7 +279,7 @@ class Attribution(_ClipRecord):
     sanity : dict
         Completeness error, infidelity, sensitivity, randomisation check, as far as they were measured.
     scores, baseline_scores : (n,) float32 or None
-        The target's value for each clip, and for the same clip in which nothing happens.
+        The target's value for each clip, and for the same clip without motion or change.
     params : dict
         The method's own arguments: with them the map can be made again.
     source : dict
@@ -354,7 +354,7 @@ class KeptTokens(_ClipRecord):
     kept_shares : tuple of float
         The share of positions really kept at each scale: what a random choice would cover of any region.
     cover : (n, n_scales) float32 or None
-        The share of the planted region's area that lies in kept positions, in [0, 1]; NaN for a clip in which nothing
+        The share of the planted region's area that is in kept positions, in [0, 1]; NaN for a clip in which nothing
         was planted, None where no truth was given.
     random_cover : (n, n_scales, n_draws) float32 or None
         The same of random models, the same architecture with random weights; None where none was drawn.

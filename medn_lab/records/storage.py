@@ -1,4 +1,4 @@
-"""How every record reaches the disk and comes back, one folder a record, no pickles; and how its result came about.
+"""Saving and loading of records, one folder a record, no pickles; and the provenance of results.
 
 A folder holds ``record.json`` (kind, format, metadata, the sha256 of every file), one ``.npy`` an array, one ``.csv`` a
 table and one ``.json`` a document. It is written under a hidden name and renamed when it is whole, so that a
@@ -108,7 +108,7 @@ def describe_parts(folder: Path, *, kind: str, parts: Parts) -> None:
 def read_parts(path: str | os.PathLike[str], kind: str, *, memory_map: bool = False, check: bool = True) -> Parts:
     """Read a folder that :func:`write_parts` wrote back, as ``arrays``, ``tables``, ``documents`` and ``meta``.
 
-    With `memory_map` the arrays stay on the disk, read-only. With `check` every file is read once and held against its
+    With `memory_map` the arrays stay on the disk, read-only. With `check` every file is checked against its
     sha256, a second a gigabyte. FileNotFoundError if there is no record; ValueError if it is of another kind or a newer
     format, a file is missing, broken or not the one that was written, or one outside the folder is named.
     """
@@ -143,6 +143,15 @@ def read_parts(path: str | os.PathLike[str], kind: str, *, memory_map: bool = Fa
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:
         fault = f"the {kind} at {source} is broken ({type(error).__name__}: {error})"
         raise ValueError(f"{fault}; make it again, or take a whole copy") from error
+
+
+def is_made(folder: Path, file: str) -> bool:
+    """Whether a folder holds this file; FileExistsError if it holds something else, which would be replaced."""
+    if (folder / file).is_file():
+        return True
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} exists and has no {file}; choose another folder, nothing was written")
+    return False
 
 
 def sha256_of_file(path: str | os.PathLike[str]) -> str:
@@ -367,7 +376,7 @@ def ids_sha256(table: pd.DataFrame) -> str:
 
 
 def describe_source(source: Mapping[str, Any]) -> str:
-    """One line on how a result came about, for a record's ``repr``; empty where nothing is known.
+    """One line on how a result was made, for a record's ``repr``; empty where nothing is known.
 
     Examples
     --------

@@ -55,6 +55,14 @@ def require(part: T | None, *, otherwise: str) -> T:
     return part
 
 
+def one_of(value: T, choices: Iterable[T], name: str) -> T:
+    """The value itself; ValueError unless it is one of `choices`. The error calls it `name`."""
+    choices = list(choices)
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}; it is {value!r}")
+    return value
+
+
 def normalise_text(value: object) -> str:
     r"""The text of a cell with full-width and typographic signs as plain ones, without blanks around it.
 
@@ -217,7 +225,7 @@ def positions(table: pd.DataFrame, clip_ids: Iterable[str], *, owner: str) -> np
 
 
 def frame_numbers(onset: int, apex: int, offset: int, n_frames: int) -> np.ndarray:
-    """The frames that stand for a clip: evenly spread from onset to offset, the one nearest the apex moved onto it.
+    """The frame numbers of a clip: evenly spread from onset to offset, the one nearest the apex moved onto it.
 
     Parameters
     ----------
@@ -311,7 +319,7 @@ def normalise_labels(labels: pd.Series) -> pd.Series:
 
 
 def check_label(table: pd.DataFrame, *, label: str, complete: bool = True) -> pd.Series:
-    """The class of each clip: every function that takes a table and a `label` reads the column through this one.
+    """The class of each clip; every function with a table and a `label` reads the column with this function.
 
     Blanks and full-width signs typed by hand are mended (:func:`normalise_labels`): ``"disgust "`` is ``"disgust"``,
     and numbers become text. Two names that differ only in capital letters are refused.
@@ -422,7 +430,7 @@ def constant_reason(features: Mapping[str, ArrayLike | None], *, given: str = ""
     features : mapping of str to (n, d) array-like or None
         By the name of the branch or the layer.
     given : str
-        The factor that was taken off the features.
+        The factor that was removed from the features.
 
     Returns
     -------

@@ -20,13 +20,14 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any, Literal
 
 import cv2
 import numpy as np
 
+from medn_lab.records.table import one_of
 from medn_lab.synthme.identity import read_table, turned
 from medn_lab.synthme.paint import Face, place_of
 
@@ -64,7 +65,7 @@ CUE_GREYS = 5.0
 PULSE_PIXELS = 1.1
 
 _CHEEK = ("cheek", 0.045, 0.04, 0.085, 0.085)
-# Where the cues that change colours lie: the patches of `bump_at`.
+# Places of the cues that change colours: the patches of `bump_at`.
 CUE_PATCHES: dict[str, tuple[tuple, ...]] = {
     "colour": (("right", *_CHEEK), ("left", *_CHEEK), ("left", "forehead", 0.0, 0.02, 0.14, 0.055)),
     "brightness": (("left", "chin", 0.0, -0.08, 0.21, 0.12),),
@@ -75,21 +76,13 @@ CUE_PATCHES: dict[str, tuple[tuple, ...]] = {
 def read_patches(what: Literal["pulls", "folds"]) -> dict[str, list[tuple]]:
     """The rows of ``au_pulls.csv`` or ``au_folds.csv`` by AU.
 
-    A pull is a landmark, where the patch lies off it, how wide it is, and which way it goes. A fold is a landmark,
-    where it lies off it, how long and wide it is, its angle, and its height, negative for a crease and positive for a
+    A pull is a landmark, the offset of the patch from it, its width, and its direction. A fold is a landmark,
+    the offset from it, its length and width, its angle, and its height, negative for a crease and positive for a
     bulge. AU25 has no row: the lips parting is a tear along the mouth line and made in :func:`unit_field`. The timing
     cue pulls as an AU does.
     """
     by_au = read_table(f"au_{what}").groupby(level=0)
     return {str(au): list(rows.itertuples(index=False, name=None)) for au, rows in by_au}
-
-
-def one_of(value: str, choices: Iterable[str], name: str) -> str:
-    """The value itself; ValueError unless it is one of `choices`."""
-    choices = list(choices)
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}; it is {value!r}")
-    return value
 
 
 def check_range(low: float, high: float, **values: float) -> None:
@@ -176,7 +169,7 @@ def unit_field(face: Face, name: str, side: str) -> np.ndarray:
     """Displacement of one half of the face by an AU, or of both by the timing cue, (size, size, 2) float32.
 
     An AU does not move the other half: the field fades over the midline. The longest vector of both halves together is
-    1, so that of a half is 1 as well unless it lies on the midline. The timing cue spreads the wings of the nose.
+    1, so that of a half is 1 as well unless it is on the midline. The timing cue spreads the wings of the nose.
     """
     field = np.zeros((face.size, face.size, 2), np.float32)
     for half in ("right", "left") if side == "both" else (side,):
@@ -233,5 +226,5 @@ def unit_shade(face: Face, au: str, side: str) -> np.ndarray:
 def cue_weight(face: Face, kind: str) -> np.ndarray:
     """How strongly the colour or the brightness cue shows at each place, (size, size) float32 from 0 to 1."""
     weight = sum(bump_at(face, *patch) for patch in CUE_PATCHES[kind])
-    # A known boundary: nothing at all below a tenth of the peak, nor on the hair that lies over the forehead.
+    # A known boundary: nothing at all below a tenth of the peak, nor on hair over the forehead.
     return np.clip((weight - 0.1) / 0.9, 0, 1) * face.mask

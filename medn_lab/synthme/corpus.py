@@ -1,4 +1,4 @@
-"""Clips of SynthME: faces play what their scripts say, the truth of each clip, and clips with one factor changed."""
+"""Clips of SynthME: faces that play scripts, the truth of each clip, and clips with one factor changed."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def _view(face: Callable[[int], Face], script: Script, n_frames: int) -> np.ndar
 
 @lru_cache(maxsize=8)
 def cached_face(seed: int, subject: int, size: int) -> Face:
-    """The face of a person of SynthME at `size` px, drawn once while it is among the last eight that were wanted."""
+    """The face of a person of SynthME at `size` px, kept while it is among the last eight that were used."""
     return draw_face(Identity(seed, subject), size=size)
 
 
@@ -235,7 +235,7 @@ CHANGED = {"au": "action_units", "intensity": "intensities", "head": "head_x_px1
 def counterfactual_clips(
     clips: Clips, *, change: Change, seed: int = 0, n_jobs: int | None = None, progress: bool = False
 ) -> Clips:
-    """The same clips drawn again with one factor changed: what a network's feature moves with, and what it should not.
+    """The same clips drawn again with one factor changed, to measure which features of a network change with it.
 
     Timing, light, sensor noise, blinks, weak distractor AUs and every factor that is not named stay as they were. With
     the AUs, their intensity, the head or the person changed the cue is the same; with the cue changed the AUs are.

@@ -1,7 +1,7 @@
-"""Who a SynthME subject is: geometry, skin, hair, age and light, drawn from a seed and a number; the head's relief.
+"""SynthME subjects: geometry, skin, hair, age and light, drawn from a seed and a number; the relief of the head.
 
 Places are in *face units*: the picture spans -1 to 1 in x (to the right) and y (down), so one unit is half the picture
-and one pixel of a 128 px picture is 1/64. Sides are the subject's own: ``right`` lies at negative x, on the left of the
+and one pixel of a 128 px picture is 1/64. Sides are the subject's own: ``right`` is at negative x, on the left of the
 picture.
 """
 
@@ -325,7 +325,7 @@ def light_skin(p: Identity, c: Canvas, grain: np.ndarray) -> tuple[np.ndarray, n
     ambient = (0.09 * fill + 0.15 * sky + 0.10)[..., None] * np.array([0.97, 1.0, 1.05], np.float32)
     half = key + np.array([0, 0, 1.0])
     shine = np.clip(normal @ (half / np.linalg.norm(half)).astype(np.float32), 0, 1)
-    # The underside of the nose is small and close to lit skin: without its glow it would be one dark wedge.
+    # The underside of the nose is small and close to lit skin: without this light it would be one dark wedge.
     glow = c.blob(0, p.nose_y + 0.052, 0.75 * p.nose_width, 0.019)
     light = (0.92 * diffuse + ambient + bounce) * hollow[..., None] * (1 + 0.75 * glow)[..., None]
     return light, shine**22 * 0.8 + 0.5 * shine**60

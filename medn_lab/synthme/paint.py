@@ -28,7 +28,7 @@ class Face:
     skin : (m, m, 3) float32
         The picture without its eyeballs, sRGB 0-255, `m` = :data:`OVERSAMPLING` times `size` for drawn faces.
     eyes : (m, m, 3) float32 or None
-        What lies behind the lids; None for a photo, whose eyes move with the skin.
+        What is behind the lids; None for a photo, whose eyes move with the skin.
     lids : (m, m, 2) float32 or None
         Signed distance below the upper and above the lower lid margin, in face units: both positive where the eye
         shows.
@@ -109,7 +109,7 @@ def draw_face(person: Identity, *, size: int) -> Face:
     light, gloss = identity.light_skin(p, c, grain)
     hair_shadow = c.shift(c.blur(hair_front, 0.022), -0.03 * np.sign(p.light[0]), 0.035)
     light = light * (1 - 0.42 * hair_shadow)[..., None] ** _rgb((0.85, 1.0, 1.05))
-    # A camera meets deep skin half way: its exposure follows the skin, but not all the way.
+    # As in a camera, the exposure follows the brightness of the skin, but only in part.
     exposure = 1.12 * (0.42 * 255 / float(np.mean(p.skin))) ** 0.35
     oily = 0.018 * (1 - vermilion) * (c.blob(0, -0.35, 0.2, 0.1) + c.blob(0, p.nose_y, 0.06, 0.1))
     shine = (0.030 + oily + 0.06 * vermilion + 0.02 * p.tone) * gloss * (1 - 0.8 * hair_shadow)
@@ -268,7 +268,7 @@ def _lids(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
 
 
 def _eyeballs(p: Identity, c: Canvas) -> np.ndarray:
-    """What lies behind the lids, (n, n, 3) linear: sclera, iris, pupil and catchlights; the lids cut it out."""
+    """What is behind the lids, (n, n, 3) linear: sclera, iris, pupil and catchlights; the lids cut it out."""
     rng = p.generator(5)
     gaze_x, gaze_y = rng.normal(0, 0.004), rng.normal(0, 0.002)
     r, way, lamp = p.iris_size, np.sign(c.x), np.sign(p.light[0])
@@ -322,7 +322,7 @@ def _body(p: Identity, c: Canvas, scene: np.ndarray, head: np.ndarray) -> np.nda
 
 
 def _hair(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hair's lit colour (n, n, 3) linear, the mask of what hangs behind the head, and of what lies before it."""
+    """Hair's lit colour (n, n, 3) linear, the mask of what hangs behind the head, and of what is in front of it."""
     rng = p.generator(7)
     bend = c.noise(rng, 9)
     locks, fine, edge = (rng.standard_normal(cells).astype(np.float32) for cells in ((7, 90), (9, 420), (4, 150)))

@@ -47,9 +47,9 @@ def head_truth(drift: np.ndarray, *, onset: int, apex: int, offset: int) -> dict
 
 @dataclass(frozen=True)
 class Script:
-    """Everything that happens in one clip, before a pixel is drawn.
+    """Everything that happens in one clip, as numbers.
 
-    `row` is the clip's row of the table without its AU columns, `truth` what the truth's table has besides ``clip_id``
+    `row` is the clip's row of the table without its AU columns, `truth` the truth's table without ``clip_id``
     and ``subject``. `pixels` holds each AU's peak, distractors included; `grain` is the seed of the sensor's noise,
     followed by a spawn key to which each frame's number is added. `noise` scales the nuisance: `drift` holds the
     coefficients (4, 6) of slow cosines for :data:`DRIFTS`; `blink` is the frame in the middle of a blink or None;
@@ -92,7 +92,7 @@ class Script:
         return np.float32(sign * np.sin(np.pi * along) ** 1.5 if 0 < along < 1 else 0)
 
     def frame(self, face: Face, number: int) -> np.ndarray:
-        """One frame at the face's size, uint8, nuisance and all; a function of the script and the arguments alone.
+        """One frame at the face's size, uint8, with its nuisance; a function of the script and the arguments alone.
 
         AUs rise as a raised cosine from 0 at the onset to their peaks at the apex, and fall to 0 at the offset; `rise`
         and `fall` are exponents: above 1 they linger near 0.
@@ -100,7 +100,7 @@ class Script:
         onset, apex, offset = self.marks.values()
         up, down = (number - onset) / (apex - onset), (offset - number) / (offset - apex)
         share, power = (up, self.rise) if number <= apex else (down, self.fall)
-        # cos(pi) is a hair off -1, so that a clip keeps the ends exactly still
+        # Clipped, because rounding of the cosine would leave a little motion at the ends.
         rises = float(np.float32(np.clip(0.5 - 0.5 * np.cos(np.pi * np.clip(share, 0, 1)), 0, 1) ** power))
         pixels = {key: rises * peak for key, peak in self.pixels.items()}
         level = self.truth["cue_strength"] * float(self.cue_at(number))
@@ -116,10 +116,10 @@ class Script:
         if self.quality is None:
             return to_bytes(frame)
         rng = np.random.default_rng(np.random.SeedSequence(self.grain[0], spawn_key=(*self.grain[1:], number)))
-        # The sum of two random bytes is triangular: near enough to a sensor's noise, and eight times faster drawn.
+        # The sum of two random bytes is triangular: close to a sensor's noise, and drawn eight times faster.
         pair = np.frombuffer(rng.bytes(2 * frame.size), np.uint8).reshape(2, *frame.shape)
         grain = (cv2.add(pair[0], pair[1], dtype=cv2.CV_32F) - 255) * np.float32(SENSOR_GREYS * self.noise / 104.5)
-        # OpenCV keeps blue first; the order matters, for JPEG spends its bits on what it takes for luminance.
+        # OpenCV keeps blue first; the order matters, because JPEG codes luminance more finely.
         noisy = cv2.cvtColor(to_bytes(frame + grain), cv2.COLOR_RGB2BGR)
         _, code = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, self.quality])
         return cv2.cvtColor(np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)

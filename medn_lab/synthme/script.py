@@ -275,7 +275,7 @@ def ceilings(table: pd.DataFrame, *, emotions_given_aus: Table | None = None) ->
     for column, known in (("action_units", given.index), ("cue", ALLOWS.index)):
         for value in table[column].unique():
             act.one_of(value, known, f"{column} of SynthME")
-    # P(cue | emotion) is 0 or 1 for the clip's kind, so that seeing the cue only strikes emotions out.
+    # P(cue | emotion) is 0 or 1 for the clip's kind, so that seeing the cue only excludes emotions.
     by_au = given.reindex(table["action_units"], fill_value=0.0).to_numpy()
     by_cue = ALLOWS.reindex(table["cue"], fill_value=False).to_numpy()
     readings = {"au_only": by_au, "cue_only": by_cue * (shares["share"].to_numpy() @ given.to_numpy())}

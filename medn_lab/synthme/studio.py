@@ -1,4 +1,4 @@
-"""A face moved by hand, drawn or on a photograph: AUs, cue and noise in, one clip with frames, flow and truth out."""
+"""One clip of a drawn face or a photograph, with frames, flow and truth, from AUs, cue and noise set by hand."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def face_studio(
     *, identity_seed: int = 0, person: int = 0, size: int = 64, n_frames: int = 8, cue: CueKind = "colour",
     seed: int = 0,
 ) -> FaceStudio:  # fmt: skip
-    """A drawn face to play with: call it with a state, get the clip.
+    """A drawn face: call it with a state to get the clip.
 
     Parameters
     ----------
@@ -190,10 +190,10 @@ def face_studio(
 def photo_studio(
     photo: np.ndarray | None = None, *, size: int = 64, n_frames: int = 8, cue: CueKind = "colour", seed: int = 0
 ) -> FaceStudio:
-    """A photograph to play with: its skin moves and flushes as a drawn face would.
+    """A photograph whose skin moves and flushes like that of a drawn face.
 
     The photo is real, motion and cue are drawn, and the table that the truth is read from is SynthME's: what a model
-    answers shows what it makes of real skin, hair and light, and nothing about the person.
+    answers shows its response to real skin, hair and light, and nothing about the person.
 
     Parameters
     ----------
@@ -297,7 +297,7 @@ def move_photo(
 
 
 def _photo_face(photo: np.ndarray, points: np.ndarray, size: int) -> Face:
-    """Cut the photo so that its face lies where a drawn one would, and complete the five points."""
+    """Cut the photo so that its face is where a drawn one is, and complete the five points."""
     # Mean landmarks of a hundred drawn faces; x is that of the subject's left side.
     mean = read_table("mean_landmarks")
     eye, mouth, nose = mean.loc[["eye", "mouth_corner", "nose_tip"]].to_numpy()

@@ -23,7 +23,8 @@ from medn_lab.data.index import reader_id
 from medn_lab.data.layouts import LAYOUTS, Coding, FrameTree, LayoutName
 from medn_lab.data.protocols import PROTOCOLS, to_classes
 from medn_lab.records import Clips
-from medn_lab.synthme.actions import check_range, one_of
+from medn_lab.records.table import one_of
+from medn_lab.synthme.actions import check_range
 from medn_lab.synthme.corpus import render_frames
 from medn_lab.synthme.identity import read_table
 
@@ -44,7 +45,7 @@ PACK = {
 }
 
 
-# One clip on its way to the disk: `source` (SynthME's id), `numbers` (for each written frame the one drawn for it),
+# One clip as it is written: `source` (SynthME's id), `numbers` (for each written frame the one drawn for it),
 # `fault`, and what the spreadsheet holds.
 Written = dict[str, Any]
 

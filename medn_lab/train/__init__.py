@@ -1,4 +1,4 @@
-"""The training loop, its objective, and what may watch it."""
+"""The training loop, its objective, and its callbacks."""
 
 import lazy_loader
 

@@ -39,8 +39,8 @@ class TrainConfig:
     decoupling_weight : float or None
         Weight of the decoupling term; None takes the method's own (:data:`medn_lab.model.DECOUPLING_METHODS`).
     decoupling_ramp : tuple of two floats
-        Shares of the training between which the weight rises from 0 to its full value. A price on the emotion code
-        from the first step keeps the emotion branch from ever finding its cue.
+        Shares of the training between which the weight rises from 0 to its full value. With a penalty on the emotion
+        code from the first step the emotion branch never learns its cue.
     label_smoothing : float
     max_shift : int
         Augmentation: a batch is moved by up to this many pixels.
@@ -160,7 +160,7 @@ def read_targets(config: MEDNConfig, table: pd.DataFrame, *, label: str, trainin
 
 
 def warn_if_constant(config: MEDNConfig, clips: Clips, targets: Targets, *, stacklevel: int) -> None:
-    """Warn of each input or target that is the same in all training clips: its branch learns nothing and dies.
+    """Warn of each input or target that is the same in all training clips: its branch learns nothing.
 
     Reads clips until two differ, so that of clips that vary only the first few are read. `stacklevel` is that of the
     caller's caller.
@@ -248,10 +248,8 @@ def medn_loss(
     total = F.cross_entropy(output.logits, labels, weight=class_weight, label_smoothing=training.label_smoothing)
     terms = {"emotion": total}
     if output.au_logits is not None and config.aus:
-        known = ~torch.isnan(aus)
-        each = F.binary_cross_entropy_with_logits(
-            output.au_logits, torch.nan_to_num(aus), pos_weight=au_weight, reduction="none"
-        )
+        known, logits = ~torch.isnan(aus), output.au_logits
+        each = F.binary_cross_entropy_with_logits(logits, aus.nan_to_num(), pos_weight=au_weight, reduction="none")
         terms["au"] = (each * known).sum() / known.sum().clamp_min(1)  # 0 where nothing is known
         total = total + training.au_weight * terms["au"]
     loss, weight, reads = DECOUPLING_METHODS[config.decoupling]

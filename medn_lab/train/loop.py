@@ -22,6 +22,7 @@ from medn_lab.model import MEDN, check_clips, device_name, weights_sha256
 from medn_lab.model.inputs import torch_threads
 from medn_lab.model.medn import read_weights, write_sum
 from medn_lab.records import Clips, History, atomic_write, ids_sha256, remove_leftovers, run_record
+from medn_lab.records.storage import is_made
 from medn_lab.train.epoch import TrainConfig, read_targets, train_epoch, validate, warn_if_constant
 
 STATE = "state.safetensors"
@@ -125,8 +126,8 @@ def fit(
     label : str
         Column of class names.
     validation : Clips, optional
-        Held-out clips scored after each epoch by the same loss terms, accuracy and UF1, for looking at: nothing is
-        chosen by them.
+        Held-out clips scored after each epoch by the same loss terms, accuracy and UF1, for display: they decide
+        nothing.
     callbacks : iterable
         Objects with ``on_fit_start``, ``measure``, ``on_epoch_end`` or ``on_fit_end``, each given a :class:`Run`. What
         ``measure`` returns, a mapping of names to numbers, becomes columns of the history.
@@ -186,7 +187,7 @@ def fit(
     )
     optimiser = torch.optim.AdamW(model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
     folder = None if checkpoint is None else Path(checkpoint)
-    if folder is not None and _is_checkpoint(folder):
+    if folder is not None and is_made(folder, STATE):
         remove_leftovers(folder)
         done = _load_checkpoint(folder, model, optimiser, record.config)
         record = replace(record, table=done.table, source={**record.source, "start": done.source.get("start", {})})
@@ -289,18 +290,9 @@ def _training_record(
     return History(pd.DataFrame(columns=["epoch"]), config, "stopped", source, learned.reset_index(drop=True))
 
 
-def _is_checkpoint(folder: Path) -> bool:
-    """Whether there is a checkpoint; FileExistsError if something else is there, which it would replace."""
-    if (folder / STATE).is_file():
-        return True
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists and has no {STATE}; choose another folder, nothing was written")
-    return False
-
-
 def _save_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, history: History) -> None:
     """Write model, optimiser and history; an older checkpoint is replaced only when the new one is whole."""
-    _is_checkpoint(folder)
+    is_made(folder, STATE)
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
