@@ -72,6 +72,7 @@ def test_cover_is_the_share_of_the_region_in_kept_patches_where_it_is_planted(fo
     assert frame["n_clips"].tolist() == [7, 7, 7]
     of_au = kept_tokens(model, clips, truth=clips.truth, region="AU12", n_draws=0).to_frame()
     assert of_au["n_clips"].tolist() == [4, 4, 4]
+    assert kept_tokens(model, clips).to_frame()["random_cover"].isna().all()  # without truth, and without a warning
 
 
 def test_each_kind_of_cue_has_its_own_region_and_its_own_rows(model, clips, tmp_path):

@@ -283,6 +283,10 @@ def test_aus_alone_stand_at_one_half_within_folds_and_below_it_across_them():
     assert (within.value, within.low, within.high) == (0.5, 0.5, 0.5)
     across = evaluate.pair_auc(predictions, across_folds=True)
     assert (across.high < 0.45, across.n_pairs > within.n_pairs) == (True, True)
+    pair = table_of(("1", "12", "happiness"), ("2", "12", "disgust"))
+    named = Predictions(np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]), pair, ("disgust", "happiness", "others"))
+    once_right = evaluate.pair_auc(named)  # half right is no tie: the interval is wide
+    assert (once_right.value, once_right.high - once_right.low > 0.9) == (0.5, True)
 
 
 def test_the_floor_is_the_majority_of_the_other_subjects_and_of_single_aus_where_the_set_is_new():

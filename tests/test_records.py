@@ -193,6 +193,13 @@ def test_probabilities_are_the_softmax_and_those_of_aus_the_logistic_function():
     np.testing.assert_array_equal([predictions.probabilities[0], predictions.au_probabilities[0]], [[1, 0]] * 2)
 
 
+def test_clips_of_other_classes_are_neither_right_nor_wrong():
+    shares = {"0.667 of them right": ["a", "b", "a"], "1.000 of the 1 of these": ["a", "contempt", None]}
+    for shown, labels in shares.items():
+        assert shown in repr(Predictions(np.eye(2)[[0, 0, 0]], a_table().assign(label=labels), ("a", "b")))
+    assert "right" not in repr(Predictions(np.eye(2)[[0, 0, 0]], a_table().assign(label="fear"), ("a", "b")))
+
+
 @settings(max_examples=40)
 @given(st.integers(0, 3000), st.integers(0, 400), st.integers(0, 400), st.integers(2, 40))
 def test_frames_run_from_onset_to_offset_evenly_without_stepping_back_and_meet_the_apex(onset, rise, fall, n):

@@ -78,6 +78,11 @@ def test_values_thresholds_and_p_are_drawn_on_the_lines_of_their_rows():
     joined = view.plot_dependence(pd.concat([table.assign(model="a"), table.assign(model="b")]))
     ids = np.ravel([trace.ids for trace in joined.data if trace.ids is not None])
     assert len({*ids}) == len(ids) == 12  # plotly would leave out all but one point of an id
+    assert (figure.layout.xaxis.showticklabels, figure.layout.xaxis2.domain[0] > 0.5) == (True, True)
+    table[["value", "p", "null_mean", "null_95", "allowed"]] = np.nan
+    table["reason"] = "a code needs 8 clips with and without it"
+    empty = view.plot_dependence(table).layout  # no scale without a value, and no reason runs into another panel
+    assert (empty.xaxis.showticklabels, empty.xaxis2.domain[0]) == (False, 0)
 
 
 def test_a_reason_that_is_longer_than_its_panel_is_wrapped():

@@ -52,6 +52,7 @@ def test_an_evaluation_holds_matrix_scores_floor_and_ceilings_or_the_reason():
     assert room_between(view.plot_evaluation(summary, width=600)) >= theme.room_for(labels)
     bare = dataclasses.replace(PREDICTIONS, table=PREDICTIONS.table.drop(columns="label"))
     assert "40 of 40 clips have no label" in texts(view.plot_evaluation(evaluate.evaluation_summary(bare)))
+    assert "ceilings" not in texts(view.plot_evaluation(dataclasses.replace(summary, ceilings={})))
 
 
 def test_each_fold_is_a_bar_with_its_clips_next_to_the_pooled_score_and_the_floor():

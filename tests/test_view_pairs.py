@@ -51,6 +51,8 @@ def test_the_bars_of_the_sets_and_the_separations_are_those_of_the_tables():
     assert list(by_meta(figure, "value").x) == found["value"].tolist()
     assert [shape.x0 for shape in figure.layout.shapes] == [0.5]
     assert f"{row['n_pairs']} pairs compared with {row['n_controls']}" in texts(figure)
+    found.attrs["n_left_out"] = 5
+    assert "5 pairs without a control left out" in texts(view.plot_pair_separation(found))
 
 
 def test_no_pairs_give_the_reason():
@@ -106,3 +108,8 @@ def test_the_figure_holds_faces_flows_attribution_scores_and_verdicts():
     every = Attribution(np.zeros(CLIPS.frames.shape), None, CLIPS.table, "x - y", "emotion", "saliency", **made)
     assert texts(view.plot_pair(CLIPS, NAMES, attribution=every)).count("score of") == 2  # of this pair alone
     assert_refuses(view.plot_pair, CLIPS, NAMES[:1], match="two clips; 1")
+    labels = CLIPS.table.set_index("clip_id")["label"]
+    alike = [NAMES[0], labels.drop(NAMES[0]).eq(labels[NAMES[0]]).idxmax()]
+    unknown = CLIPS.with_table(CLIPS.table[["clip_id", "subject", "label"]])
+    for clips, names in ((CLIPS, alike), (unknown, NAMES)):
+        check_look(view.plot_pair(clips, names), "Two clips")

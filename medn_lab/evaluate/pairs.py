@@ -156,7 +156,7 @@ def pair_auc(
         reason = aus_unknown(table, keep_side=keep_side) or f"no two clips share an AU set and {differ}"
         if len(every):
             reason = f"the clips of each of {len(every)} pairs were held out in different folds"
-    elif (pairs["right"] == 0.5).all():  # The scores of both clips are the same, as from a model of the AUs alone.
+    elif not ahead[:, pairs.index].any():  # The scores of both clips are the same, as from a model of the AUs alone.
         low = high = 0.5
     elif n_subjects > 1:
         draws = Draws(table, n_resamples=n_resamples, seed=seed)

@@ -118,9 +118,11 @@ class Predictions(_ClipRecord):
 
     def __repr__(self) -> str:
         facts = f"Predictions: {counted(len(self), 'clip')}, {len(self.classes)} classes ({', '.join(self.classes)})"
-        if "label" in self.table and len(self):
-            right = (self.predicted == normalise_labels(self.table["label"]).to_numpy()).mean()
-            facts += f", {right:.3f} of them right"
+        labels = normalise_labels(self.table.get("label", pd.Series(None, self.table.index, object)))
+        known = labels.isin(self.classes).to_numpy()  # the others can be neither right nor wrong
+        if known.any():
+            of = "them" if known.all() else f"the {known.sum()} of these classes"
+            facts += f", {(self.predicted == labels)[known].mean():.3f} of {of} right"
         return _joined(facts, f"protocol {self.protocol}" if self.protocol else "", describe_source(self.source))
 
     @property
@@ -398,7 +400,7 @@ class KeptTokens(_ClipRecord):
             for place, (rate, share) in enumerate(zip(self.keep_rates, self.kept_shares, strict=True)):
                 own = kinds == kind
                 known = own & ~np.isnan(cover[:, place])
-                found, draws = pd.Series(cover[known, place]), pd.Series(random[known, place].mean(axis=0))
+                found, draws = pd.Series(cover[known, place]), pd.DataFrame(random[known, place]).mean()
                 rows.append({
                     "cue_kind": kind, "keep_rate": rate, "chance": share, "cover": found.mean(),
                     "random_cover": draws.mean(), "random_low": draws.min(), "random_high": draws.max(),

@@ -113,9 +113,10 @@ def plot_decoupling(report: DecouplingReport | pd.DataFrame, *, kind: str, width
         labels.append(wrapped(as_text(" · ".join(filter(None, parts)) or row.model or "value"), 0.36 * width))
     rows["label"] = labels
     groups = {str(name): own for name, own in rows.groupby("measure", sort=False)}
-    first, wide = list(next(iter(groups.values()))["label"]), rows["low"].notna().any()
+    long = rows["value"].isna() & (rows["reason"].str.len() > 36)  # a reason that would run into the next panel
+    first, wide = list(next(iter(groups.values()))["label"]), rows["low"].notna().any() or long.any()
     left, right, gap = room_for(rows["label"]), 210 if wide else 140, 62
-    # Two panels side by side where they have the same lines, no intervals and room for the ticks.
+    # Two panels side by side where they have the same lines, no intervals, no long reasons and room for the ticks.
     aligned = not wide and len(groups) > 1 and (width - left) / 2 - right >= 150
     aligned &= all(sorted(one["label"]) == sorted({*first}) for one in groups.values())
     n_columns, n_rows = (2, (len(groups) + 1) // 2) if aligned else (1, len(groups))
@@ -141,6 +142,8 @@ def plot_decoupling(report: DecouplingReport | pd.DataFrame, *, kind: str, width
         )  # fmt: skip
         figure.data[-1].ids = list(own["number"])
         figure.update_yaxes(showticklabels=not (aligned and number % 2), **where)
+        drawn = own[["value", "allowed", "null_95"]].notna().any(axis=None)
+        figure.update_xaxes(showticklabels=bool(drawn), **where)
         look = {"xref": f"{figure.data[-1].xaxis or 'x'} domain", "yref": figure.data[-1].yaxis or "y", "x": 1}
         look |= {"xanchor": "left", "xshift": 6, "showarrow": False, "font": {"size": SMALLEST}}
         for y, row in enumerate(own.itertuples()):

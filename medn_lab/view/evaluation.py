@@ -72,7 +72,8 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
     left, ceilings = 20 + room_for(true_names(counts)), [f"ceiling,<br>{as_text(name)}" for name in summary.ceilings]
     inner = width - left - 20
     gap = max(0.14, room_for(ceilings) / inner)
-    figure = side_by_side("Confusion matrix", "Scores, floor and ceilings", gap=gap)
+    heading = "Scores, floor and ceilings" if ceilings else "Scores and floor"
+    figure = side_by_side("Confusion matrix", heading, gap=gap)
     draw_confusion(figure, counts, cell=0.5 * (1 - gap) * inner / len(counts.columns), row=1, col=1)
     if len(summary.scores):
         scores = summary.scores[summary.scores["part"] == "all"]

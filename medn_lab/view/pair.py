@@ -14,7 +14,7 @@ from medn_lab.view import images, marks, theme
 from medn_lab.view.answers import score_bars
 from medn_lab.view.attribution import mapped_clip, sanity_lines
 from medn_lab.view.marks import ESTIMATE, SMALLEST, Tile, counted, tiles
-from medn_lab.view.rows import clip_moments, clip_row, describe
+from medn_lab.view.rows import au_set_names, clip_moments, clip_row, describe, label_column, text_of
 from medn_lab.view.theme import as_text, room_for, wrapped
 
 APART = 0.95  # a branch separates a pair when at least this share of its controls lie nearer together
@@ -84,7 +84,8 @@ def plot_pair(
     names = [str(name) for name in clip_ids]
     if len(names) != 2:
         raise ValueError(f"a pair has two clips; {len(names)} were named")
-    lines = [f"<b>{letter}</b> {describe(clip_row(clips, name)[1])}" for letter, name in zip("ab", names, strict=True)]
+    rows = [clip_row(clips, name)[1] for name in names]
+    lines = [f"<b>{letter}</b> {describe(row)}" for letter, row in zip("ab", rows, strict=True)]
     pair = None
     if pairs is not None:
         here = [{*two} == {*names} for two in zip(pairs["clip_a"], pairs["clip_b"], strict=True)]
@@ -108,7 +109,10 @@ def plot_pair(
         scores = zip(names, "ab", strict=True)
         columns.append([score_bars(predictions, name) | {"name": f"scores of {letter}"} for name, letter in scores])
     last = 1 if predictions is None else _SCORES
-    return tiles(columns, title="<b>Confusable pair</b>", subtitle="<br>".join(lines), cell=cell, last=last)
+    sets, labels = au_set_names(pd.DataFrame(rows)), {text_of(row, label_column(clips.table) or "") for row in rows}
+    alike = sets[0] == sets[1] and " " not in sets[0]  # as in "no AU" and "AUs unknown"
+    title = "Confusable pair" if pair is not None or (alike and len(labels - {""}) == 2) else "Two clips"
+    return tiles(columns, title=f"<b>{title}</b>", subtitle="<br>".join(lines), cell=cell, last=last)
 
 
 def motion_figure(clips: Clips, clip_ids: Sequence[str]) -> go.Figure:
@@ -374,6 +378,7 @@ def plot_pair_separation(table: pd.DataFrame, *, width: int = 820) -> go.Figure:
     pairs, clips, subjects = (counted(first[f"n_{what}s"], what) for what in ("pair", "clip", "subject"))
     facts = [f"{pairs} compared with {first['n_controls']} of the same AU set and one emotion", clips, subjects]
     facts += [f"{table.attrs['level']:.0%} interval over subjects"] if "level" in table.attrs else []
+    facts += [f"{counted(n, 'pair')} without a control left out"] if (n := table.attrs.get("n_left_out", 0)) else []
     subtitle = _subtitle(facts, table)
     return theme.finish(figure, width=width, body=62 * len(table), title=title, subtitle=subtitle, r=64)
 
