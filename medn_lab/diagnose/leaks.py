@@ -267,8 +267,7 @@ def mean_of_aus(results: list[ProbeResult], options: ProbeOptions) -> ProbeResul
     few = f"no AU has {probing.MIN_POSITIVES} positive and {probing.MIN_POSITIVES} negative clips"
     most = max(results, key=lambda one: one.n_clips)
     sizes = {name: getattr(most, name) for name in ("n_clips", "n_subjects", "n_unknown")}
-    sizes["n_units"] = most.n_subjects
-    sizes["n_positive"] = min((one.n_positive for one in kept), default=0)
+    sizes |= {"n_units": most.n_subjects, "n_positive": min((one.n_positive for one in kept), default=0)}
     return probing.result_of(values, options, reason=CONSTANT if constant else few, **sizes)
 
 

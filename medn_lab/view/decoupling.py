@@ -123,9 +123,8 @@ def plot_decoupling(report: DecouplingReport | pd.DataFrame, *, kind: str, width
     sizes = [len(own) for own in groups.values()][:n_rows]
     body = (26 + 12 * max(label.count("<br>") for label in labels)) * sum(sizes) + gap * (n_rows - 1)
     figure = make_subplots(
-        rows=n_rows, cols=n_columns, row_heights=sizes,
+        rows=n_rows, cols=n_columns, row_heights=sizes, vertical_spacing=gap / body if n_rows > 1 else 0,
         horizontal_spacing=(right + 12) / max(width - left - right, 300),
-        vertical_spacing=gap / body if n_rows > 1 else 0,
         subplot_titles=[f"<b>{as_text(MEASURES.get(name, name.replace('_', ' ')))}</b>" for name in groups],
     )  # fmt: skip
     factors = ", ".join(dict.fromkeys(filter(None, rows["target"]))) or "factor"
@@ -142,8 +141,7 @@ def plot_decoupling(report: DecouplingReport | pd.DataFrame, *, kind: str, width
         )  # fmt: skip
         figure.data[-1].ids = list(own["number"])
         figure.update_yaxes(showticklabels=not (aligned and number % 2), **where)
-        drawn = own[["value", "allowed", "null_95"]].notna().any(axis=None)
-        figure.update_xaxes(showticklabels=bool(drawn), **where)
+        figure.update_xaxes(showticklabels=bool(own[["value", "allowed", "null_95"]].notna().any(axis=None)), **where)
         look = {"xref": f"{figure.data[-1].xaxis or 'x'} domain", "yref": figure.data[-1].yaxis or "y", "x": 1}
         look |= {"xanchor": "left", "xshift": 6, "showarrow": False, "font": {"size": SMALLEST}}
         for y, row in enumerate(own.itertuples()):

@@ -210,15 +210,13 @@ def plot_selection_measures(
     table["label"] = of_branch.where(table["branch"] != "", table["measure"].replace(MEASURES)).map(as_text)
     gap = theme.room_for(table["label"]) / (width - 220)
     figure = side_by_side("<b>Dependence</b>", "<b>Leakage (AUC)</b>", gap=gap)
-    for col, kind in enumerate(("dependence", "leakage"), start=1):
+    for col, kind, start, stop in ((1, "dependence", -0.08, 1.04), (2, "leakage", 0.34, 1.03)):
         rows = table[table["kind"] == kind]
         colours = [theme.branch_colour(branch or "fused") for branch in rows["branch"]]
         look: dict[str, Any] = {"name": "selected clips", "colour": colours, "references": references, "legend": False}
         forest(figure, rows, labels=list(rows["label"]), **look, row=1, col=col)
-    least = table.groupby("kind")[["value", "chance", "allowed", "every"]].min().min(axis=1)
-    for col, kind, start, stop in ((1, "dependence", -0.08, 1.04), (2, "leakage", 0.34, 1.03)):
-        span = [np.fmin(start, least.get(kind, start)) - 0.04, stop]
-        figure.update_xaxes(zeroline=False, range=span, row=1, col=col)
+        least = np.fmin(start, rows[["value", "chance", "allowed", "every"]].min().min())
+        figure.update_xaxes(zeroline=False, range=[least - 0.04, stop], row=1, col=col)
     used, of = (int(measured[name].max()) if name in measured else 0 for name in ("n_clips", "drawn_from"))
     lines = ["● these clips" + " ○ all clips" * (of_all is not None) + " | chance ◇ allowed"]
     lines += [f"{used} of them sampled for this figure"] * (0 < used < of)

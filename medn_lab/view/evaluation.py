@@ -72,8 +72,7 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
     left, ceilings = 20 + room_for(true_names(counts)), [f"ceiling,<br>{as_text(name)}" for name in summary.ceilings]
     inner = width - left - 20
     gap = max(0.14, room_for(ceilings) / inner)
-    heading = "Scores, floor and ceilings" if ceilings else "Scores and floor"
-    figure = side_by_side("Confusion matrix", heading, gap=gap)
+    figure = side_by_side("Confusion matrix", "Scores, floor and ceilings" if ceilings else "Scores and floor", gap=gap)
     draw_confusion(figure, counts, cell=0.5 * (1 - gap) * inner / len(counts.columns), row=1, col=1)
     if len(summary.scores):
         scores = summary.scores[summary.scores["part"] == "all"]
@@ -92,9 +91,8 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
     scored = counts.drop(index=UNLABELLED, errors="ignore").to_numpy().sum()
     persons = f" of {counted(len(summary.subjects), 'subject')}" if len(summary.subjects) else ""
     return theme.finish(
-        figure, width=width, body=max(194, 46 * len(counts)), title="<b>Evaluation</b>",
+        figure, width=width, body=max(194, 46 * len(counts)), title="<b>Evaluation</b>", l=left,
         subtitle=counted(scored, "labelled clip") + persons + (" · ceilings of accuracy" if summary.ceilings else ""),
-        l=left,
     )  # fmt: skip
 
 
@@ -221,8 +219,7 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
     facts += ["green: the first is better, red: the second"] * (subjects is not None)
     return theme.finish(
         figure, width=width, body=max(44 * len(table), 0 if subjects is None else 18 * len(subjects)),
-        subtitle=" · ".join(facts),
-        title="<b>Comparison of two models</b>",
+        title="<b>Comparison of two models</b>", subtitle=" · ".join(facts),
     )  # fmt: skip
 
 

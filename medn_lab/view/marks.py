@@ -140,8 +140,7 @@ def forest(
     figure.add_scatter(
         x=value, y=places, mode="markers" if texts is None else "markers+text", text=texts, name=as_text(name),
         textposition="top center", showlegend=legend, cliponaxis=False, meta="value",
-        marker=dot | {"symbol": np.where(hollow, "circle-open", "circle")},
-        error_x=bar | {"symmetric": False},
+        marker=dot | {"symbol": np.where(hollow, "circle-open", "circle")}, error_x=bar | {"symmetric": False},
         customdata=[f"{label.replace('<br>', ' ')}: {interval_text(*one, digits=4)}" for label, *one in ends],
         hovertemplate="%{customdata}<extra></extra>", **where,
     )  # fmt: skip

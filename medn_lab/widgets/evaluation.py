@@ -115,8 +115,7 @@ class EvaluationPanel(Panel):
         tables = widgets.ToggleButtons(options=list(_TABLES), tooltips=list(_TABLES))
         bound = [self._bind(name, one) for name, one in choices.items()]
         self._bind(
-            "clip_id", self._list,
-            to_control=lambda name: name if name in dict(self._list.options).values() else None,
+            "clip_id", self._list, to_control=lambda name: name if name in dict(self._list.options).values() else None,
             to_trait=lambda name: name or (self.clip_id if self._list.options else ""),
         )  # fmt: skip
         super().__init__([

@@ -227,8 +227,7 @@ class FaceLab(Panel):
         def of_state(part: str, one: widgets.Widget, au: str = "") -> Any:
             """Bind a control to a part of the state, or to the value of an AU in it."""
             return self._bind(
-                "state", one,
-                to_control=lambda state: state[part].get(au, _NOTHING[part]) if au else state[part],
+                "state", one, to_control=lambda state: state[part].get(au, _NOTHING[part]) if au else state[part],
                 to_trait=lambda value: {**self.state, part: {**self.state[part], au: value} if au else value},
             )  # fmt: skip
 
