@@ -2,8 +2,8 @@
 
 A set is made in a hidden folder next to its final path, one file for each finished clip. Each file is synced to the
 disk before it gets its name, so that a kill loses only the clips that were being made. When all clips are finished, the
-set is written under another hidden name and renamed to its path, so that a set that loads is complete. One process at a
-time holds the folder's lock; the system releases the lock of a process that dies.
+set is written next to them and renamed to its path, so that a set that loads is complete. One process at a time holds
+the folder's lock; the system releases the lock of a process that dies.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from medn_lab.data.crop import FaceBox
 from medn_lab.data.flow import FlowRecipe
 from medn_lab.data.frames import ClipError
 from medn_lab.data.index import problem_table
-from medn_lab.records import ClipIndex, Clips, ViewingCopy, atomic_write, describe_parts, frames_of_strip
+from medn_lab.records import ClipIndex, Clips, ViewingCopy, describe_parts, frames_of_strip
 from medn_lab.records.storage import DISK_FAULTS
 
 PIPELINE = 1
@@ -283,16 +283,28 @@ def _of_finished(
         documents["viewing"] = {"size": viewing, "n_frames": recipe.n_frames, "sha256": sums}
     tables = {"clips": table, "problems": problems}
     parts = {"tables": tables, "documents": documents, "meta": {"prepared": identity}}
-    with atomic_write(path) as whole:  # a kill loses nothing: the file of each clip stays until the set is in its place
-        for name in ("frames", "flow"):  # row by row, not through a memory map: a full disk is then an error, no crash
-            one = part(keeps[0], name)
-            kind = {"descr": np.lib.format.dtype_to_descr(one.dtype), "fortran_order": False}
-            with open(whole / f"{name}.npy", "wb") as array:
-                np.lib.format.write_array_header_1_0(array, kind | {"shape": (len(keeps), *one.shape)})
-                array.writelines(part(row, name).tobytes() for row in keeps)
-        describe_parts(whole, kind="Clips", parts=parts)
-        if viewing is not None:
-            (whole / "viewing").mkdir()
-            for place, row in enumerate(keeps):
-                (whole / "viewing" / f"{place:06d}.webp").write_bytes(part(row, "strip").tobytes())
+    whole = _hidden(path) / "whole"
+    shutil.rmtree(whole, ignore_errors=True)  # of an attempt for which the disk was too small
+    documents: dict[str, Any] = {"recipe": recipe.to_dict()}
+    if viewing is not None:
+        sums = [notes[row]["strip"] for row in keeps]
+        documents["viewing"] = {"size": viewing, "n_frames": recipe.n_frames, "sha256": sums}
+    tables = {"clips": table, "problems": problems}
+    whole.mkdir()
+    for name in ("frames", "flow"):  # row by row, not through a memory map: a full disk is then an error and no crash
+        one = part(keeps[0], name)
+        kind = {"descr": np.lib.format.dtype_to_descr(one.dtype), "fortran_order": False}
+        with open(whole / f"{name}.npy", "wb") as array:
+            np.lib.format.write_array_header_1_0(array, kind | {"shape": (len(keeps), *one.shape)})
+            array.writelines(part(row, name).tobytes() for row in keeps)
+    parts = {"tables": tables, "documents": documents, "meta": {"prepared": identity}}
+    describe_parts(whole, kind="Clips", parts=parts)
+    if viewing is not None:
+        (whole / "viewing").mkdir()
+        for place, row in enumerate(keeps):
+            (whole / "viewing" / f"{place:06d}.webp").write_bytes(part(row, "strip").tobytes())
+    for written in filter(Path.is_file, whole.rglob("*")):
+        with open(written, "rb+") as stream:
+            os.fsync(stream.fileno())
+    whole.rename(path)  # until here a kill loses nothing: all clips are still there
     return Clips.load(path)
