@@ -18,10 +18,9 @@ def parts(widget: ipywidgets.Widget, kind: type = ipywidgets.Widget, *, hidden: 
 
 def control(widget: ipywidgets.Widget, description: str, kind: type = ipywidgets.Widget, *, hidden: bool = True) -> Any:
     """The control with this label."""
-    for one in parts(widget, kind, hidden=hidden):
-        if getattr(one, "description", None) == description:
-            return one
-    raise AssertionError(f"no control {description!r}")
+    found = [one for one in parts(widget, kind, hidden=hidden) if getattr(one, "description", None) == description]
+    assert found, f"no control {description!r}"
+    return found[0]
 
 
 def text_of(widget: ipywidgets.Widget, *, hidden: bool = True) -> str:
@@ -45,5 +44,4 @@ def figure_of(widget: ipywidgets.Widget) -> go.Figure:
 def click(widget: ipywidgets.Widget, trace: int, point: int | list[int]) -> None:
     """Click a point of the first figure, as a page does; in a matrix a point is its row and its column."""
     figure = parts(widget, LiveFigure)[0]
-    count = figure.clicked[-1] + 1 if figure.clicked else 1
-    figure.set_state({"clicked": [trace, point, count]})
+    figure.set_state({"clicked": [trace, point, figure.clicked[-1] + 1 if figure.clicked else 1]})

@@ -37,8 +37,7 @@ _FEATURES = (
 def sample_clips(*, n: int = 60, size: int = 48, n_frames: int = 8, subjects: int = 4, seed: int = 0) -> Clips:
     """`n` clips of a drawn face at `size` px; the flow is the displacement that was drawn."""
     drawn = _drawn(n, size, n_frames, subjects, seed)  # once a process; each caller may change its own copy
-    recipe = {"source": "sample", "size": size}
-    return Clips(drawn.frames.copy(), drawn.flow.copy(), drawn.table.copy(), recipe=recipe)
+    return Clips(drawn.frames.copy(), drawn.flow.copy(), drawn.table.copy(), recipe={"source": "sample", "size": size})
 
 
 @lru_cache(maxsize=8)

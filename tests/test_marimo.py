@@ -22,8 +22,6 @@ def test_the_components_are_shown_by_marimo_and_their_traits_are_its_values():
         return explorer, faces, maps, player
 
     _, shown = app.run()
-    assert "marimo-anywidget" in shown["maps"].text
-    assert "marimo-anywidget" in shown["faces"].text
-    explorer, player = shown["explorer"], shown["player"]
-    assert shown["faces"].value["magnify"] == player.view.magnify
-    assert shown["maps"].widget is explorer.branch_maps
+    assert all("marimo-anywidget" in shown[name].text for name in ("maps", "faces"))
+    assert shown["faces"].value["magnify"] == shown["player"].view.magnify
+    assert shown["maps"].widget is shown["explorer"].branch_maps

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from cases import assert_refuses, mostly_slow
-from tiny_clips import tiny_clips
 
 from medn_lab.model import MEDN, CoFM, MEDNConfig, SEVit, as_inputs, check_clips, load_pretrained, weights_sha256
 from medn_lab.model.branches import Whiten, place_courses
@@ -40,8 +39,7 @@ def still(layer):
 
 
 @pytest.mark.parametrize("config", mostly_slow(VARIANTS, quick=4), ids=lambda c: f"{c.branches}-{c.decoupling}")
-def test_shapes_are_those_stated_and_every_parameter_receives_a_gradient(config):
-    clips = tiny_clips()
+def test_shapes_are_those_stated_and_every_parameter_receives_a_gradient(config, clips):
     clips = replace(clips, frames=clips.frames[:, : config.n_frames])
     model = MEDN(config).train()
     out = model(*as_inputs(config, clips, rows=np.arange(24)))
@@ -98,8 +96,7 @@ def test_sevit_reads_other_crops_and_clip_lengths_and_grey_frames(size, n_frames
     branch(frames).feature.sum().backward()
     assert all(parameter.grad.isfinite().all() for parameter in branch.parameters())
     found = branch.eval()(frames)
-    changed = {row * (size // 4) + column for row in (2, 3) for column in (4, 5, 6, 7)}
-    assert changed <= set(found.kept[1][0].tolist())
+    assert {row * (size // 4) + column for row in (2, 3) for column in (4, 5, 6, 7)} <= set(found.kept[1][0].tolist())
     torch.testing.assert_close(found.feature[2], found.feature[3])
     assert not torch.allclose(found.feature[0], found.feature[2], atol=1e-4)
 
@@ -152,8 +149,7 @@ def test_the_gate_interpolates_between_the_sides():
     fusion = CoFM(16, heads=4)
     still(fusion.motion_asks.out)
     still(fusion.emotion_asks.out)
-    motion, emotion = torch.rand(5, 16), torch.rand(5, 16)
-    tokens = torch.rand(5, 3, 16)
+    motion, emotion, tokens = torch.rand(5, 16), torch.rand(5, 16), torch.rand(5, 3, 16)
     fused, gate = fusion(motion, tokens, emotion, tokens)
     torch.testing.assert_close(fused, gate * motion + (1 - gate) * emotion)
     summed, none = CoFM(16, heads=4, how="sum")(motion, tokens, emotion, tokens)
@@ -234,17 +230,16 @@ def test_the_seed_decides_the_weights_which_survive_saving_and_are_held_against_
     assert_refuses(load_pretrained, "medn_huge", match=r"medn_huge.*medn_tiny\.synthme_v2", error=FileNotFoundError)
 
 
-def test_a_configuration_fits_its_clips_and_a_wrong_field_or_input_is_refused_by_its_name():
-    clips, frames, flow = tiny_clips(), torch.rand(2, 8, 3, 32, 32), torch.rand(2, 2, 32, 32)
+def test_a_configuration_fits_its_clips_and_a_wrong_field_or_input_is_refused_by_its_name(clips):
+    frames, flow = torch.rand(2, 8, 3, 32, 32), torch.rand(2, 2, 32, 32)
     config = MEDNConfig.for_clips(clips, dim=32)
     check_clips(config, clips)
     assert (config.classes, config.aus) == (("happiness", "others"), ("AU1", "AU12", "AU14"))
     for lacking, branches in (("frames", "motion"), ("flow", "emotion")):
         assert MEDNConfig.for_clips(replace(clips, **{lacking: None})).branches == branches
     assert MEDNConfig.from_json(json.dumps(json.loads(SMALL.to_json()) | {"attention": "divided"})) == SMALL  # of 0.1.0
-    motion = MEDN(replace(SMALL, branches="motion"))
     assert_refuses(replace, SMALL, keep_rates=(0.0,), match=r"keep_rates.*\(0, 1\]")
     assert_refuses(replace, SMALL, size=62, match="62.*multiple of patch 4")
     assert_refuses(MEDN(SMALL), frames[:, 1:], flow, match=r"frames.*\(2, 7, 3, 32, 32\).*\(b, 8, 3, 32, 32\)")
-    assert_refuses(motion, frames, match="'motion' was given nothing that it reads")
+    assert_refuses(MEDN(replace(SMALL, branches="motion")), frames, match="'motion' was given nothing that it reads")
     assert_refuses(check_clips, MEDNConfig(), clips, match=r"32x32.*64x64.*size=64")

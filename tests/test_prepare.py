@@ -67,6 +67,14 @@ def computed(monkeypatch, *, most: int = 1000) -> list[str]:
     return done
 
 
+def interrupted(monkeypatch, most: int, *arguments, **options) -> list[str]:
+    """The ids of the clips that are prepared before the user interrupts."""
+    done = computed(monkeypatch, most=most)
+    with pytest.raises(KeyboardInterrupt):
+        small(*arguments, **options)
+    return done
+
+
 @pytest.mark.slow
 def test_prepared_flow_is_the_true_displacement_of_the_crop():
     root, wrote = shared_set("casme2", tree="raw", size=128, fps=15)  # frames with room around the face
@@ -121,12 +129,9 @@ def test_a_set_that_is_there_is_opened_and_another_is_not_taken_for_it(cropped, 
 @pytest.mark.parametrize("n_jobs", mostly_slow([1, 2]))
 def test_what_is_finished_is_not_made_again_after_an_interruption(cropped, tmp_path, monkeypatch, n_jobs):
     index, whole = first(cropped, 6), small(first(cropped, 6))
-    computed(monkeypatch, most=2)
-    with pytest.raises(KeyboardInterrupt):
-        small(index, tmp_path / "set", recipe=FlowRecipe(size=16, compute_size=64, n_frames=4))  # another set
-    done = computed(monkeypatch, most=4)
-    with pytest.raises(KeyboardInterrupt):
-        small(index, tmp_path / "set")
+    # Another set, then the one that is resumed.
+    interrupted(monkeypatch, 2, index, tmp_path / "set", recipe=FlowRecipe(size=16, compute_size=64, n_frames=4))
+    done = interrupted(monkeypatch, 4, index, tmp_path / "set")
     assert not (tmp_path / "set").exists()
     assert_refuses(Clips.load, tmp_path / ".set.preparing", match="preparing", error=FileNotFoundError)
     rest = computed(monkeypatch)
@@ -138,17 +143,14 @@ def test_a_viewing_copy_is_written_resumed_selected_and_checked(cropped, tmp_pat
     index, out = first(cropped, 4), tmp_path / "set"
     folders = index.table["frames_folder"].where(index.table.index != 1, str(tmp_path / "gone"))
     index = ClipIndex(index.table.assign(frames_folder=folders), index.problems, index.source)  # row 1 is left out
-    computed(monkeypatch, most=2)
-    with pytest.raises(KeyboardInterrupt):
-        small(index, out, viewing=64)
+    interrupted(monkeypatch, 2, index, out, viewing=64)
     computed(monkeypatch)
     clips = small(index, out, viewing=64)
     assert (len(clips), len(clips.viewing), clips.viewing.size) == (3, 3, 64)
     for row, frames in enumerate(clips.frames):
         shrunk = [cv2.resize(one, (32, 32), interpolation=cv2.INTER_AREA) for one in clips.viewing[row]]
         assert np.corrcoef(np.ravel(shrunk), frames.ravel())[0, 1] > 0.98
-    last = clips.select(clips.table["clip_id"].iloc[[2]])
-    np.testing.assert_array_equal(last.viewing[0], clips.viewing[2])
+    np.testing.assert_array_equal(clips.select(clips.table["clip_id"].iloc[[2]]).viewing[0], clips.viewing[2])
     memory = small(index, viewing=64)
     same(memory, clips)
     np.testing.assert_array_equal(memory.viewing[1], clips.viewing[1])
@@ -206,8 +208,7 @@ def test_a_disk_that_fills_up_keeps_the_finished_clips(faulty, tmp_path, monkeyp
     assert finished == min(4, calls)  # a file a clip
     assert not out.exists()
     same(small(index, out, progress=True), whole)
-    begun = int(re.search(r"\| (\d)/4", capsys.readouterr().err)[1])
-    assert begun == finished, "what was finished is not done again"
+    assert int(re.search(r"\| (\d)/4", capsys.readouterr().err)[1]) == finished, "what was finished is not done again"
 
 
 WAITING = f"""

@@ -6,7 +6,7 @@ prepared set of four clips in the layout of CASME II; `test_records.py` reads it
 """
 
 import hashlib
-import importlib.util
+import importlib
 import json
 import shutil
 from pathlib import Path
@@ -25,10 +25,9 @@ NAMES = medn.model.pretrained_names()
 
 @pytest.fixture(scope="module")
 def maker():
-    spec = importlib.util.spec_from_file_location("make_pretrained", pretrained_folder() / "make_pretrained.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(pretrained_folder())
+        return importlib.import_module("make_pretrained")
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +91,9 @@ def test_no_reader_finds_an_au_in_the_shipped_code(maker):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_card_names_weights_command_and_other_persons_and_the_model_beats_what_aus_alone_can_tell(name):
     folder, stated = card_of(name)
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     text = (folder / "README.md").read_text()
-    assert stated["sha256"] == digest
-    assert all(fact in text for fact in (digest, f"python pretrained/make_pretrained.py {name}"))
+    assert stated["sha256"] == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    assert all(fact in text for fact in (stated["sha256"], f"python pretrained/make_pretrained.py {name}"))
     alone = stated["ceilings"]["au_only"]
     assert stated["accuracy"]["value"] >= 0.9 * stated["ceilings"]["joint"]
     assert stated["accuracy"]["low"] > alone
@@ -106,9 +104,8 @@ def test_the_card_names_weights_command_and_other_persons_and_the_model_beats_wh
 
 def test_the_models_are_there_and_the_bottleneck_leaks_less_than_the_others(maker):
     assert set(NAMES) == set(maker.RECIPES)
-    kinds = ("", "_coupled", "_orthogonal")
-    stated = [card_of(f"medn_tiny{kind}.synthme_v2")[1]["decoupling"] for kind in kinds]
-    leaks = [one["AUs from the emotion branch"]["excess"] for one in stated]
+    cards = [card_of(f"medn_tiny{kind}.synthme_v2")[1] for kind in ("", "_coupled", "_orthogonal")]
+    leaks = [card["decoupling"]["AUs from the emotion branch"]["excess"] for card in cards]
     assert leaks[0] < min(leaks[1:])
 
 
@@ -118,9 +115,7 @@ WRITTEN = HERE / "written_by_0_1_0"
 
 def test_a_prepared_set_of_0_1_0_gives_a_network_its_inputs_and_its_numbers_are_read_as_they_were_written():
     clips = medn.records.Clips.load(WRITTEN / "prepared")
-    assert clips.frames.shape == (4, 8, 32, 32, 3)
-    assert clips.flow.shape == (4, 32, 32, 2)
-    assert clips.viewing is None
+    assert (clips.frames.shape, clips.flow.shape, clips.viewing) == ((4, 8, 32, 32, 3), (4, 32, 32, 2), None)
     assert clips.table["emotion"].tolist().count("others") == 2
     config = medn.model.MEDNConfig.for_clips(clips, label="emotion", dim=8, depth=1)
     assert medn.predict(medn.model.MEDN(config), clips).logits.shape == (4, 3)

@@ -50,14 +50,13 @@ found["resumed"] = trained(checkpoint=folder / "run")
 
 @pytest.mark.slow
 def test_both_processes_end_with_one_model_stop_together_and_take_up_what_was_stopped(tmp_path):
-    script = tmp_path / "training.py"
-    script.write_text(SCRIPT)
+    (tmp_path / "training.py").write_text(SCRIPT)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     surroundings = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    printed(*torchrun, script, tmp_path, Path(__file__).parent, timeout=300, env=surroundings)
+    printed(*torchrun, tmp_path / "training.py", tmp_path, Path(__file__).parent, timeout=300, env=surroundings)
     first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
-    heard = first.pop("heard"), second.pop("heard")
-    assert heard == (["start", 1, 2, 3, "stopped"], [])  # the first process alone calls the callbacks
+    # The first process alone calls the callbacks.
+    assert (first.pop("heard"), second.pop("heard")) == (["start", 1, 2, 3, "stopped"], [])
     assert first == second
     assert [first[name]["status"] for name in ("whole", "stopped", "resumed")] == ["finished", "stopped", "finished"]
     assert len(first["stopped"]["table"]["epoch"]) == 3
@@ -84,13 +83,16 @@ def test_folds_and_prepared_clips_on_two_workers_are_those_made_here(tmp_path):
         again = medn.data.prepare(index, tmp_path / "there", n_jobs=2, progress=False)
     assert there.table["clip_id"].tolist() == here.table["clip_id"].tolist()
     np.testing.assert_array_equal(there.logits, here.logits)
-    assert there.source == here.source
-    assert again.table.to_csv() == prepared.table.to_csv()
+    assert (there.source, again.table.to_csv()) == (here.source, prepared.table.to_csv())
     np.testing.assert_array_equal(again.frames, prepared.frames)
     np.testing.assert_array_equal(again.flow, prepared.flow)
 
 
 # --- kills, and memory: the scripts of endurance, briefly -------------------------------------------------------------
+
+
+KILLED = [("--rounds 1 --seed 4", [1, 1, 1]), ("--steps --rounds 6 --jobs prepare", [6])]
+REPEATED = [("trainings --steps 9", {"finished", "interrupted", "stopped"}), ("gestures --steps 24", {"show"})]
 
 
 def figures_of(script: str, *options: str) -> list[dict]:
@@ -100,9 +102,7 @@ def figures_of(script: str, *options: str) -> list[dict]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL")
-@pytest.mark.parametrize(
-    ("options", "kills"), [("--rounds 1 --seed 4", [1, 1, 1]), ("--steps --rounds 6 --jobs prepare", [6])]
-)
+@pytest.mark.parametrize(("options", "kills"), KILLED)
 def test_killed_jobs_end_with_the_result_of_an_undisturbed_run(options, kills):
     for job, least in zip(figures_of("kill_rounds.py", *options.split()), kills, strict=True):
         assert job["kills"] >= least
@@ -111,10 +111,7 @@ def test_killed_jobs_end_with_the_result_of_an_undisturbed_run(options, kills):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").is_file(), reason="private memory is read from /proc")
-@pytest.mark.parametrize(
-    ("options", "done"),
-    [("trainings --steps 9", {"finished", "interrupted", "stopped"}), ("gestures --steps 24", {"show"})],
-)
+@pytest.mark.parametrize(("options", "done"), REPEATED)
 def test_memory_stays_flat(options, done):
     [figures] = figures_of("soak.py", *options.split())
     assert figures["rise_percent"] < 5

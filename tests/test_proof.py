@@ -153,8 +153,7 @@ def test_a_tiny_plan_has_a_row_for_every_run_and_test_and_is_not_trained_again(s
     assert {name for name in runs if "leak_AU" not in name} == {name for name in STORED if "leak_AU" not in name}
     assert len(runs.filter(like="leak_AU").columns)
     tests = runs[runs["variant"] == "bottleneck"].groupby("condition")["test"].apply(list)
-    assert set(tests["colour"]) == {"same", "timing", "brightness"}
-    assert tests["no cue"] == ["same"]
+    assert (set(tests["colour"]), tests["no cue"]) == ({"same", "timing", "brightness"}, ["same"])
     assert set(runs.loc[runs["worst_group"].notna(), "test"]) == {"same", "uniform", "reversed", "withheld"}
     about = json.loads((tmp_path / "first" / "about.json").read_text())
     assert about["trainings"] == len(runs.drop_duplicates(KEYS)) == 9
@@ -171,8 +170,7 @@ def test_the_stored_tables_are_of_this_plan_and_of_the_stored_runs(script):
     plan = script.plan(seeds=int(about["command"].split()[-1]))
     planned = {(*vars(run).values(), test) for run in plan for test in run.tests}
     assert set(STORED[[*KEYS, "test"]].itertuples(index=False, name=None)) == planned
-    assert about["trainings"] == len(plan)
-    assert about["withheld"] == script.WITHHELD
+    assert (about["trainings"], about["withheld"]) == (len(plan), script.WITHHELD)
     tables = {"summary": script.summarise(STORED), "differences": script.differences(STORED)}
     for name, found in tables.items():
         stored = pd.read_csv(FOLDER / f"{name}.csv")

@@ -33,8 +33,7 @@ def test_a_label_is_one_class_however_it_is_typed():
     typed = [" Disgust", "ｄｉｓｇｕｓｔ", "disgust\u00a0;", "“disgust”", "disgusted", "\ufeffdisgust", "厌恶"]
     typed += ["Disgust (厌恶)"]
     assert {canonical_emotion(one) for one in typed} == {"disgust"}
-    rows = table(*[(" CASME2", "1", one) for one in typed])
-    assert set(to_classes(rows, "casme2_5class")[0]["label"]) == {"disgust"}
+    assert set(to_classes(table(*[(" CASME2", "1", one) for one in typed]), "casme2_5class")[0]["label"]) == {"disgust"}
     others = table(*[("casme3", "a", emotion) for emotion in ("Others", "others", "happy", "sad", "Fear")])
     four = to_classes(others, "casme3_4class")[0]["label"]
     assert four.tolist() == ["others", "others", "positive", "negative", "negative"]
@@ -73,8 +72,7 @@ def test_every_protocol_reaches_each_of_its_classes_and_bad_ones_are_named():
 
 
 def test_leave_one_subject_out_tests_every_clip_once_and_shares_nobody():
-    rows = table(("casme2", "06", "fear"), ("samm", "06", "fear"), ("samm", "06", "anger"))
-    folds = leave_one_subject_out(rows)
+    folds = leave_one_subject_out(table(("casme2", "06", "fear"), ("samm", "06", "fear"), ("samm", "06", "anger")))
     assert {fold.held_out: fold.test for fold in folds} == {"casme2/06": ("c0",), "samm/06": ("c1", "c2")}
     rows = forty(7)
     folds = leave_one_subject_out(rows)
@@ -183,8 +181,7 @@ def test_the_dtype_and_the_index_of_a_label_column_do_not_matter_and_numbers_are
     numbers = pd.Series(np.arange(24) % 2, table.index)
     for column in (numbers.astype("Int64"), numbers.astype(float), ["0", 1, 0.0, "1 "] * 6):
         assert check_label(table.assign(label=column), label="label").tolist() == ["0", "1"] * 12
-    category = table.astype({"label": "category"})
-    assert check_label(category, label="label").tolist() == clips.table["label"].tolist()
+    assert check_label(table.astype({"label": "category"}), label="label").tolist() == clips.table["label"].tolist()
 
 
 def test_one_person_is_one_person_however_written_and_a_missing_one_is_nobody():

@@ -166,8 +166,7 @@ def test_frames_are_those_of_synthme_under_official_names(tmp_path):
     clips = synthetic_clips(n_subjects=1, clips_per_subject=4, n_frames=2, cue="colour+brightness", seed=4)
     assert set(clips.truth.table["cue_kind"]) == {"colour", "brightness"}
     for row in write_dataset(clips, tmp_path, layout="casme2", tree="raw", fps=20, size=64).to_dict("records"):
-        folder = tmp_path / "CASME2_RAW_selected" / "sub01" / row["written_as"].rpartition("/")[2]
-        paths = list_frames(folder)
+        paths = list_frames(tmp_path / "CASME2_RAW_selected" / "sub01" / row["written_as"].rpartition("/")[2])
         assert list(paths) == list(range(row["onset"], row["offset"] + 1))
         assert paths[row["apex"]].name == f"img{row['apex']}.png"
         clip = clips.table.set_index("clip_id").loc[row["clip_id"]]
@@ -240,9 +239,10 @@ def casme2(tmp_path) -> Path:
 # --- SMIC, CAS(ME)^3 ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "folder", ["HS_long/SMIC_HS_E/s03/s03_ne_03", "SMIC_all_cropped/HS/s3/micro/negative/s03_s3_ne_03"]
-)
+SMIC_FOLDERS = ["HS_long/SMIC_HS_E/s03/s03_ne_03", "SMIC_all_cropped/HS/s3/micro/negative/s03_s3_ne_03"]
+
+
+@pytest.mark.parametrize("folder", SMIC_FOLDERS)
 def test_smic_is_found_in_every_tree_and_its_later_sheet_has_apexes(tmp_path, folder):
     smic_frames(tmp_path / folder)
     path = book(tmp_path / "SMIC-HS-E_annotation.xlsx", Sheet1=[SMIC_HEADERS, SMIC_ROW])
@@ -298,13 +298,10 @@ def test_each_coding_has_its_name_and_an_unknown_one_is_called_unknown(tmp_path,
 # --- tables of other programs ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "encoding", "separator", "note"),
-    [
-        ("mine.csv", "utf-8-sig", ";", "é"), ("mine.csv", "cp1252", ";", "geprüft – ähnlich"),
-        ("mine.csv", "gb18030", "，", "已人工检查，无误"), ("mine.xls", "utf-16", "\t", "é"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("name", "encoding", "separator", "note"), [
+    ("mine.csv", "utf-8-sig", ";", "é"), ("mine.csv", "cp1252", ";", "geprüft – ähnlich"),
+    ("mine.csv", "gb18030", "，", "已人工检查，无误"), ("mine.xls", "utf-16", "\t", "é"),
+])  # fmt: skip
 def test_a_text_table_is_read_in_each_encoding_and_separator(casme2, name, encoding, separator, note):
     lines = [["a note"], [*HEADERS, "remarks"], *[[*map(str, row), f'"{note}"'] for row in ROWS], []]
     (casme2 / name).write_bytes("\r\n".join(separator.join(line) for line in lines).encode(encoding))
@@ -438,8 +435,7 @@ def test_every_picture_is_found_in_both_lists_and_motion_survives_up_to_its_scal
     root, wrote = pack
     assert_refuses(read_flow_pack, root, match=r"2 lists.*gt=")
     clips, named = packed(pack), read_flow_pack(root, gt=root / "all_442_list.csv")
-    assert clips.frames is None
-    assert clips.flow.shape == (len(wrote), 28, 28, 3)
+    assert (clips.frames, clips.flow.shape) == (None, (len(wrote), 28, 28, 3))
     np.testing.assert_array_equal(clips.flow, named.flow)
     for one in (clips, named):
         assert one.table[["clip_id", "label"]].values.tolist() == wrote[["written_as", "label"]].values.tolist()
@@ -448,30 +444,27 @@ def test_every_picture_is_found_in_both_lists_and_motion_survives_up_to_its_scal
     flow = drawn_clips().select([wrote["clip_id"][0]]).flow[0].reshape(64, 64, 2)
     where = np.unravel_index(np.abs(flow[..., 1]).argmax(), (64, 64))
     assert np.sign(clips.flow[0][where[0] * 28 // 64, where[1] * 28 // 64, 1]) == np.sign(flow[where][1])
-    ends = [[-1, -1, 0], [1, 1, 1]]  # of u, v and strain in each clip
     for low_high in zip(clips.flow.min(axis=(1, 2)), clips.flow.max(axis=(1, 2)), strict=True):
-        np.testing.assert_array_equal(low_high, ends)
+        np.testing.assert_array_equal(low_high, [[-1, -1, 0], [1, 1, 1]])  # of u, v and strain in each clip
 
 
 # --- lists ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Label;Clip;Subject;Data\n1;EP02_01F;sub1;CASME II\n0;6_1_2;6;SAMM\n2;s03_ne_03;S3;smic\n",
-        ",dataset,sub,filename_o,label\n0,casme2,sub01,EP02_01f,1.0\n1,samm,006,006_1_2,0.0\n2,smic,s03,s03_s3_ne_03,2.0\n",
-        "data，subject，clip，label\ncasme2，０１，EP02_01f，１\nsamm，006，006_1_2，negative\nsmic，s03，s3_ne_03，surprise\n",
-        "casme2,sub01,EP02_01f,1\r\n\r\nsamm,006,006_1_2,0,,\r\nsmic,s03,s03_s3_ne_03,2\r\n",
-    ],
-)
+LISTS = [
+    "Label;Clip;Subject;Data\n1;EP02_01F;sub1;CASME II\n0;6_1_2;6;SAMM\n2;s03_ne_03;S3;smic\n",
+    ",dataset,sub,filename_o,label\n0,casme2,sub01,EP02_01f,1.0\n1,samm,006,006_1_2,0.0\n2,smic,s03,s03_s3_ne_03,2.0\n",
+    "data，subject，clip，label\ncasme2，０１，EP02_01f，１\nsamm，006，006_1_2，negative\nsmic，s03，s3_ne_03，surprise\n",
+    "casme2,sub01,EP02_01f,1\r\n\r\nsamm,006,006_1_2,0,,\r\nsmic,s03,s03_s3_ne_03,2\r\n",
+]
+
+
+@pytest.mark.parametrize("text", LISTS)
 def test_every_form_of_the_list_gives_the_readers_ids(three, text):
     (three / "list.csv").write_text(text, encoding="utf-8")
     clips = read_flow_pack(three)
-    ids = ["casme2/01/EP02_01f", "samm/006/006_1_2", "smic/3/s3_ne_03"]
-    assert clips.table["clip_id"].tolist() == ids
-    assert clips.table["label"].tolist() == ["positive", "negative", "surprise"]
-    assert len(clips.problems) == 0
+    assert clips.table["clip_id"].tolist() == ["casme2/01/EP02_01f", "samm/006/006_1_2", "smic/3/s3_ne_03"]
+    assert (clips.table["label"].tolist(), len(clips.problems)) == (["positive", "negative", "surprise"], 0)
 
 
 def test_pictures_in_folders_of_their_subject_are_found_and_faulty_rows_are_problems(three):
@@ -482,11 +475,9 @@ def test_pictures_in_folders_of_their_subject_are_found_and_faulty_rows_are_prob
     clips = read_flow_pack(three)
     assert clips.table[["clip_id", "label"]].values.tolist() == [["casme2/01/EP02_01f", "positive"]]
     found = clips.problems[clips.problems["field"] != "gt"]
-    assert found[["clip_id", "field"]].values.tolist()[:2] == [
-        ["casme2/01/EP02_01f#2", "clip_id"], ["samm/006/006_1_2", "label"],
-    ]  # fmt: skip
-    assert found["field"].tolist()[2:] == ["row", "flow"]
-    assert found["clip_id"].iloc[-1] == "samm/006/006_1_3"  # a like name is another clip
+    assert found["field"].tolist() == ["clip_id", "label", "row", "flow"]
+    named = ["casme2/01/EP02_01f#2", "samm/006/006_1_2", "samm/006/006_1_3"]  # a like name is another clip
+    assert found["clip_id"].iloc[[0, 1, -1]].tolist() == named
     assert all(fact in found["found"].iloc[0] for fact in ("row 2", "negative", "positive"))
     assert "006_006_1_2" in clips.problems.loc[clips.problems["field"] == "gt", "clip_id"].tolist()  # a surplus picture
     assert not clips.problems["kept"].any()
@@ -538,8 +529,7 @@ def test_codings_of_several_data_sets_are_recognised_and_joined(pack, tmp_path):
     assert shown.fillna(-1).to_dict() == {"casme2": 1, "samm": 1, "smic": -1}
     assert not clips.problems["field"].isin(["label", "coding"]).any()
     index = data.read_samm(shared_set("samm")[0])  # a reader names clips and people alike
-    coded = packed(pack, codings=[index])
-    shared = set(coded.table["clip_id"]) & set(index.table["clip_id"])
+    shared = set(packed(pack, codings=[index]).table["clip_id"]) & set(index.table["clip_id"])
     assert len(shared) == wrote["written_as"].str.startswith("samm/").sum()
     assert_refuses(packed, pack, codings=[casme2, casme2], match="more than once")  # the user must choose
 

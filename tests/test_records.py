@@ -6,6 +6,7 @@ import json
 import os
 import zipfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -98,8 +99,7 @@ def test_every_record_is_frozen_comes_back_also_from_0_1_0_and_replaces_only_its
     assert [path.name for path in place.parent.iterdir()] == ["record"]
     assert_refuses(storage.read_parts, place, "Other", match=rf"holds a {kind}, not a Other; load it with {kind}\.load")
     assert_refuses(storage.write_parts, place, "Other", {}, match="nothing was written", error=FileExistsError)
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        record.table = None
+    assert_refuses(setattr, record, "table", None, match="table", error=dataclasses.FrozenInstanceError)
     assert repr(record).startswith(kind)
     assert str(len(record.table)) in repr(record)
     with zipfile.ZipFile(WRITTEN_BY_0_1_0) as archive:
@@ -240,12 +240,8 @@ def test_a_failed_save_leaves_the_old_folder_whole_and_what_is_no_record_is_not_
     assert_refuses(some_clips().save, mine, match="nothing was written", error=FileExistsError)
     assert (mine / "thesis.txt").read_text() == "years of work"
     assert_refuses(some_clips(recipe={"model": object()}).save, folder, match="object", error=TypeError)
-
-    def full(_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
+        patch.setattr(os, "fsync", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
         with pytest.raises(OSError, match=f"disk is full.*{folder}") as found:
             some_clips().save(folder)
     assert found.value.errno == errno.ENOSPC

@@ -95,8 +95,7 @@ def test_conda_asks_for_the_same_packages_and_versions_as_pyproject_and_for_the_
     wanted = {canonicalize_name(CONDA_NAMES.get(one.name, one.name)): one.specifier for one in read}
     python, _ = wanted.pop("python"), wanted.pop("pip")
     assert wanted == {name: one.specifier for name, one in REQUIREMENTS.items()}
-    supported = Requirement(f"python{PROJECT['project']['requires-python']}").specifier
-    assert supported.contains(next(iter(python)).version)
+    assert next(iter(python)).version in Requirement(f"python{PROJECT['project']['requires-python']}").specifier
 
 
 def test_every_dependency_is_pinned_within_its_range_by_no_build_and_no_host():
@@ -131,8 +130,7 @@ print(torch.backends.cpu.get_cpu_capability(), [name for name in built if used[n
 def test_numpy_and_torch_use_plain_instructions_and_warn_of_nothing():
     command = [sys.executable, str(REPOSITORY / "tests/tools/other_processor.py"), sys.executable, "-W", "error"]
     done = subprocess.run([*command, "-c", PROGRAM], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "DEFAULT []"
-    assert done.stderr == ""
+    assert (done.stdout.splitlines()[-1], done.stderr) == ("DEFAULT []", "")
 
 
 # --- the wheel --------------------------------------------------------------------------------------------------------

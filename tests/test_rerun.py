@@ -106,8 +106,7 @@ def test_a_fresh_process_makes_every_kind_of_result_again_to_the_last_bit(made, 
     }
     for name, record in kinds.items():
         record.save(tmp_path / name)
-    names = sorted([*kinds, "mine"])
-    assert printed("-c", SCRIPT, tmp_path) == [f"{name} True 0.0 {{}} []" for name in names]
+    assert printed("-c", SCRIPT, tmp_path) == [f"{name} True 0.0 {{}} []" for name in sorted([*kinds, "mine"])]
 
 
 def test_every_saved_record_has_a_source_that_names_model_versions_and_clips_and_no_path_and_no_machine(made, shipped):
@@ -202,8 +201,7 @@ def test_a_model_whose_history_is_of_others_has_none_or_names_no_recipe_is_refus
         assert_refuses(rerun, model, match=fact)
     # The folder of one trained on real clips names them and tells nothing of their coding.
     model = MEDN(MEDNConfig.for_clips(mine, dim=16, branches="motion"))
-    history = medn.fit(model, mine, training=ONE, progress=False)
-    assert {"part", "clip_id", "subject", "label"} < set(history.clips)
+    assert {"part", "clip_id", "subject", "label"} < set(medn.fit(model, mine, training=ONE, progress=False).clips)
     model.save_pretrained(tmp_path / "mine")
     loaded = medn.load_pretrained(tmp_path / "mine")
     assert list(loaded.history.clips) == ["part", "clip_id"]

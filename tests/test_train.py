@@ -231,8 +231,7 @@ def test_every_clip_trains_once_an_epoch_and_no_batch_is_too_small_for_batch_nor
     for batch_size, sizes in ((4, [4, 4, 4]), (5, [5, 5, 2]), (11, [12])):
         seen.clear()
         trained(clips, replace(ONCE, batch_size=batch_size))
-        assert list(map(len, seen)) == sizes
-        assert sorted(np.concatenate(seen)) == list(range(12))
+        assert (list(map(len, seen)), sorted(np.concatenate(seen))) == (sizes, list(range(12)))
 
 
 def test_a_prediction_follows_clip_id_and_not_the_row_and_does_not_depend_on_the_batch(clips):

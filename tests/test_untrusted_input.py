@@ -65,8 +65,7 @@ def test_a_name_in_a_sheet_does_not_lead_out_of_the_data_set(tmp_path):
     table.loc[:2, "Filename"] = ["../../../outside/sub01/EP01", "EP01/../../sub02/EP02", "{0.__class__}"]
     table.to_csv(tmp_path / "coding.csv", index=False)
     index = medn.data.read_casme2(root, spreadsheet=tmp_path / "coding.csv")
-    assert len(index) == len(wrote) - 3
-    assert index.problems[["field", "kept"]].values.tolist() == [["frames", False]] * 3
+    assert (len(index), index.problems[["field", "kept"]].values.tolist()) == (len(wrote) - 3, [["frames", False]] * 3)
     assert all(Path(place).resolve().is_relative_to(root) for place in index.table["frames_folder"])
 
 

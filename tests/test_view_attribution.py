@@ -42,8 +42,7 @@ def test_a_clip_is_drawn_with_its_colours_its_course_its_frames_and_its_checks()
     frames, flow = pictures(figure)
     side = frames.shape[0] / SIZE
     for picture, place, colour in ((frames, 12, FOR), (flow, 36, AGAINST)):
-        shown = picture[int(place * side), int(place * side)].astype(int)
-        assert np.abs(shown - np.array(colour)).max() < 40
+        assert np.abs(picture[int(place * side), int(place * side)].astype(int) - np.array(colour)).max() < 40
         assert np.ptp(picture[int(24 * side), int(40 * side)].astype(int)) < 16  # grey where the map is 0
     (course,) = bars(figure)
     np.testing.assert_allclose(course.y, 1.44 * (np.arange(8) == 3), rtol=1e-4, atol=1e-9)
@@ -57,8 +56,7 @@ def test_several_clips_share_their_colours_and_their_course():
     made = mapped()
     made.frames[1] *= 3
     figure = view.plot_attribution(made, NAMES[:2], clips=CLIPS)
-    assert len(pictures(figure)) == 4
-    assert words(figure).count(colour_key(0.03)) == 2
+    assert (len(pictures(figure)), words(figure).count(colour_key(0.03))) == (4, 2)
     assert figure.layout.yaxis6.matches == "y3"
     assert all(f"score of {name}" in texts(figure) for name in "ab")
 

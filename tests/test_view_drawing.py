@@ -70,8 +70,7 @@ def test_smoothing_keeps_the_sum_and_colour_deepens_with_the_value_up_to_nearly_
     assert (blurred[0] * columns).sum() == pytest.approx(0, abs=1e-9)
     assert images.full_colour(np.linspace(-1, 1, 2001)) == pytest.approx(0.995, abs=2e-3)
     assert (images.full_colour(-7 * point), images.full_colour(np.zeros(3)), images.full_colour()) == (7, 0, 0)
-    heat = np.repeat([[0, 0.1, 0.5, 2.0]], 2, axis=0)
-    picture = images.draw_heat(None, heat, largest=1.0, size=4).astype(int)
+    picture = images.draw_heat(None, np.repeat([[0, 0.1, 0.5, 2.0]], 2, axis=0), largest=1.0, size=4).astype(int)
     assert (np.diff(picture[0, :, 0] - picture[0, :, 2]) > 0).all()
 
 

@@ -96,8 +96,7 @@ def test_the_figure_holds_faces_flows_attribution_scores_and_verdicts():
     assert redness > 80
     assert 0.4 < blueness / redness < 0.9  # half the value is paler
     assert re.findall(r"sum ([+-])", texts(figure)) == ["+", "-"]
-    bars = [trace for trace in figure.data if trace.type == "bar"]
-    for bar, name in zip(bars, NAMES, strict=True):
+    for bar, name in zip(figure.select_traces({"type": "bar"}), NAMES, strict=True):
         row = PREDICTIONS.table.index[PREDICTIONS.table["clip_id"] == name][0]
         assert np.asarray(bar.x) == pytest.approx(PREDICTIONS.probabilities[row])
     for part in ("motion branch", "emotion branch", "10.0 logits", "difference of flows", "red raises"):
@@ -110,6 +109,5 @@ def test_the_figure_holds_faces_flows_attribution_scores_and_verdicts():
     assert_refuses(view.plot_pair, CLIPS, NAMES[:1], match="two clips; 1")
     labels = CLIPS.table.set_index("clip_id")["label"]
     alike = [NAMES[0], labels.drop(NAMES[0]).eq(labels[NAMES[0]]).idxmax()]
-    unknown = CLIPS.with_table(CLIPS.table[["clip_id", "subject", "label"]])
-    for clips, names in ((CLIPS, alike), (unknown, NAMES)):
+    for clips, names in ((CLIPS, alike), (CLIPS.with_table(CLIPS.table[["clip_id", "subject", "label"]]), NAMES)):
         check_look(view.plot_pair(clips, names), "Two clips")

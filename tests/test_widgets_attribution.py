@@ -20,9 +20,8 @@ def clips():
 
 @pytest.fixture(scope="module")
 def make(clips):
-    model = MEDN(MEDNConfig(dim=32, n_frames=4), seed=1)
     quick = {"integrated_gradients": {"n_steps": 4}, "occlusion": {"patch": 32}}
-    return Attributor(model, clips, params=quick, n_checked=2)
+    return Attributor(MEDN(MEDNConfig(dim=32, n_frames=4), seed=1), clips, params=quick, n_checked=2)
 
 
 @pytest.fixture
@@ -35,8 +34,7 @@ def test_the_page_draws_the_maps_and_keeps_the_frame_and_the_overlay_that_the_us
     assert (first.target, first.method) == (clips.table["label"][0], "integrated_gradients")
     assert "apex" in first.view.moments[first.view.frame]["text"]
     for part, own in (("frames", viewer.attribution.frames_heat[0]), ("flow", viewer.attribution.flow_heat[0])):
-        sent = viewer.view.faces[0]["heat"][part]
-        values = np.frombuffer(sent["data"], np.int8).reshape(own.shape) / 127
+        values = np.frombuffer(viewer.view.faces[0]["heat"][part]["data"], np.int8).reshape(own.shape) / 127
         own = smooth(own, 1)
         np.testing.assert_allclose(values, np.clip(own / full_colour(own), -1, 1), atol=0.01)
     assert viewer.view.overlay == "attribution"

@@ -78,8 +78,7 @@ def test_the_figure_holds_every_row_and_a_click_explains_and_frames_one(panel, r
     number, trace = next((k, trace) for k, trace in enumerate(figure_of(panel).data) if trace.ids is not None)
     click(panel, number, 1)
     row = panel.selection.iloc[panel.row]
-    assert trace.x[1] == row["value"]
-    assert control(panel, "Row").value == panel.row
+    assert (trace.x[1], control(panel, "Row").value) == (row["value"], panel.row)
     for fact in (f"linear CKA of motion and emotion branch of {row['model']}", "Lower is better", "40 clips"):
         assert fact in text_of(panel)
     (frame,) = frames(panel)

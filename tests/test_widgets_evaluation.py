@@ -23,8 +23,7 @@ PREDICTIONS = sample_predictions(CLIPS)
 
 @pytest.fixture(scope="module")
 def summary():
-    floor = evaluate.au_only_floor(CLIPS.table)
-    return evaluate.evaluation_summary(PREDICTIONS, floor=floor, n_resamples=50)
+    return evaluate.evaluation_summary(PREDICTIONS, floor=evaluate.au_only_floor(CLIPS.table), n_resamples=50)
 
 
 @pytest.fixture
@@ -73,8 +72,7 @@ def test_it_begins_with_the_surest_clip_and_a_click_on_a_cell_lists_its_clips(pa
     assert (frame.x0, frame.x1, frame.y0, frame.y1) == (-0.5, 0.5, -0.5, 0.5)
     assert (control(panel, "true").value, control(panel, "predicted").value) == ("happiness", "happiness")
     assert set(panel.selection["label"]) == set(panel.selection["predicted"]) == {"happiness"}
-    assert sorted(listed(panel)) == sorted(panel.selection["clip_id"])
-    assert panel.clip_id == listed(panel)[0]
+    assert (sorted(listed(panel)), panel.clip_id) == (sorted(panel.selection["clip_id"]), listed(panel)[0])
     assert f">{panel.clip_id}<" in text_of(panel)
     assert seen == [len(panel.selection)]  # announced once
     control(panel, "predicted").value = ""

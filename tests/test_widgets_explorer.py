@@ -179,8 +179,7 @@ def test_every_colouring_recolours_the_maps_and_the_legend():
     assert drawn(explorer, "colour") == list(map(theme.emotion_colour, drawn(explorer)))
     names = [f"day {k % 20:02}" for k in range(200)]
     explorer = of_table(colour_by="session", clip_id=[f"c{k}" for k in range(200)], session=names, label="x")
-    assert control(explorer, "Colour by").value == "session"
-    assert drawn(explorer).count("other") == 90
+    assert (control(explorer, "Colour by").value, drawn(explorer).count("other")) == ("session", 90)
     assert all(own in text for text, own in zip(explorer.branch_maps.texts, names, strict=True))
     page = files("medn_lab.widgets").joinpath("branch_maps.js").read_text(encoding="utf-8")
     cornered = set(re.findall(r'^  "([a-z-]+)": ', page, flags=re.MULTILINE))

@@ -121,8 +121,7 @@ def test_a_confusable_pair_is_made_at_one_click_compared_recalled_and_replaced(l
 def test_what_the_model_lacks_is_named_and_the_rest_is_shown():
     studio = face_studio(identity_seed=3, n_frames=4)
     for options in ({"classes": ("negative", "positive")}, {"branches": "motion", "aus": ()}):
-        model = MEDN(MEDNConfig(dim=32, n_frames=4, **options))
-        lab = FaceLab(studio, answer=live_predictor(model), state=SMILE)
+        lab = FaceLab(studio, answer=live_predictor(MEDN(MEDNConfig(dim=32, n_frames=4, **options))), state=SMILE)
         notes = [note.text for note in figure_of(lab).layout.annotations]
         assert ("none of this model's classes" in text_of(lab)) == ("classes" in options)
         assert any("gate" in text for text in notes) == ("branches" not in options)

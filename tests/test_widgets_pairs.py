@@ -153,9 +153,8 @@ def test_bookmarks_are_a_table_with_notes_and_a_link_that_saves_it(pairs):
     expected = [[*names(pairs, 1), "a, b; ünd"], [*names(pairs, 0), "the clearest"]]
     assert fresh.bookmarks[["clip_a", "clip_b", "note"]].to_numpy().tolist() == expected
     assert set(pairs.columns) < set(fresh.bookmarks.columns)
-    link = re.search(r"href='data:text/csv;base64,([^']+)'", text(fresh))
-    saved = pd.read_csv(io.BytesIO(base64.b64decode(link[1])))
-    assert saved["note"].tolist() == fresh.bookmarks["note"].tolist()
+    link = re.search(r"href='data:text/csv;base64,([^']+)'", text(fresh))[1]
+    assert pd.read_csv(io.BytesIO(base64.b64decode(link)))["note"].tolist() == fresh.bookmarks["note"].tolist()
     fresh.next()
     assert (note.value, control(fresh, "bookmark").value) == ("a, b; ünd", True)
     control(fresh, "bookmark").value = False
@@ -173,8 +172,7 @@ def test_tables_without_verdicts_labels_or_pairs_are_named(browser, pairs):
     assert "medn.diagnose.rank_pairs" in text(plain)
     shown = {one.description for one in parts(plain, ipywidgets.Dropdown | ipywidgets.Checkbox)}
     assert shown == {"AU set", "emotion"}
-    spoiled = pairs.assign(label_b=[None, *pairs["label_b"].iloc[1:]])
-    some = PairBrowser(pd.concat([spoiled, pairs.iloc[1:4]]))
+    some = PairBrowser(pd.concat([pairs.assign(label_b=[None, *pairs["label_b"].iloc[1:]]), pairs.iloc[1:4]]))
     assert (some.pair, len(some.pairs)) == (names(pairs, 1), len(pairs) - 1)
     assert "1 without a label" in text(some)
     none = pairs.iloc[:0].copy()

@@ -85,8 +85,7 @@ PANELS = {
     ),
     "AttributionViewer": (
         lambda own: widgets.AttributionViewer(
-            own["clips"], attribute=maps_of(own["clips"]), target="happiness", method="saliency"
-        ),
+            own["clips"], attribute=maps_of(own["clips"]), target="happiness", method="saliency"),
         lambda w: (w.show(target="disgust", method="magic"), w.check()),
         {"clip_id": (ID, "Clip", "nobody", ""), "target": (None, None, "joy", ""),
          "method": ("magic", "Method", "guess", ""), "partner": (None, None, "nobody")},

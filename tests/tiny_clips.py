@@ -26,14 +26,12 @@ def tiny_clips(*, n_subjects: int = 4, clips_per_subject: int = 6, size: int = 3
             clip_frames[:, 8:16, 12:20] += (12 if red else -12) * course * np.array([1.0, -0.3, -0.3])
             frames.append(np.clip(clip_frames + generator.normal(0, 1, clip_frames.shape), 0, 255).astype(np.uint8))
             flows.append(flow.astype(np.float32))
-            rows.append(
-                {
-                    "clip_id": f"tiny{seed}_s{subject:02d}_c{clip:02d}", "dataset": "tiny", "subject": f"{subject:02d}",
-                    "onset": 0, "apex": 20, "offset": 40, "fps": 200.0,
-                    "label": "happiness" if (au == "AU12") == red else "others",
-                    "action_units": au[2:], "AU1": 0.0, "AU12": float(au == "AU12"), "AU14": float(au == "AU14"),
-                }
-            )  # fmt: skip
+            rows.append({
+                "clip_id": f"tiny{seed}_s{subject:02d}_c{clip:02d}", "dataset": "tiny", "subject": f"{subject:02d}",
+                "onset": 0, "apex": 20, "offset": 40, "fps": 200.0, "action_units": au[2:],
+                "label": "happiness" if (au == "AU12") == red else "others",
+                "AU1": 0.0, "AU12": float(au == "AU12"), "AU14": float(au == "AU14"),
+            })  # fmt: skip
     table = pd.DataFrame(rows).assign(emotion=lambda t: t["label"])
     return Clips(np.stack(frames), np.stack(flows), table, recipe={"corpus": "tiny", "seed": seed})
 
