@@ -31,10 +31,8 @@ def hostile_records() -> tuple[Clips, Predictions, BranchFeatures]:
 def hostile_widgets() -> dict[str, ipywidgets.Widget]:
     """Each widget with names that are markup, by its CSS class; two of a model whose classes are markup."""
     clips, predictions, features = hostile_records()
-    explorer = widgets.BranchExplorer(
-        sample_embedding(features), clips=clips, predictions=predictions, features=features,
-        measure=diagnose.selection_measures(features),
-    )  # fmt: skip
+    shown = {"clips": clips, "predictions": predictions, "measure": diagnose.selection_measures(features)}
+    explorer = widgets.BranchExplorer(sample_embedding(features), features=features, **shown)
     explorer.select(clips.table["clip_id"][:5])
     report = diagnose.decoupling_report({EVIL: features, "plain": features}, n_permutations=9, n_shuffles=2)
     ranked = diagnose.rank_pairs(clips.table, features=features)

@@ -88,8 +88,7 @@ def test_what_was_written_is_kept_by_its_parts():
     (prefix,), (suffix,) = (parse_action_units(text).mentions for text in ("A12", "12A"))
     assert (prefix.asymmetric, prefix.intensity, suffix.asymmetric, suffix.intensity) == (True, "", False, "A")
     read = parse_action_units("A9E+ref(10)")
-    assert (read.units, read.disputed) == (("9",), (10,))
-    assert [str(unit) for unit in read.mentions] == ["A9E", "ref(10)"]
+    assert (read.units, read.disputed, [*map(str, read.mentions)]) == (("9",), (10,), ["A9E", "ref(10)"])
     assert parse_action_units("(R6 or R12").junk == ("(R6 or R12",)
     coded = au_codings(["L12(C)+1 A", "12 or L14", "4?", "12+?", "R6A/B", "?", "4 or 7+?"])
     assert coded["action_units"].tolist() == ["1+12", "12 or 14", "4?", "12+?", "6", "", "(4 or 7)+?"]
@@ -101,8 +100,7 @@ def test_what_was_written_is_kept_by_its_parts():
 
 def test_au_columns_hold_what_is_there_absent_and_unknown():
     nan, texts = np.nan, ["?", "0", "12+?", "12", "12 or 14", "12A+ref(4)", "4?", "4and7", "4 and so on"]
-    table = au_table(texts, aus=[4, 12, 14], alternatives="first")
-    np.testing.assert_array_equal(table.to_numpy(), [
+    np.testing.assert_array_equal(au_table(texts, aus=[4, 12, 14], alternatives="first"), [
         [nan, nan, nan], [0, 0, 0], [nan, 1, nan], [0, 1, 0], [0, 1, nan], [nan, 1, 0], [1, 0, 0], [1, nan, nan],
         [1, 0, 0],
     ])  # fmt: skip
@@ -133,8 +131,7 @@ signs = st.sampled_from(["+", " or ", "/", " + "])
 
 
 def joined(inner):
-    parts = st.lists(inner, min_size=2, max_size=3)
-    return st.builds(lambda parts, sign: f"({sign.join(parts)})", parts, signs)
+    return st.builds(lambda sign, parts: f"({sign.join(parts)})", signs, st.lists(inner, min_size=2, max_size=3))
 
 
 @settings(max_examples=50)
@@ -142,8 +139,7 @@ def joined(inner):
 def test_an_expression_reads_back_as_itself_and_the_rules_are_nested(text):
     read = parse_action_units(text)
     again = parse_action_units(str(read.parsed))
-    assert (again.parsed, again.units, again.disputed) == (read.parsed, read.units, read.disputed)
-    assert read.junk == ()
+    assert (again.parsed, again.units, again.disputed, read.junk) == (read.parsed, read.units, read.disputed, ())
     assert parse_action_units(str(read)).units == read.units
     numbers = {rule: set(parse_action_units(text, alternatives=rule).numbers) for rule in ("first", "all", "common")}
     assert numbers["common"] <= numbers["first"] <= numbers["all"]
@@ -174,8 +170,7 @@ def test_the_au_only_prediction_gives_doubtful_clips_no_vote_and_counts_them():
         ("3", "12", "happiness"), ("3", "4?", "happiness"),
     )  # fmt: skip
     floor = evaluate.au_only_floor(table)
-    blank = table.assign(action_units=table["action_units"].replace({"12 or 14": "?", "4?": "?"}))
-    as_unknown = evaluate.au_only_floor(blank)
+    as_unknown = evaluate.au_only_floor(table.replace({"action_units": {"12 or 14": "?", "4?": "?"}}))
     assert floor.predicted.tolist() == as_unknown.predicted.tolist()
     counts = [one.source[name] for one in (floor, as_unknown) for name in ("n_unknown", "n_doubtful")]
     assert (counts, floor.predicted[6]) == ([3, 3, 3, 0], "happiness")
@@ -200,13 +195,11 @@ def test_what_the_coder_wrote_survives_the_reader_prepare_the_disk_and_predictio
     assert noted["clip_id"].tolist() == table["clip_id"].iloc[[2, 4, 7, 9, 11, 12]].tolist()
     assert noted["kept"].all()
     rule = {"spreadsheet": tmp_path / "coding.csv", "alternatives": "all"}
-    every = au_codings(SHEET, alternatives="all")
-    assert texts_of(read_casme2(root, **rule).table.iloc[: len(SHEET)]) == texts_of(every)
+    assert texts_of(read_casme2(root, **rule).table[: len(SHEET)]) == texts_of(au_codings(SHEET, alternatives="all"))
     prepared = prepare(index, tmp_path / "set", **SMALL)
-    again = ClipIndex.load(index.save(tmp_path / "index"))
     predictions = records.Predictions(np.zeros((len(index), 2)), prepared.table, ("disgust", "happiness"))
     stored = records.Predictions.load(predictions.save(tmp_path / "predictions"))
-    for one in (prepared.table, again.table, stored.to_frame()):
+    for one in (prepared.table, ClipIndex.load(index.save(tmp_path / "index")).table, stored.to_frame()):
         pd.testing.assert_frame_equal(one[columns], index.table[columns], check_dtype=False)
         assert texts_of(one, keep_side=True) == texts_of(index.table, keep_side=True)
     # The set's flow is kept.
@@ -217,8 +210,7 @@ def test_what_the_coder_wrote_survives_the_reader_prepare_the_disk_and_predictio
 
 def index_of(ids, texts, dataset="d", rule="leave_out"):
     table = pd.DataFrame({"clip_id": list(ids), "subject": "1", "dataset": dataset})
-    coded = [read(texts, alternatives=rule) for read in (au_codings, au_table)]
-    return ClipIndex(pd.concat([table, *coded], axis=1))
+    return ClipIndex(pd.concat([table, *(read(texts, alternatives=rule) for read in (au_codings, au_table))], axis=1))
 
 
 def test_two_codings_differ_in_sets_sides_doubt_and_clips():
@@ -247,8 +239,7 @@ def test_joined_indexes_keep_doubt_as_doubt():
     np.testing.assert_array_equal(joined[["AU4", "AU12"]], [[1, 0], [nan, nan], [nan, nan], [0, 1]])
     assert joined["action_units_doubt"].tolist() == ["", "4 and 7 disputed", "unknown", ""]
     for rule, aus in {"first": ["4", "4", None], "common": ["4", None, None]}.items():
-        texts = ["4", "4 or 12", "ref(12)"]
-        joined = join_indexes([index_of("abc", texts, "x", rule), index_of("d", ["12"], "y")]).table
+        joined = join_indexes([index_of("abc", ["4", "4 or 12", "ref(12)"], "x", rule), index_of("d", ["12"])]).table
         assert texts_of(joined) == texts_of(joined, keep_side=True) == [*aus, "12"]
         np.testing.assert_array_equal(joined["AU12"], [0, nan, nan, 1])
     padded = pd.DataFrame({"clip_id": ["e"], "subject": "1", "dataset": "z", "AU04": 1.0, "AU12": 0.0})

@@ -107,9 +107,8 @@ class PatchReader(nn.Module):
         emotion = None if frames is None else self.emotion_branch(frames)
         score = 0.0 if motion is None else torch.tanh(motion.sum(dim=1))
         score = score if emotion is None else score + torch.tanh(20 * emotion.feature.sum(dim=1))
-        of_emotion = None if emotion is None else emotion.feature
-        logits = torch.stack([score, -score], dim=1)
-        return MEDNOutput(logits, au_logits, motion, of_emotion, None, None, sevit_output=emotion)
+        logits, feature = torch.stack([score, -score], dim=1), getattr(emotion, "feature", None)
+        return MEDNOutput(logits, au_logits, motion, feature, None, None, sevit_output=emotion)
 
 
 # --- maps of these and of real networks -------------------------------------------------------------------------------
@@ -232,8 +231,7 @@ def test_grad_cam_on_the_flow_stem_is_captums(model, clips):
 @pytest.mark.parametrize("method", mostly_slow(METHODS, quick=3))
 def test_values_have_the_inputs_shape_and_do_not_depend_on_other_clips(model, clips, method):
     found = run(method, model, clips, target="others")
-    assert found.frames.shape == clips.frames.shape
-    assert found.frames.dtype == np.float32
+    assert (found.frames.shape, found.frames.dtype) == (clips.frames.shape, np.float32)
     assert (found.flow is None) == (method == "frame_ablation")
     assert np.abs(found.frames).max() > 0
     np.testing.assert_allclose(found.scores, predict(model, clips).logits[:, 1], rtol=1e-4, atol=1e-5)
@@ -348,11 +346,10 @@ def test_a_class_may_be_written_like_a_rule_and_an_unknown_target_lists_those_th
     motion = MEDN(MEDNConfig.for_clips(clips, dim=32, branches="motion"))
     expected = ["happiness", "others", "AU1", "AU12", "AU14", "norm of motion", "norm of fused"]
     assert diagnose.attribution_targets(motion) == expected
-    plain = MEDN(MEDNConfig.for_clips(clips, dim=32, fusion="concat"))
     for one, target in (
         *((motion, target) for target in ("gate", "happiness from motion", "norm of emotion")),
         *((model, target) for target in ("joy", "happiness - happiness", "AU12 from motion")),
-        (plain, "gate"),
+        (MEDN(MEDNConfig.for_clips(clips, dim=32, fusion="concat")), "gate"),
     ):
         assert_refuses(saliency, one, clips, target=target, match=f"'{target}'.*happiness, others")
 
@@ -381,10 +378,8 @@ def test_completeness_has_its_closed_form():
 
 
 def test_slopes_of_a_linear_network_predict_it_exactly_hold_still_and_differ_from_their_control(clips):
-    slopes, change = (
-        check_attribution(method(LINEAR, clips, target="happiness"), model=LINEAR, clips=clips).sanity
-        for method in (saliency, diagnose.bare_change)
-    )
+    maps = (method(LINEAR, clips, target="happiness") for method in (saliency, diagnose.bare_change))
+    slopes, change = (check_attribution(one, model=LINEAR, clips=clips).sanity for one in maps)
     assert max(slopes["infidelity"], slopes["sensitivity"]) < 1e-4 < 0.5 < slopes["random_infidelity_low"]
     assert change["random_infidelity_low"] == pytest.approx(change["infidelity"], abs=1e-6)  # it uses no weight
 
@@ -393,11 +388,9 @@ def test_slopes_of_a_linear_network_predict_it_exactly_hold_still_and_differ_fro
 def test_a_target_that_nothing_changes_has_no_figure_and_another_model_is_refused(model, clips):
     reader = PatchReader(frames_cell=(0, 0), kept=((3,),))  # its patch is dropped, and its flow cell is still
     still = replace(clips, flow=np.zeros_like(clips.flow))
-    found = saliency(reader, still, target="happiness")
-    sanity = check_attribution(found, model=reader, clips=still, n_draws=1).sanity
-    assert not {"infidelity", "sensitivity"} & set(sanity)
-    found = saliency(model, clips, target="AU12")
-    other = MEDN(model.config, seed=8)
+    checked = check_attribution(saliency(reader, still, target="happiness"), model=reader, clips=still, n_draws=1)
+    assert not {"infidelity", "sensitivity"} & set(checked.sanity)
+    found, other = saliency(model, clips, target="AU12"), MEDN(model.config, seed=8)
     assert_refuses(check_attribution, found, model=other, clips=clips, match="AU12 of 'tiny0_s00_c00'")
 
 
@@ -412,8 +405,7 @@ def test_infidelity_and_sensitivity_are_captums(model, clips, method):
     generator = torch.Generator().manual_seed(4)  # upper and left edges of the squares
     top, left = (torch.randint(25, (32, 1, 1), generator=generator) for _ in range(2))
     rows, columns = torch.arange(32).view(1, -1, 1), torch.arange(32).view(1, 1, -1)
-    mask = (rows >= top) & (rows < top + 8) & (columns >= left) & (columns < left + 8)
-    mask = mask[:, None].expand(32, 2, 32, 32)
+    mask = ((rows >= top) & (rows < top + 8) & (columns >= left) & (columns < left + 8))[:, None].expand(32, 2, 32, 32)
     flow, values = (torch.from_numpy(each.flow).permute(0, 3, 1, 2).contiguous() for each in (one, found))
 
     def au12(x):
@@ -442,8 +434,8 @@ def test_the_control_of_infidelity_is_that_of_random_models_maps(model, clips):
     of_each = []
     for seed in (4, 5):
         maps = saliency(random_model(model, seed=seed), clips, target="AU12")
-        maps = replace(maps, scores=found.scores)  # of the model, whose losses it is to predict
-        alone = (maps.select([one]) for one in clips.table["clip_id"])
+        # With the scores of the model, whose losses it is to predict.
+        alone = (replace(maps, scores=found.scores).select([one]) for one in clips.table["clip_id"])
         figures = [check_attribution(one, clips=clips, n_draws=0, **how).sanity["infidelity"] for one in alone]
         of_each.append(np.median(figures))
     expected = {"_low": min(of_each), "": np.mean(of_each), "_high": max(of_each)}
@@ -494,8 +486,7 @@ def test_every_weight_is_drawn_anew_also_by_the_seed_of_the_network(clips):
         for value in trained.parameters():  # no weight is where it began
             value.add_(0.1 * torch.randn(value.shape, generator=generator))
     for one in (own, trained):
-        fresh = random_model(one, seed=0)
-        for (name, before), after in zip(one.named_parameters(), fresh.parameters(), strict=True):
+        for (name, before), after in zip(one.named_parameters(), random_model(one, seed=0).parameters(), strict=True):
             constant = one is own and before.std() == 0  # biases and norms begin at 0 or 1
             assert constant or torch.isclose(before, after, rtol=1e-3).float().mean() < 0.1, name
 

@@ -88,8 +88,7 @@ def test_each_kind_of_cue_has_its_own_region_and_its_own_rows(model, clips, tmp_
     assert frame["cue_kind"].tolist() == ["colour"] * 3 + ["timing"] * 3
     assert frame["n_clips"].tolist() == [3] * 3 + [4] * 3, "the last clip, of colour, has no cue"
     np.testing.assert_allclose(frame["cover"][3:], found.cover[kinds == "timing"].mean(axis=0))
-    found.save(tmp_path / "kept")
-    assert KeptTokens.load(tmp_path / "kept").to_frame().equals(frame)
+    assert KeptTokens.load(found.save(tmp_path / "kept")).to_frame().equals(frame)
 
 
 def test_the_control_is_the_cover_of_random_models(found, model, clips):
@@ -99,8 +98,7 @@ def test_the_control_is_the_cover_of_random_models(found, model, clips):
     frame, draws = found.to_frame(), found.random_cover[:7].mean(axis=0)
     of_draws = np.stack([draws.mean(axis=1), draws.min(axis=1), draws.max(axis=1)], axis=1)
     np.testing.assert_allclose(frame[["random_cover", "random_low", "random_high"]], of_draws, rtol=1e-6)
-    turned = found.select(clips.table["clip_id"][::-1])
-    np.testing.assert_array_equal(turned.random_cover, found.random_cover[::-1])
+    np.testing.assert_array_equal(found.select(clips.table["clip_id"][::-1]).random_cover, found.random_cover[::-1])
 
 
 @pytest.mark.slow
@@ -131,8 +129,7 @@ def test_the_picture_darkens_dropped_positions_and_draws_a_line_around_the_regio
         side = picture.shape[0] // 4
         cells = picture.astype(float).mean(axis=2).reshape(4, side, 4, side).mean(axis=(1, 3))
         assert cells[mask].min() > cells[~mask].max() + 30
-    bare = replace(clips, truth=None)
-    without = pictures(view.plot_kept_tokens(found, "tiny0_s00_c01", clips=bare))[1]
+    without = pictures(view.plot_kept_tokens(found, "tiny0_s00_c01", clips=replace(clips, truth=None)))[1]
     changed = np.abs(shown[1].astype(int) - without.astype(int)).max(axis=2) > 60
     edges = [values[place] for values in np.nonzero(changed) for place in (values.argmin(), values.argmax())]
     assert np.array(edges) / (shown[1].shape[0] / 32) == pytest.approx([8, 16, 12, 20], abs=1)
@@ -179,8 +176,7 @@ def test_a_map_is_made_once_and_a_limited_number_is_remembered(model, clips, mon
 
 def test_a_check_adds_the_slow_figures_once_for_a_target_and_method(make, model, clips):
     clip_id, how = clips.table["clip_id"][0], {"target": "happiness", "method": "saliency"}
-    checked = make.check(clip_id, **how)
-    one = clips.select([clip_id])
+    checked, one = make.check(clip_id, **how), clips.select([clip_id])
     own = diagnose.check_attribution(diagnose.saliency(model, one, target="happiness"), model=model, clips=one)
     table = clips.table[clips.table["clip_id"] != clip_id]
     others = table[table["label"] == "happiness"].drop_duplicates("subject")["clip_id"][:2]  # of different persons
@@ -226,8 +222,7 @@ def test_the_maps_add_up_to_how_far_apart_the_model_puts_the_clips(clips):
     pair = ["tiny0_s00_c00", "tiny0_s01_c01"]
     found = attribute_pair(model_of(keep_rates=(1.0,)), clips, clip_a=pair[0], clip_b=pair[1])
     labels = clips.table.set_index("clip_id")["label"]
-    assert found.target == f"{labels[pair[0]]} - {labels[pair[1]]}"
-    assert found.table["clip_id"].tolist() == pair
+    assert (found.target, found.table["clip_id"].tolist()) == (f"{labels[pair[0]]} - {labels[pair[1]]}", pair)
     assert found.baseline_scores[0] == pytest.approx(found.baseline_scores[1], abs=1e-3)
     apart = float((found.scores - found.baseline_scores) @ [1, -1])
     assert found.totals[0] - found.totals[1] == pytest.approx(apart, abs=0.05 * abs(apart) + 1e-3)
@@ -246,8 +241,7 @@ def test_unmixed_and_mixed_rows_are_the_models_scores_of_such_clips(model, clips
     found = swap_branches(model, clips, clip_a=PAIR[0], clip_b=PAIR[1])
     assert found[["frames_of", "flow_of"]].agg("".join, axis=1).tolist() == ["aa", "ab", "ba", "bb"]
     assert found.attrs["label_a"] == "happiness"
-    own = predict(model, clips.select(PAIR))
-    unmixed = found.iloc[[0, 3]]
+    own, unmixed = predict(model, clips.select(PAIR)), found.iloc[[0, 3]]
     assert unmixed["margin"].to_numpy() == pytest.approx(own.logits[:, 0] - own.logits[:, 1], abs=1e-5)
     assert unmixed[["p_happiness", "p_others"]].to_numpy() == pytest.approx(own.probabilities, abs=1e-5)
     assert unmixed["predicted"].tolist() == own.predicted.tolist()

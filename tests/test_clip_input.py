@@ -24,6 +24,7 @@ from medn_lab.synthme import Identity, draw_face, move_face
 
 SMALL = FlowRecipe(name="small", size=32, compute_size=64, n_frames=4, register=False)
 EIGHT = dataclasses.replace(SMALL, name="eight", n_frames=8)
+LEVEL = dataclasses.replace(SMALL, align="eyes")
 PORTRAIT = skimage.data.astronaut()[:256, 96:352]
 FIVE = np.array([[80.0, 90], [130, 70], [115, 110], [100, 140], [140, 125]])
 """Landmarks of a face that is turned: eyes, nose and corners of the mouth."""
@@ -137,8 +138,7 @@ def test_frames_without_a_face_are_a_row_with_their_numbers(folder_of, mark):
     frames = [cv2.resize(skimage.data.astronaut()[49:191, 171:281], (220, 284)) if cropped else PORTRAIT] * 8
     for number in (3, 6, 7):
         frames[number - 1] = np.full_like(frames[0], 90)
-    index = index_of(folder_of(frames), cropped=mark)
-    prepared = prepare(index, recipe=EIGHT, progress=False)
+    prepared = prepare(index_of(folder_of(frames), cropped=mark), recipe=EIGHT, progress=False)
     (row,) = prepared.problems.to_dict("records")
     assert (row["clip_id"], row["field"], row["kept"]) == ("a", "face", True)
     assert all(fact in row["found"] for fact in ("3 of 8 frames", "3, 6, 7"))
@@ -203,8 +203,7 @@ def test_landmarks_of_the_users_place_the_crop_and_level_the_eyes_whichever_eye_
     many[36:42], many[42:48], many[30], many[48], many[54] = five
     found = []
     for points in (five, five[[1, 0, 2, 4, 3]], many):
-        for align in ("eyes", "box"):
-            recipe = dataclasses.replace(SMALL, align=align)
+        for recipe in (LEVEL, SMALL):
             made = prepare(index, recipe=recipe, crop="none", landmarks={"a": points}, progress=False)
             assert made.table[["face_x", "face_y", "face_side"]].values.tolist() == [[66.25, 61.25, 87.5]]
             assert made.table["face_detector"].tolist() == ["landmarks"]
@@ -212,15 +211,13 @@ def test_landmarks_of_the_users_place_the_crop_and_level_the_eyes_whichever_eye_
     np.testing.assert_array_equal(found, [found[0], found[1]] * 3)
     assert (found[0] != found[1]).any()
     assert_refuses(prepare, index, landmarks={"a": five[:1]}, progress=False, match=r"k of 3 or more.*\(1, 2\)")
-    with pytest.raises(ValueError, match="no clip") as found:  # in other units: the clip is left out, not all
-        prepare(index, landmarks={"a": five / 256}, progress=False)
-    assert "no face's square" in str(found.value)
+    # In other units: the clip is left out, not all.
+    assert_refuses(prepare, index, landmarks={"a": five / 256}, progress=False, match="no clip.*no face's square")
 
 
 def test_without_eyes_the_box_is_taken_and_reported(folder_of):
     index = index_of(folder_of([PORTRAIT] * 2), apex=2)
-    recipes = [dataclasses.replace(SMALL, align=align) for align in ("eyes", "box")]
-    made, boxed = (prepare(index, recipe=recipe, crop="none", progress=False) for recipe in recipes)
+    made, boxed = (prepare(index, recipe=recipe, crop="none", progress=False) for recipe in (LEVEL, SMALL))
     assert made.problems["field"].tolist() == ["landmarks"]
     np.testing.assert_array_equal(made.frames, boxed.frames)
 
@@ -243,14 +240,14 @@ def own(path, apex=2, **options):
 # --- names ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("names", "numbers"),
-    [
-        ([f"f{n:03d}_30fps.png" for n in range(1, 10)], range(1, 10)),
-        ([f"006_{n:05d}.jpg" for n in (5562, 5563, 5570)], [5562, 5563, 5570]),
-        (["img9.png", "img46.png", "img100.png", ".img5.png", "Thumbs.db", "cover.png"], [9, 46, 100]),
-    ],
+NUMBERED = (
+    ([f"f{n:03d}_30fps.png" for n in range(1, 10)], range(1, 10)),
+    ([f"006_{n:05d}.jpg" for n in (5562, 5563, 5570)], [5562, 5563, 5570]),
+    (["img9.png", "img46.png", "img100.png", ".img5.png", "Thumbs.db", "cover.png"], [9, 46, 100]),
 )
+
+
+@pytest.mark.parametrize(("names", "numbers"), NUMBERED)
 def test_the_last_number_without_a_unit_is_the_frames(tmp_path, names, numbers):
     for name in names:
         (tmp_path / name).touch()
@@ -335,8 +332,7 @@ def video(path, *, rate: int | None = None):
 def test_a_video_is_read_in_part_and_a_rate_that_cannot_be_is_reported(tmp_path, monkeypatch):
     path = video(tmp_path / "v.avi", rate=90000)
     clip = own(path, 5)
-    assert clip.table["fps"].tolist() == [30]
-    assert clip.problems[["field", "kept"]].values.tolist() == [["fps", True]]
+    assert (clip.table["fps"].item(), clip.problems[["field", "kept"]].values.tolist()) == (30, [["fps", True]])
     assert "90000" in clip.problems["found"].item()
     given = own(path, 5, fps=200)
     assert (given.table["fps"].item(), len(given.problems)) == (200, 0)
@@ -506,8 +502,7 @@ def onset(face):
 
 
 def noisy(image, seed):
-    grain = np.random.default_rng(seed).normal(0, 1.5, image.shape)
-    return np.clip(image + grain, 0, 255).astype(np.uint8)
+    return np.clip(image + np.random.default_rng(seed).normal(0, 1.5, image.shape), 0, 255).astype(np.uint8)
 
 
 def left_of(planted, frame, onset, face, seed):
@@ -549,8 +544,7 @@ def test_the_apex_is_spotted_where_the_expression_is_strongest(face, onset):
 
 
 def test_spotting_in_a_still_sequence_is_unsure(onset):
-    frames = [noisy(onset[64:192, 64:192], seed) for seed in range(6)]
-    assert data.spot_apex(frames)[1] < 0.6
+    assert data.spot_apex([noisy(onset[64:192, 64:192], seed) for seed in range(6)])[1] < 0.6
 
 
 def test_results_repeat_whatever_images_came_before(face, onset):

@@ -83,9 +83,10 @@ def test_own_folds_score_only_what_they_test_and_two_of_one_name_keep_their_weig
     assert json.dumps(found.predictions.source)  # can be saved
 
 
-@pytest.mark.parametrize(
-    ("backend", "streams"), mostly_slow([("threading", True), ("threading", False), ("loky", True)], quick=2)
-)
+BACKENDS = mostly_slow([("threading", True), ("threading", False), ("loky", True)], quick=2)
+
+
+@pytest.mark.parametrize(("backend", "streams"), BACKENDS)
 def test_the_backend_of_joblibs_context_gives_the_same_predictions(clips, serial, backend, streams, monkeypatch):
     if not streams:  # as a backend that returns all results at once
         monkeypatch.setattr("joblib._parallel_backends.ThreadingBackend.supports_return_generator", False)

@@ -72,8 +72,7 @@ def test_probes_leaks_pairs_and_the_figures_of_a_selection_name_the_branch(clips
     measured = diagnose.selection_measures(features())(TABLE["clip_id"][:40])
     gone = measured[(measured["kind"] == "dependence") | (measured["branch"] == "emotion")]
     assert (gone["value"].isna().all(), set(gone["reason"])) == (True, {DEAD})
-    watched = diagnose.decoupling_watch(clips).of(features())
-    assert not {"dependence_linear_cka", "leak_aus_from_emotion"} & set(watched)
+    assert not {"dependence_linear_cka", "leak_aus_from_emotion"} & set(diagnose.decoupling_watch(clips).of(features()))
 
 
 def test_the_report_names_the_branch_in_table_headline_picture_and_panel():

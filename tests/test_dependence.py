@@ -151,9 +151,10 @@ def drifting(rng, *, groups, clips):
     return found.reshape(-1, 3)
 
 
-@pytest.mark.parametrize(
-    ("measure", "given"), mostly_slow(itertools.product((linear_cka, diagnose.absolute_cosine), (False, True)))
-)
+COUPLED = mostly_slow(itertools.product((linear_cka, diagnose.absolute_cosine), (False, True)))
+
+
+@pytest.mark.parametrize(("measure", "given"), COUPLED)
 def test_p_is_uniform_inside_subjects_or_emotions_where_these_alone_couple_the_branches(measure, given):
     inside, over_all = [], []
     groups = np.repeat(np.arange(4), 6)
@@ -211,8 +212,7 @@ def test_clips_are_exchanged_inside_their_group_or_shifted_there_in_a_circle():
     every = [tuple(order) for order in orders_seen([0] * 4, n_permutations=4800)]  # each of 24 orders as often
     assert [every.count(order) for order in itertools.permutations(range(4))] == pytest.approx([200] * 24, rel=0.25)
     table = pd.DataFrame({"subject": list("aaabbb"), "emotion": ["x", "x", "y", "x", "y", "z"]})
-    both = {(0, 1, 2, 3, 4, 5), (1, 0, 2, 3, 4, 5)}
-    assert {tuple(order) for order in orders_seen(table, n_permutations=20)} == both
+    assert {tuple(order) for order in orders_seen(table, n_permutations=20)} == {(0, 1, 2, 3, 4, 5), (1, 0, 2, 3, 4, 5)}
     groups, moves = np.array(list("aabbbabbaab")), set()
     for order in orders_seen(groups, n_permutations=200, scheme="shift"):
         rows_of = [np.flatnonzero(groups == name) for name in "ab"]
@@ -279,8 +279,7 @@ def test_dependence_is_the_permutation_test_inside_subjects_and_factor_with_one_
     table = report.dependence.query("model == 'without'").set_index(["given", "measure"])
     pair, by_person = [features.motion, features.emotion], features.table[["subject"]]
     tested = {"": (pair, by_person)}
-    classes = {"emotion": features.table["label"], "aus": features.table[AUS].astype(str).sum(axis=1)}
-    for given, own in classes.items():
+    for given, own in {"emotion": features.table["label"], "aus": features.table[AUS].astype(str).sum(axis=1)}.items():
         tested[given] = [diagnose.partial_out(part, factors=own) for part in pair], by_person.assign(factor=own)
     expected, names = {}, ["value", "null_mean", "null_95", "p"]
     for given, (parts, groups) in tested.items():
@@ -411,5 +410,5 @@ def test_plotly_is_inside_once_and_only_a_whole_page_replaces_another(report, tm
     assert path.read_text("utf-8") == text
     assert [one.name for one in tmp_path.iterdir()] == ["r.html"]
     table = pd.DataFrame({"measure": ["linear_cka"], "value": [0.1], "p": [np.nan], "direction": ["lower"]})
-    text = DecouplingReport(table, {"name": "tiny"}).to_html(path).read_text("utf-8")  # of few columns
-    assert "linear CKA" in text_of(text)
+    # Of few columns.
+    assert "linear CKA" in text_of(DecouplingReport(table, {"name": "tiny"}).to_html(path).read_text("utf-8"))

@@ -199,8 +199,7 @@ def test_a_map_of_a_sample_says_so_and_its_points_are_those_of_its_clips():
     assert drawn.table["clip_id"].tolist() == sample_clips(table, most=24) != sample_clips(table, most=24, seed=1)
     assert drawn.table["subject"].value_counts().to_dict() == {"s0": 12, "s1": 8, "s2": 4}
     assert "24 clips sampled from 60" in params_line(drawn)
-    alone = umap(features.select(drawn.table["clip_id"]), method="pca")
-    np.testing.assert_allclose(drawn.motion_xy, alone.motion_xy)
+    np.testing.assert_allclose(drawn.motion_xy, umap(features.select(drawn.table["clip_id"]), method="pca").motion_xy)
     assert len(umap(features, method="pca")) == 60
     assert len(sample_clips(table.drop(columns="subject"), most=7)) == 7
 
@@ -287,7 +286,6 @@ def test_of_many_clips_a_sample_is_judged_among_all(monkeypatch):
     monkeypatch.setattr("medn_lab.diagnose.neighbours._JUDGED_WHOLE", 1000)
     monkeypatch.setattr("medn_lab.diagnose.neighbours._SAMPLE", 500)
     x = draw(2000, 6)
-    found = trustworthiness(x, x[:, :2], n_neighbors=10)
-    whole = sklearn_trustworthiness(x, x[:, :2], n_neighbors=10)
+    found, whole = (of(x, x[:, :2], n_neighbors=10) for of in (trustworthiness, sklearn_trustworthiness))
     assert found != whole
     assert found == pytest.approx(whole, abs=0.015)

@@ -29,8 +29,6 @@ from medn_lab.records import BranchFeatures, Predictions
 CLASSES = ("negative", "positive", "surprise")
 MEASURES = (accuracy, uf1, uar)
 
-every_measure = pytest.mark.parametrize("measure", MEASURES)
-
 
 def predictions_of(true, predicted, subjects=None, *, name="model"):
     logits = np.stack([np.where(np.array(predicted) == one, 1.0, 0.0) for one in CLASSES], axis=1)
@@ -65,10 +63,9 @@ def test_what_cannot_be_scored_is_refused():
     assert_refuses(compared, first, replace(second, table=relabelled), match=r"24 of 48 .*'c001' ")
 
 
-@every_measure
+@pytest.mark.parametrize("measure", MEASURES)
 def test_an_interval_is_the_one_from_repeated_clips_and_keeps_a_width_where_all_are_right(measure):
-    made = two_models(n_subjects=5, clips=6)[0]
-    interval = partial(evaluate.bootstrap_interval, made, n_resamples=300)
+    interval = partial(evaluate.bootstrap_interval, two_models(n_subjects=5, clips=6)[0], n_resamples=300)
     fast, slow = interval(measure=measure), interval(measure=lambda *a: measure(*a))
     assert (fast.value, fast.low, fast.high) == pytest.approx((slow.value, slow.low, slow.high), abs=1e-12)
     true = list(CLASSES) * 40
@@ -97,7 +94,7 @@ def compared(*models, **options):
     return evaluate.compare_predictions(*models, **options).table.iloc[0]
 
 
-@every_measure
+@pytest.mark.parametrize("measure", MEASURES)
 def test_the_difference_is_that_of_the_scores_and_a_model_and_itself_differ_by_nothing(measure):
     first, second = two_models(seed=3)
     found, back = (compared(*pair, measure=measure) for pair in ((first, second), (second, first)))
@@ -152,8 +149,7 @@ def scored(coded, logits, *, aus=AUS):
     coded, n = np.asarray(coded, dtype=float), len(coded)
     table = pd.DataFrame({"clip_id": [f"c{i}" for i in range(n)], "subject": [f"s{i % 4}" for i in range(n)]})
     table = table.assign(label="others", **dict(zip(aus, coded.T, strict=True)))
-    logits = np.asarray(logits, dtype=np.float32)
-    return Predictions(np.zeros((n, 1), np.float32), table, ("others",), au_logits=logits, aus=aus)
+    return Predictions(np.zeros((n, 1), np.float32), table, ("others",), au_logits=np.float32(logits), aus=aus)
 
 
 @pytest.fixture(scope="module")
@@ -187,8 +183,7 @@ def test_auc_f1_and_their_interval_are_those_of_scikit_learn_over_the_repeated_c
         values.append((roc_auc_score(coded[known], logits, **given), f1_score(coded[known], logits >= 0, **given)))
     sizes = {"n_clips": int(known.sum()), "n_people": int(row["n_subjects"])}
     for name, of_draws in zip(("auc", "f1"), np.transpose(values), strict=True):
-        expected = draws.bounds(of_draws, share=True, **sizes)
-        assert tuple(row[[f"{name}_low", f"{name}_high"]]) == pytest.approx(expected)
+        assert tuple(row[[f"{name}_low", f"{name}_high"]]) == pytest.approx(draws.bounds(of_draws, share=True, **sizes))
 
 
 def test_an_au_without_positives_or_negatives_gets_no_figure_and_says_why(drawn):
@@ -247,8 +242,7 @@ def test_a_pair_auc_without_pairs_has_a_reason():
 
 def test_the_interval_of_a_pair_auc_is_that_of_pairs_counted_by_hand():
     table = drawn_table(n_subjects=4, clips_per_subject=8)
-    scores = np.random.default_rng(0).normal(size=(len(table), table["label"].nunique()))
-    predictions = given_scores(table, scores)
+    predictions = given_scores(table, np.random.default_rng(0).normal(size=(len(table), table["label"].nunique())))
     pairs, p = confusable_pairs(table), predictions.probabilities
     place, column = (pd.Series(range(len(names)), index=names) for names in (table["clip_id"], predictions.classes))
     draws = Draws(table, n_resamples=50, seed=3)
@@ -264,8 +258,7 @@ def test_the_interval_of_a_pair_auc_is_that_of_pairs_counted_by_hand():
         values.append(right / whole)
     found = evaluate.pair_auc(predictions, n_resamples=50, seed=3)
     assert found.value == pytest.approx(values[0])
-    bounds = draws.bounds(np.array(values), n_clips=found.n_clips, share=True)
-    assert (found.low, found.high) == pytest.approx(bounds)
+    assert (found.low, found.high) == pytest.approx(draws.bounds(np.array(values), n_clips=found.n_clips, share=True))
 
 
 def test_aus_alone_stand_at_one_half_within_folds_and_below_it_across_them():
@@ -471,8 +464,7 @@ EXACT["branch"] = "emotion"
 def cue_alone(rng, n, *, clips=16):
     """Features that hold the cue state and noise, so that they are independent of the AUs given the state."""
     aus = (rng.random((n * clips, 3)) < 0.4).astype(float)
-    chances = GIVEN_AU12[aus[:, 2].astype(int)]
-    state = (rng.random(n * clips)[:, None] > chances.cumsum(axis=1)).sum(axis=1).clip(max=2)
+    state = (rng.random(n * clips)[:, None] > GIVEN_AU12[aus[:, 2].astype(int)].cumsum(axis=1)).sum(axis=1).clip(max=2)
     table = pd.DataFrame({"clip_id": [f"c{i}" for i in range(n * clips)], "cue": np.array(list("abc"))[state]})
     table[["subject", *AUS[:3]]] = np.column_stack([np.repeat(np.arange(n), clips), aus])
     emotion = np.eye(3)[state] @ rng.normal(size=(3, 6)) + 0.2 * rng.normal(size=(n * clips, 6))

@@ -5,7 +5,6 @@ other error is a failure. ``make fuzz`` tries FUZZ_TIMES as many, other ones in 
 """
 
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -151,9 +150,8 @@ def test_spoiled_input_gives_a_sentence_or_a_result_that_keeps_its_promises(name
     outcomes = []
 
     def one(value):
-        folder = Path(tempfile.mkdtemp(prefix="fuzz_"))
-        outcomes.append(check(value, folder))
-        shutil.rmtree(folder)
+        with tempfile.TemporaryDirectory(prefix="fuzz_") as folder:
+            outcomes.append(check(value, Path(folder)))
 
     untimed = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
     settings(max_examples=TIMES * count, derandomize=TIMES == 1, **untimed)(given(inputs)(one))()

@@ -56,8 +56,7 @@ def test_a_branch_that_is_a_factor_gives_it_fully_and_of_the_others_what_it_allo
     perfect = measured(table, **branches, n_shuffles=20, n_resamples=200)
     for branch in ("motion", "emotion", "fused"):
         assert list(perfect.loc[branch].index) == [*AUS, "AUs", "emotion", "cue", "subject"]
-    aus = perfect.loc["motion"].loc[[*AUS, "AUs"]]
-    assert (aus[["value", "high"]] == 1.0).all(axis=None)
+    assert (perfect.loc["motion"].loc[[*AUS, "AUs"], ["value", "high"]] == 1.0).all(axis=None)
     assert perfect.loc[("motion", "AU4"), ["n_clips", "n_positive"]].to_list() == [240, table["AU4"].sum()]
     rows = perfect.loc["emotion"]
     assert (rows["value"] == rows["allowed"]).all()
@@ -71,8 +70,7 @@ def test_a_branch_that_is_a_factor_gives_it_fully_and_of_the_others_what_it_allo
     fused = perfect.loc[("fused", "emotion")]
     assert fused["allowed"] == pytest.approx(fused["value"])
     assert fused["value"] > perfect.loc[("motion", "emotion"), "value"]
-    null = perfect.loc[(slice(None), ["AUs", "emotion", "cue", "subject"]), "null_mean"]
-    assert np.allclose(null, 0.5, atol=0.04)
+    assert np.allclose(perfect.loc[(slice(None), ["AUs", "emotion", "cue", "subject"]), "null_mean"], 0.5, atol=0.04)
 
 
 def test_an_emotion_branch_that_also_holds_an_au_shows_it_as_excess_and_noise_has_none(table):
@@ -257,8 +255,7 @@ def test_scores_are_those_of_ridges_on_the_features_or_on_a_gaussian_kernel():
         near, far = map(StandardScaler().fit(features[train]).transform, (features[train], features[test]))
         # The penalty has the smallest squared error of leaving out each subject.
         alone = list(LeaveOneGroupOut().split(near, groups=subjects[train]))
-        ridge = RidgeCV(PENALTIES * train.sum(), cv=alone, scoring="neg_mean_squared_error")
-        fitted = ridge.fit(near, target[train])
+        fitted = RidgeCV(PENALTIES * train.sum(), cv=alone, scoring="neg_mean_squared_error").fit(near, target[train])
         assert linear[test] == pytest.approx(fitted.predict(far) - fitted.intercept_, abs=1e-8)
         # A ridge with an intercept on the kernel's features: the kernel centred by the training clips.
         gamma = 1 / np.median(pdist(near, "sqeuclidean"))
@@ -379,8 +376,7 @@ def test_p_is_uniform_where_there_is_nothing():
     p_values = []
     for seed in range(150):
         features, target, subjects = person_features(strength=0.0, n_subjects=5, clips=8, d=2, seed=seed)
-        found = probe(features, target, subjects=subjects, n_shuffles=39, n_resamples=0, seed=seed)
-        p_values.append(found.p_value)
+        p_values.append(probe(features, target, subjects=subjects, n_shuffles=39, n_resamples=0, seed=seed).p_value)
     # p takes 40 values; half a step back makes a uniform one continuous enough for Kolmogorov and Smirnov.
     assert kstest(np.array(p_values) - 0.5 / 40, "uniform").pvalue > 0.01
 
@@ -393,8 +389,7 @@ def test_unknown_clips_are_left_out_a_probe_without_a_value_says_why_and_what_do
     assert (found.draws == alone.draws).all()
     assert (found.n_unknown, alone.n_unknown) == (32, 0)
     rare = probe(features, np.isin(np.arange(160), (0, 1, 50, 100)), subjects=subjects)  # three persons show it
-    how = {"n_units": 3, "n_clips": 160, "level": 0.95, "share": True}
-    assert (rare.low, rare.high) == resampling.t_bounds(rare.draws, **how)
+    assert (rare.low, rare.high) == resampling.t_bounds(rare.draws, n_units=3, n_clips=160, level=0.95, share=True)
     for change, reason in (
         ({"target": np.zeros(160)}, "no clip has it"),
         ({"target": np.full(160, np.nan)}, "no clip's target is known"),
@@ -468,8 +463,7 @@ def test_the_value_is_the_auc_of_a_ridge_among_clips_of_one_cue_and_fold():
 def test_the_cue_in_a_motion_branch_is_found_given_the_au_set():
     for strength, found in ((0.0, False), (2.0, True)):
         row = conditional(planted(cue_in_motion=strength, clips=40), branch="motion").loc["cue"]
-        assert (row["given"], row["n_tests"]) == ("aus", 1)
-        assert row["p_family"] == row["p"]
+        assert (row["given"], row["n_tests"], row["p_family"]) == ("aus", 1, row["p"])
         assert (row["p"] <= 0.05) == found
 
 
@@ -522,8 +516,7 @@ def test_noise_costs_its_entropy_and_a_known_label_the_first_block_and_little_mo
     assert row["bits"] == pytest.approx(240, rel=0.03)
     assert row["value"] == pytest.approx((row["prior_bits"] - row["bits"]) / 240)
     y = rng.permuted(np.tile([0.0, 1.0], (16, 12)), axis=1).ravel()
-    features = simple(y[:, None] + 0.01 * rng.normal(size=(384, 3)), y, n_subjects=16)
-    found = coded(features, readers=[reader])
+    found = coded(simple(y[:, None] + 0.01 * rng.normal(size=(384, 3)), y, n_subjects=16), readers=[reader])
     assert found.attrs["subjects"] == [2, 4, 8, 16]
     assert 48 < found.loc["y", "bits"] < 48 + 0.07 * 336  # two subjects of 24 clips cost one bit a clip
 
@@ -532,8 +525,7 @@ def test_the_prior_code_is_that_of_shares_with_half_a_clip_more():
     names = np.tile(["anger", "fear", "joy"], 80)
     row = coded(simple(np.random.default_rng(3).normal(size=(240, 2)), names, n_subjects=10)).loc["y"]
     assert row["prior_bits"] == pytest.approx(240 * np.log2(3))
-    known = coded(simple(np.eye(3)[np.arange(240) % 3], names, n_subjects=10)).loc["y", "value"]
-    assert known > 0.7 * np.log2(3)
+    assert coded(simple(np.eye(3)[np.arange(240) % 3], names, n_subjects=10)).loc["y", "value"] > 0.7 * np.log2(3)
     # One positive clip of four in every subject: a block costs its entropy under the smoothed share so far.
     y = np.tile([1.0, 0.0, 0.0, 0.0], 40)
     row = coded(simple(np.random.default_rng(4).normal(size=(160, 2)), y, n_subjects=8)).loc["y"]
