@@ -285,11 +285,6 @@ def _of_finished(
     parts = {"tables": tables, "documents": documents, "meta": {"prepared": identity}}
     whole = _hidden(path) / "whole"
     shutil.rmtree(whole, ignore_errors=True)  # of an attempt for which the disk was too small
-    documents: dict[str, Any] = {"recipe": recipe.to_dict()}
-    if viewing is not None:
-        sums = [notes[row]["strip"] for row in keeps]
-        documents["viewing"] = {"size": viewing, "n_frames": recipe.n_frames, "sha256": sums}
-    tables = {"clips": table, "problems": problems}
     whole.mkdir()
     for name in ("frames", "flow"):  # row by row, not through a memory map: a full disk is then an error and no crash
         one = part(keeps[0], name)
@@ -297,7 +292,6 @@ def _of_finished(
         with open(whole / f"{name}.npy", "wb") as array:
             np.lib.format.write_array_header_1_0(array, kind | {"shape": (len(keeps), *one.shape)})
             array.writelines(part(row, name).tobytes() for row in keeps)
-    parts = {"tables": tables, "documents": documents, "meta": {"prepared": identity}}
     describe_parts(whole, kind="Clips", parts=parts)
     if viewing is not None:
         (whole / "viewing").mkdir()
