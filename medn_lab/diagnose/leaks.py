@@ -280,8 +280,7 @@ def _row(found: ProbeResult, truth: ProbeResult | None, exact: float | None) -> 
         by_draw = truth.draws
         if truth.reason == CONSTANT:  # a truth that is the same for all clips allows guessing and no more
             allowed, by_draw = 0.5, np.full(len(by_draw), 0.5)
-        bounds = t_bounds(found.draws - by_draw, n_units=found.n_units, level=probing.LEVEL)
-        low, high = np.clip(bounds, -1.0, 1.0)
+        low, high = np.clip(t_bounds(found.draws - by_draw, n_units=found.n_units, level=probing.LEVEL), -1.0, 1.0)
     excess = {"allowed": allowed, "excess": found.value - allowed, "excess_low": low, "excess_high": high}
     return found.figures | excess | NO_WORST
 

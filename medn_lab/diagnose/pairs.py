@@ -15,19 +15,8 @@ from medn_lab.diagnose.neighbours import nearer_controls, pair_distance, share_n
 from medn_lab.diagnose.similarity import check_features
 from medn_lab.evaluate.pairs import aus_unknown, confusable_pairs
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
-from medn_lab.records import (
-    BranchFeatures,
-    Predictions,
-    au_set_text,
-    au_sets,
-    check_label,
-    check_table,
-    constant_reason,
-    people,
-    positions,
-    require,
-)
-from medn_lab.records.table import counted
+from medn_lab.records import BranchFeatures, Predictions, au_set_text, au_sets
+from medn_lab.records.table import check_label, check_table, constant_reason, counted, people, positions, require
 
 __all__ = ["confusable_pairs", "confusable_sets", "pair_separation", "rank_pairs"]
 
