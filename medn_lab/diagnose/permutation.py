@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from medn_lab.diagnose.similarity import PREPARED, centred, check_pair, figures, of_orders
 from medn_lab.records import BranchFeatures, constant_columns, constant_reason, is_constant, require
+from medn_lab.records.table import one_of
 
 Array = np.ndarray
 
@@ -212,8 +213,7 @@ def family_wise_p(tests: Sequence[PermutationTest]) -> np.ndarray:
 
 def exchange_orders(groups: np.ndarray, seeds: Sequence[Any], scheme: Scheme) -> np.ndarray:
     """Random orders of the rows, (count, n), one a seed or generator; each row is replaced by one of its group."""
-    if scheme not in get_args(Scheme):
-        raise ValueError(f"scheme is {scheme!r}; it must be one of {', '.join(get_args(Scheme))}")
+    one_of(scheme, get_args(Scheme), "scheme")
     by_group, sizes = np.argsort(groups, kind="stable"), np.bincount(groups)
     start, place = (np.cumsum(sizes) - sizes)[groups], pd.Series(groups).groupby(groups).cumcount().to_numpy()
     orders = np.empty((len(seeds), len(groups)), dtype=int)

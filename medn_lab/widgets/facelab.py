@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 import traitlets
 
 from medn_lab.records import Clips, LivePrediction, ViewingCopy
+from medn_lab.records.table import one_of
 from medn_lab.view.answers import plot_answers, state_text
 from medn_lab.view.theme import au_name
 from medn_lab.widgets.clip_view import ClipView
@@ -252,14 +253,14 @@ class FaceLab(Panel):
         """A state with what it leaves out; ValueError if it names what no control can show."""
         whole = _USUAL | value
         for part in whole:
-            _one_of(part, _USUAL, "a part of a state")
+            one_of(part, _USUAL, "a part of a state")
         for part, nothing in _NOTHING.items():
             for au, one in whole[part].items():
                 sides = tuple(SIDES.values()) if au in self._studio.one_sided else ("both",)
-                _one_of(au, self._studio.aus, "an AU of this face")
-                _one_of(one, INTENSITIES if part == "aus" else sides, f"{part} of {au}")
+                one_of(au, self._studio.aus, "an AU of this face")
+                one_of(one, INTENSITIES if part == "aus" else sides, f"{part} of {au}")
             whole[part] = {au: whole[part][au] for au in self._studio.aus if whole[part].get(au, nothing) != nothing}
-        _one_of(whole["cue"], self._studio.cues, "the cue of this face")
+        one_of(whole["cue"], self._studio.cues, "the cue of this face")
         for part in LEVELS:
             if not 0 <= whole[part] <= STRONGEST:
                 raise ValueError(f"{part} must lie between 0 and {STRONGEST:g}; it is {whole[part]:g}")
@@ -312,11 +313,6 @@ def _joined(parts: Mapping[str, Clips]) -> Clips:
         recipe={key: own for key, own in records[0].recipe.items() if all(one.recipe[key] == own for one in records)},
         viewing=ViewingCopy(copies[0].size, makers) if copies else None,
     )  # fmt: skip
-
-
-def _one_of(value: Any, allowed: Collection[str], what: str) -> None:
-    if value not in allowed:
-        raise ValueError(f"{what} must be one of {', '.join(allowed)}; it is {value!r}")
 
 
 def _verdict(clips: Clips, answers: LivePrediction) -> str:
